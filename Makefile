@@ -1,0 +1,40 @@
+# Two commands on a fresh machine: `make search` and `make test`. Everything is installed into .venv.
+PYTHON ?= python3.11
+UV_VERSION := 0.13.9
+DEMO := data/demo
+
+.PHONY: search test install lint format lock clean
+
+search: install $(DEMO)/README.md
+	.venv/bin/spooftune launch spaces/quickstart.yaml
+
+test: install lint
+	.venv/bin/python -m pytest
+
+install: .venv/installed
+
+.venv/installed: requirements.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	.venv/bin/python -m pip install --quiet uv==$(UV_VERSION)
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --requirements requirements.txt
+	.venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable .
+	touch $@
+
+$(DEMO)/README.md: | install
+	.venv/bin/spooftune corpus demo $(DEMO)
+
+lint: install
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+
+format: install
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+# After a change of the dependencies in pyproject.toml.
+lock: install
+	.venv/bin/uv pip compile --quiet --all-extras --python-version 3.11 --no-annotate --no-header --no-emit-index-url --output-file requirements.txt pyproject.toml
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

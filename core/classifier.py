@@ -1,0 +1,112 @@
+"""CLASSIFIERS: embeddings -> CM scores, fitted when the backbone is done (paper, section 3.3)."""
+
+import math
+from typing import cast
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from core.table import Table
+
+
+class Mlp(nn.Module):
+    """Two fully connected layers with batch norm on the hidden one: `embedding_dim`-`hidden`-2."""
+
+    def __init__(
+        self,
+        embedding_dim: int,
+        *,
+        hidden: int = 256,
+        epochs: int = 10,
+        lr: float = 1e-3,
+        batch_size: int = 64,
+        balanced: bool = True,
+    ) -> None:
+        """An unfitted classifier.
+
+        Args:
+            embedding_dim: Size of the embeddings; they are taken as they are, not standardised.
+            hidden: Units of the hidden layer.
+            epochs: Passes over the embeddings.
+            lr: Learning rate of Adam.
+            batch_size: Embeddings a step, 2 or more. A last one that would stand alone joins the step before.
+            balanced: Weigh each class's loss by the inverse of its share, so that both count the same in all and a
+                score of 0 is the point of even odds. Otherwise every utterance counts the same.
+
+        Raises:
+            ValueError: an option out of range.
+        """
+        super().__init__()
+        for name, value, least in (("hidden", hidden, 1), ("epochs", epochs, 1), ("batch_size", batch_size, 2)):
+            if value < least:
+                raise ValueError(f"{name} is {value}; it must be at least {least}")
+        if not (lr > 0 and math.isfinite(lr)):
+            raise ValueError(f"lr is {lr}; it must be a positive number")
+        self.epochs, self.lr, self.batch_size, self.balanced = epochs, lr, batch_size, balanced
+        self.layers = nn.Sequential(
+            nn.Linear(embedding_dim, hidden), nn.BatchNorm1d(hidden), nn.ReLU(), nn.Linear(hidden, 2)
+        )
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """CM scores `(n,)` of embeddings `(n, embedding_dim)`: the log odds of bona fide."""
+        logits = self.layers(embeddings)
+        return cast(Tensor, logits[:, 1] - logits[:, 0])
+
+    def fit(self, embeddings: Tensor, labels: Tensor, *, generator: torch.Generator) -> None:
+        """Fits the classifier from new weights by cross-entropy, and leaves it in evaluation mode.
+
+        On the CPU the generator's state determines the result to the bit; torch's global one plays no part.
+
+        Args:
+            embeddings: `(n, embedding_dim)`, on the classifier's device.
+            labels: `(n,)`, 1 = bona fide, 0 = spoof.
+            generator: Draws the weights and the order; on any device.
+
+        Raises:
+            FloatingPointError: an embedding is not finite.
+            ValueError: one class has no embedding.
+        """
+        if not torch.isfinite(embeddings).all():
+            raise FloatingPointError("an embedding to fit the classifier on is not finite")
+        labels = labels.to(embeddings.device, torch.long)
+        counts = torch.bincount(labels, minlength=2)
+        if counts.min() == 0:
+            raise ValueError(f"{counts[1]} bona fide and {counts[0]} spoofed embeddings; both classes are needed")
+        weights = len(labels) / (2 * counts) if self.balanced else torch.ones_like(counts, dtype=torch.float32)
+        self._reset(generator)
+        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
+        sizes = _step_sizes(len(labels), self.batch_size)
+        self.train()
+        for _ in range(self.epochs):
+            order = torch.randperm(len(labels), generator=generator, device=generator.device).to(embeddings.device)
+            for indices in torch.split(order, sizes):
+                targets = labels[indices]
+                losses = F.cross_entropy(self.layers(embeddings[indices]), targets, reduction="none")
+                optimizer.zero_grad(set_to_none=True)
+                (losses * weights[targets]).mean().backward()
+                optimizer.step()
+        self.eval()
+
+    @torch.no_grad()
+    def _reset(self, generator: torch.Generator) -> None:
+        for layer in self.layers:
+            if isinstance(layer, nn.BatchNorm1d):
+                layer.reset_parameters()  # constants
+            elif isinstance(layer, nn.Linear):
+                bound = 1 / math.sqrt(layer.in_features)
+                for parameter in layer.parameters():
+                    # Drawn where the generator lives, then moved: on the CPU the weights do not depend on the device.
+                    drawn = torch.empty(parameter.shape, device=generator.device)
+                    parameter.copy_(drawn.uniform_(-bound, bound, generator=generator))
+
+
+def _step_sizes(n: int, batch_size: int) -> list[int]:
+    full, rest = divmod(n, batch_size)
+    sizes = [batch_size] * full + [rest] * (rest > 0)
+    if rest == 1 and full:  # batch norm has no variance to take from a single embedding
+        sizes[-2:] = [batch_size + 1]
+    return sizes
+
+
+CLASSIFIERS: Table = {"mlp": Mlp}

@@ -1,0 +1,164 @@
+"""The one treatment of bona fide and spoofed speech: what differs here would become a shortcut for a detector.
+
+Recordings enter through `decode` and `trimmed`; spoofed speech takes on its claimed speaker's spectrum (`with_spectrum_of`)
+and codec (`through_codec`); both leave through `finished`.
+"""
+
+import io
+import math
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+from scipy import signal
+
+from core.audio import SAMPLE_RATE, AudioOptions, load
+
+Waveform = NDArray[np.float64]
+Codec = Literal["pcm", "g722", "vorbis"]
+
+MIN_DURATION_S, MAX_DURATION_S = 1.0, 6.0
+LEVEL_DBFS, LEVEL_SPREAD_DB = -26.0, 2.0
+NOISE_SNR_DB = (40.0, 55.0)
+BAND_HZ = (80.0, 7200.0)  # the upper edge is what G.722 leaves
+EDGE_MARGIN_S = 0.02
+
+_FRAME, _HOP = SAMPLE_RATE // 50, SAMPLE_RATE // 100
+_HIGH_PASS = signal.butter(8, BAND_HZ[0], "highpass", fs=SAMPLE_RATE, output="sos")
+_LOW_PASS = signal.firwin(255, BAND_HZ[1], fs=SAMPLE_RATE)
+
+
+def decode(path: Path) -> Waveform:
+    """A recording `(time,)` at 16 kHz, mono; `.g722` is read as raw 64 kbit/s G.722, all else with `core.audio.load`.
+
+    Raises:
+        AudioError: the file cannot be read as audio, or is shorter than 0.1 s.
+    """
+    if path.suffix == ".g722":
+        return g722_decoded(path.read_bytes())
+    return load(path, AudioOptions()).astype(np.float64)
+
+
+def codec_of(path: Path) -> tuple[Codec, int]:
+    """What a recording passed before it came to us: codec and sample rate, by the file's ending and header."""
+    if path.suffix == ".g722":
+        return "g722", SAMPLE_RATE
+    return "vorbis" if path.suffix.lower() in {".ogg", ".oga"} else "pcm", soundfile.info(path).samplerate
+
+
+def g722_decoded(data: bytes) -> Waveform:
+    """Waveform `(2 * len(data),)` of raw G.722 at 64 kbit/s: a byte holds two samples."""
+    import av
+
+    decoder = av.CodecContext.create("g722", "r")
+    decoder.sample_rate, decoder.layout = SAMPLE_RATE, "mono"  # type: ignore[attr-defined]
+    frames = [frame.to_ndarray().ravel() for frame in decoder.decode(av.Packet(data))]  # type: ignore[attr-defined]
+    return np.concatenate([np.zeros(0, np.int16), *frames]) / 32768.0
+
+
+def g722_encoded(waveform: Waveform) -> bytes:
+    """Raw G.722 at 64 kbit/s of a waveform `(time,)` in [-1, 1] at 16 kHz; an odd last sample is padded by a zero."""
+    import av
+
+    even = np.pad(waveform, (0, len(waveform) % 2))
+    encoder = av.CodecContext.create("g722", "w")
+    encoder.sample_rate, encoder.layout, encoder.format = SAMPLE_RATE, "mono", "s16"  # type: ignore[attr-defined]
+    frame = av.AudioFrame.from_ndarray(as_int16(even).reshape(1, -1), format="s16", layout="mono")
+    frame.sample_rate = SAMPLE_RATE
+    return b"".join(bytes(packet) for part in (frame, None) for packet in encoder.encode(part))  # type: ignore[attr-defined]
+
+
+def through_codec(waveform: Waveform, codec: Codec, sample_rate: int) -> Waveform:
+    """The waveform `(time,)` after one pass through a codec at its rate; about as long, delayed by some samples at most."""
+    if codec == "pcm":
+        return waveform
+    if codec == "g722":
+        return g722_decoded(g722_encoded(waveform))
+    file = io.BytesIO()
+    soundfile.write(file, resampled(waveform, SAMPLE_RATE, sample_rate), sample_rate, format="OGG", subtype="VORBIS")
+    file.seek(0)
+    return resampled(soundfile.read(file)[0], sample_rate, SAMPLE_RATE)[: len(waveform)]
+
+
+def resampled(waveform: Waveform, rate: int, new_rate: int) -> Waveform:
+    """The waveform at another sample rate (Hz), by a polyphase filter."""
+    common = math.gcd(rate, new_rate)
+    return waveform if rate == new_rate else signal.resample_poly(waveform, new_rate // common, rate // common)
+
+
+def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
+    """Level in dB of frames of 20 ms every 10 ms, `(n_frames,)`; silence is -120 dB. At least one frame."""
+    padded = np.pad(waveform, (0, max(0, _FRAME - len(waveform))))
+    frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
+    levels: NDArray[np.float64] = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
+    return levels
+
+
+def trimmed(waveform: Waveform, *, top_db: float = 35.0) -> Waveform:
+    """The waveform without the edges that stay `top_db` below its loud frames (95th percentile), with 20 ms margins."""
+    levels = frame_levels(waveform)
+    active = np.flatnonzero(levels > np.percentile(levels, 95) - top_db)
+    margin = round(EDGE_MARGIN_S * SAMPLE_RATE)
+    return waveform[max(0, active[0] * _HOP - margin) : active[-1] * _HOP + _FRAME + margin]
+
+
+def pieces(waveform: Waveform, *, shortest_s: float = 1.2, longest_s: float = 5.8) -> list[Waveform]:
+    """Trimmed pieces of 1.2 to 5.8 s; a longer recording is cut at its quietest frames, a shorter one gives none."""
+    waveform, found = trimmed(waveform), []
+    while len(waveform) > longest_s * SAMPLE_RATE:
+        levels = frame_levels(waveform[: int(longest_s * SAMPLE_RATE)])
+        first = len(levels) // 2  # never cut off less than half of what is allowed
+        cut = (first + int(np.argmin(levels[first:]))) * _HOP
+        found.append(trimmed(waveform[:cut]))
+        waveform = trimmed(waveform[cut:])
+    return [piece for piece in [*found, waveform] if shortest_s * SAMPLE_RATE <= len(piece) <= longest_s * SAMPLE_RATE]
+
+
+def with_spectrum_of(waveform: Waveform, reference: Waveform, *, limit_db: float = 6.0) -> Waveform:
+    """The waveform filtered so that its long-term spectrum is the reference's, smoothed over 780 Hz, and its level too."""
+
+    def density(samples: Waveform) -> NDArray[np.float64]:
+        power = signal.welch(samples, SAMPLE_RATE, nperseg=512)[1]
+        smooth: NDArray[np.float64] = np.convolve(np.pad(power, 12, mode="edge"), np.full(25, 1 / 25), mode="valid")
+        return smooth + 1e-14
+
+    waveform = waveform * (rms(reference) / max(rms(waveform), 1e-9))
+    gain_db = np.clip(10 * np.log10(density(reference) / density(waveform)), -limit_db, limit_db)
+    taps = signal.firwin2(257, np.linspace(0, 1, len(gain_db)), 10 ** (gain_db / 20))
+    return np.convolve(waveform, taps, mode="same")
+
+
+def finished(waveform: Waveform, rng: np.random.Generator) -> NDArray[np.int16]:
+    """The clip `(time,)` as it is stored: band-limited, trimmed, at -26 +- 2 dBFS, with light coloured noise.
+
+    The level and the noise (40 to 55 dB below it, its power falling as f^0 to f^-2) are drawn from one distribution for
+    both classes.
+    """
+    waveform = signal.sosfiltfilt(_HIGH_PASS, np.convolve(waveform, _LOW_PASS, mode="same"))
+    waveform = trimmed(waveform) * rng.choice((-1.0, 1.0))  # a microphone's polarity shows in the skewness
+    waveform = waveform[: round(MAX_DURATION_S * SAMPLE_RATE)]
+    level = LEVEL_DBFS + rng.uniform(-LEVEL_SPREAD_DB, LEVEL_SPREAD_DB)
+    waveform = waveform * (10 ** (level / 20) / max(rms(waveform), 1e-9))
+    noise = coloured_noise(len(waveform), rng.uniform(0.0, 2.0), rng)
+    waveform = waveform + noise * 10 ** ((level - rng.uniform(*NOISE_SNR_DB)) / 20)
+    return as_int16(waveform)
+
+
+def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> Waveform:
+    """Noise `(length,)` of unit RMS whose power falls with frequency as f^-slope (flat below 50 Hz)."""
+    spectrum = np.fft.rfft(rng.standard_normal(length))
+    frequency = np.maximum(np.fft.rfftfreq(length, 1 / SAMPLE_RATE), 50.0)
+    noise: Waveform = np.fft.irfft(spectrum * frequency ** (-slope / 2), length)
+    return noise / max(rms(noise), 1e-12)
+
+
+def as_int16(waveform: Waveform) -> NDArray[np.int16]:
+    """16-bit samples of a waveform in [-1, 1]; what lies outside is clipped."""
+    return np.round(np.clip(waveform, -1.0, 32767 / 32768) * 32768).astype(np.int16)
+
+
+def rms(waveform: Waveform) -> float:
+    """Root mean square; 0 for an empty waveform."""
+    return float(np.sqrt(np.mean(waveform**2))) if len(waveform) else 0.0

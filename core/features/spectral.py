@@ -1,0 +1,258 @@
+"""Spectral front ends: LFCC, MFCC and log power spectra.
+
+All three cut the waveform into whole windows (no mirrored or invented samples at the edges), and take the logarithm of
+each value alone: torchaudio's own LFCC and MFCC floor it at 80 dB below the loudest value of a whole `(batch, time)`
+input, so that features would depend on batch mates.
+"""
+
+import warnings
+from typing import Literal
+
+import torch
+import torchaudio.functional as audio_functional
+from torch import Tensor, nn
+
+from core.audio import SAMPLE_RATE
+
+FLOOR = 1e-10  # power below which everything counts as silence: -10 after the logarithm
+
+Window = Literal["hamming", "hann", "blackman"]
+_WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window, "blackman": torch.blackman_window}
+
+
+class Spectral(nn.Module):
+    """Log10 power spectra, optionally through a filter bank, a DCT and with deltas.
+
+    Args:
+        n_fft: Points of the FFT; a window is zero-padded to it on both sides.
+        win_length: Samples a window.
+        hop_length: Samples from one window to the next.
+        window: Shape of the window, symmetric.
+        pre_emphasis: `y[t] = x[t] - pre_emphasis * x[t - 1]`, with `y[0] = x[0]`.
+        filters: Filter bank `(n_fft // 2 + 1, n_filters)`, or None for the bare spectrum.
+        cosines: DCT `(n_filters, n_coefficients)` of the log energies, or None.
+        deltas: Append 3-point deltas and the deltas of those.
+
+    Raises:
+        ValueError: sizes that do not fit together; every one is listed.
+    """
+
+    version = 1
+
+    def __init__(
+        self,
+        *,
+        n_fft: int,
+        win_length: int,
+        hop_length: int,
+        window: Window = "hamming",
+        pre_emphasis: float = 0.0,
+        filters: Tensor | None = None,
+        cosines: Tensor | None = None,
+        deltas: bool = False,
+    ) -> None:
+        super().__init__()
+        self.n_fft = n_fft
+        self.hop_length = hop_length
+        self.min_samples = win_length
+        self.weights: dict[str, str] = {}
+        self.pre_emphasis = pre_emphasis
+        self.deltas = deltas
+        self.window: Tensor
+        self.filters: Tensor | None
+        self.cosines: Tensor | None
+        self.register_buffer("window", _WINDOWS[window](win_length, periodic=False))
+        self.register_buffer("filters", filters)
+        self.register_buffer("cosines", cosines)
+        bands = n_fft // 2 + 1 if filters is None else filters.shape[1]
+        self.n_features = (bands if cosines is None else cosines.shape[1]) * (3 if deltas else 1)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)`, `time >= min_samples`.
+
+        `n_frames` is `1 + (time - win_length) // hop_length`; frame `t` sees the samples from `t * hop_length` on.
+        """
+        if self.pre_emphasis:
+            waveform = audio_functional.preemphasis(waveform, self.pre_emphasis)
+        left = (
+            self.n_fft - self.min_samples
+        ) // 2  # the FFT's zeros around a window, so that no sample is lost to them
+        waveform = nn.functional.pad(waveform, (left, self.n_fft - self.min_samples - left))
+        power: Tensor = audio_functional.spectrogram(
+            waveform,
+            pad=0,
+            window=self.window,
+            n_fft=self.n_fft,
+            hop_length=self.hop_length,
+            win_length=self.min_samples,
+            power=2.0,
+            normalized=False,
+            center=False,
+        ).transpose(1, 2)  # (batch, n_frames, n_fft // 2 + 1)
+        if self.filters is not None:
+            power = power @ self.filters
+        features = power.clamp_min(FLOOR).log10()
+        if self.cosines is not None:
+            features = features @ self.cosines
+        features = features.transpose(1, 2)  # (batch, n_coefficients, n_frames)
+        if self.deltas:
+            first = delta(features)
+            features = torch.cat([features, first, delta(first)], dim=1)
+        return features.contiguous()
+
+
+def delta(features: Tensor) -> Tensor:
+    """3-point deltas `(x[t + 1] - x[t - 1]) / 2` along the last dimension, the edge frames repeated."""
+    padded = nn.functional.pad(features, (1, 1), mode="replicate")
+    return (padded[..., 2:] - padded[..., :-2]) / 2
+
+
+def lfcc(
+    *,
+    n_lfcc: int = 20,
+    n_filter: int = 20,
+    n_fft: int = 512,
+    win_length: int = 320,
+    hop_length: int = 160,
+    f_min: float = 0.0,
+    f_max: float = SAMPLE_RATE / 2,
+    pre_emphasis: float = 0.97,
+    deltas: bool = True,
+) -> Spectral:
+    """Linear frequency cepstral coefficients; the defaults are the 60-d ones of the ASVspoof 2019 baseline.
+
+    Args:
+        n_lfcc: Coefficients kept, c0 first.
+        n_filter: Triangular filters, equally spaced in Hz.
+        n_fft: Points of the FFT.
+        win_length: Samples a (Hamming) window; 320 are 20 ms.
+        hop_length: Samples from one frame to the next; 160 are 10 ms.
+        f_min: Lower edge of the first filter, Hz.
+        f_max: Upper edge of the last filter, Hz.
+        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
+        deltas: Append deltas and double deltas, three times as many features in all.
+
+    Raises:
+        ValueError: sizes that do not fit together; every one is listed.
+    """
+    _check_framing(n_fft, win_length, hop_length, pre_emphasis)
+    _check_filters("n_lfcc", n_lfcc, "n_filter", n_filter, f_min, f_max)
+    filters = audio_functional.linear_fbanks(n_fft // 2 + 1, f_min, f_max, n_filter, SAMPLE_RATE)
+    return Spectral(
+        n_fft=n_fft,
+        win_length=win_length,
+        hop_length=hop_length,
+        pre_emphasis=pre_emphasis,
+        filters=_without_gaps(filters, "n_filter", n_fft),
+        cosines=audio_functional.create_dct(n_lfcc, n_filter, norm="ortho"),
+        deltas=deltas,
+    ).eval()
+
+
+def mfcc(
+    *,
+    n_mfcc: int = 20,
+    n_mels: int = 40,
+    n_fft: int = 512,
+    win_length: int = 320,
+    hop_length: int = 160,
+    f_min: float = 0.0,
+    f_max: float = SAMPLE_RATE / 2,
+    pre_emphasis: float = 0.97,
+    deltas: bool = True,
+) -> Spectral:
+    """Mel frequency cepstral coefficients: as `lfcc`, with filters equally spaced in mel (HTK's formula).
+
+    Args:
+        n_mfcc: Coefficients kept, c0 first.
+        n_mels: Triangular filters.
+        n_fft: Points of the FFT.
+        win_length: Samples a (Hamming) window.
+        hop_length: Samples from one frame to the next.
+        f_min: Lower edge of the first filter, Hz.
+        f_max: Upper edge of the last filter, Hz.
+        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
+        deltas: Append deltas and double deltas, three times as many features in all.
+
+    Raises:
+        ValueError: sizes that do not fit together, or filters so narrow that they hold no bin of the FFT.
+    """
+    _check_framing(n_fft, win_length, hop_length, pre_emphasis)
+    _check_filters("n_mfcc", n_mfcc, "n_mels", n_mels, f_min, f_max)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torchaudio warns of empty filters; here they are an error
+        filters = audio_functional.melscale_fbanks(n_fft // 2 + 1, f_min, f_max, n_mels, SAMPLE_RATE)
+    return Spectral(
+        n_fft=n_fft,
+        win_length=win_length,
+        hop_length=hop_length,
+        pre_emphasis=pre_emphasis,
+        filters=_without_gaps(filters, "n_mels", n_fft),
+        cosines=audio_functional.create_dct(n_mfcc, n_mels, norm="ortho"),
+        deltas=deltas,
+    ).eval()
+
+
+def logspec(
+    *,
+    n_fft: int = 512,
+    win_length: int = 400,
+    hop_length: int = 160,
+    window: Window = "hamming",
+    pre_emphasis: float = 0.0,
+) -> Spectral:
+    """Log10 power spectra of `n_fft // 2 + 1` bins: 257 by default, every 10 ms.
+
+    Args:
+        n_fft: Points of the FFT.
+        win_length: Samples a window; 400 are 25 ms.
+        hop_length: Samples from one frame to the next.
+        window: Shape of the window.
+        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
+
+    Raises:
+        ValueError: sizes that do not fit together; every one is listed.
+    """
+    _check_framing(n_fft, win_length, hop_length, pre_emphasis)
+    return Spectral(
+        n_fft=n_fft, win_length=win_length, hop_length=hop_length, window=window, pre_emphasis=pre_emphasis
+    ).eval()
+
+
+def _check_framing(n_fft: int, win_length: int, hop_length: int, pre_emphasis: float) -> None:
+    _refuse(
+        {
+            f"win_length is {win_length}; it must be from 2 to n_fft, {n_fft}": not 2 <= win_length <= n_fft,
+            f"hop_length is {hop_length}; it must be at least 1": hop_length < 1,
+            f"pre_emphasis is {pre_emphasis}; it must be from 0 to 1": not 0 <= pre_emphasis <= 1,
+        }
+    )
+
+
+def _check_filters(kept_name: str, kept: int, filters_name: str, n_filters: int, f_min: float, f_max: float) -> None:
+    nyquist = SAMPLE_RATE / 2
+    _refuse(
+        {
+            f"{filters_name} is {n_filters}; it must be at least 1": n_filters < 1,
+            f"{kept_name} is {kept}; it must be from 1 to {filters_name}, {n_filters}": not 1 <= kept <= n_filters,
+            f"f_min is {f_min:g} and f_max {f_max:g}; 0 <= f_min < f_max <= {nyquist:g} must hold": not (
+                0 <= f_min < f_max <= nyquist
+            ),
+        }
+    )
+
+
+def _refuse(wrong: dict[str, bool]) -> None:
+    found = [problem for problem, holds in wrong.items() if holds]
+    if found:
+        raise ValueError("; ".join(found))
+
+
+def _without_gaps(filters: Tensor, name: str, n_fft: int) -> Tensor:
+    empty = int((filters.sum(dim=0) == 0).sum())
+    if empty:
+        raise ValueError(
+            f"{name} is {filters.shape[1]}, and {empty} of these filters are narrower than a bin of "
+            f"n_fft {n_fft}; take fewer filters or a larger n_fft"
+        )
+    return filters

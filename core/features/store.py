@@ -1,0 +1,151 @@
+"""The feature store: features of a partition in Arrow files that every trial of a node maps into its memory.
+
+A store is a folder of shards, each an Arrow IPC file of one record batch, and `manifest.json`, which is written last and
+marks the store as complete. Features are float16, frame by frame: a crop in time is one contiguous copy.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from core.errors import InputError
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+
+SCHEMA = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("label", pa.int8()),
+        ("speaker_id", pa.string()),
+        ("attack_id", pa.string()),
+        ("n_frames", pa.int32()),
+        ("features", pa.large_list(pa.float16())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording that a store leaves out, and why."""
+
+    utterance_id: str
+    reason: str
+
+
+class FeatureStore:
+    """A complete store, mapped read-only: opening one reads no features, and processes share its pages.
+
+    Attributes:
+        path: Its folder.
+        key: What determines it; see `core.features.extraction.store_key`.
+        utterance_ids: In the order of the protocol.
+        labels: `(n_utterances,)`, 1 = bona fide.
+        speaker_ids: One an utterance.
+        attack_ids: One an utterance, `-` for bona fide.
+        n_frames: Frames of each utterance, `(n_utterances,)`.
+        n_features: Values a frame.
+        hop_length: Samples from one frame to the next.
+        skipped: Recordings that were left out.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any], batches: list[pa.RecordBatch]) -> None:
+        self.path = path
+        self.key = str(manifest["key"])
+        self.n_features = int(manifest["n_features"])
+        self.hop_length = int(manifest["hop_length"])
+        self.skipped = tuple(Skipped(**each) for each in manifest["skipped"])
+        self.utterance_ids: list[str] = _strings(batches, "utterance_id")
+        self.speaker_ids: list[str] = _strings(batches, "speaker_id")
+        self.attack_ids: list[str] = _strings(batches, "attack_id")
+        self.labels: NDArray[np.int64] = _numbers(batches, "label")
+        self.n_frames: NDArray[np.int64] = _numbers(batches, "n_frames")
+        self._values: list[NDArray[np.float16]] = []
+        shards, begins = [], []
+        for number, batch in enumerate(batches):
+            column = batch.column("features")
+            self._values.append(column.values.to_numpy(zero_copy_only=True))
+            begins.append(column.offsets.to_numpy()[:-1])
+            shards.append(np.full(batch.num_rows, number))
+        self._shard = np.concatenate(shards)
+        self._begin = np.concatenate(begins)
+
+    @classmethod
+    def open(cls, path: Path) -> "FeatureStore":
+        """The store in a folder.
+
+        Raises:
+            InputError: there is none, it is not complete, or a file of it is damaged.
+        """
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no complete feature store; extract it first") from error
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(
+                f"{path / MANIFEST}: cannot be read ({error}); delete the folder and extract again"
+            ) from error
+        if manifest.get("format") != FORMAT:
+            found = manifest.get("format")
+            raise InputError(
+                f"{path}: feature store of format {found!r}; this version reads {FORMAT}. Delete the folder"
+            )
+        try:
+            batches = [_map(path / shard["file"], shard["n_bytes"]) for shard in manifest["shards"]]
+            return cls(path, manifest, batches)
+        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+            raise InputError(f"{path}: damaged ({error}); delete the folder and extract again") from error
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.utterance_ids)
+
+    def frames(self, index: int) -> NDArray[np.float16]:
+        """Features of an utterance, `(n_frames, n_features)`: a read-only view of the mapped file."""
+        begin, n_frames = int(self._begin[index]), int(self.n_frames[index])
+        values = self._values[self._shard[index]][begin : begin + n_frames * self.n_features]
+        return cast("NDArray[np.float16]", values.reshape(n_frames, self.n_features))
+
+    def windows(
+        self, indices: NDArray[np.int64], n_frames: int, generator: np.random.Generator | None = None
+    ) -> torch.Tensor:
+        """One window of each utterance, `(len(indices), n_features, n_frames)`, float16.
+
+        Args:
+            indices: Which utterances.
+            n_frames: Frames of a window; an utterance that is shorter is repeated.
+            generator: Draws where the window of a longer utterance begins; None = at its first frame.
+        """
+        out = np.empty((len(indices), n_frames, self.n_features), np.float16)
+        spare = np.maximum(self.n_frames[indices] - n_frames, 0)
+        starts = generator.integers(spare + 1) if generator is not None else np.zeros_like(spare)
+        for window, index, start in zip(out, indices, starts, strict=True):
+            frames = self.frames(int(index))
+            for begin in range(0, n_frames, len(frames)):
+                piece = frames[start : start + n_frames - begin]
+                window[begin : begin + len(piece)] = piece
+        return torch.from_numpy(out).transpose(1, 2)
+
+
+def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
+    size = path.stat().st_size
+    if size != n_bytes:
+        raise ValueError(f"{path.name} has {size} bytes and should have {n_bytes}")
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    if reader.schema.names != SCHEMA.names or reader.num_record_batches != 1:
+        raise ValueError(f"{path.name} is no shard")
+    return reader.get_batch(0)
+
+
+def _strings(batches: list[pa.RecordBatch], name: str) -> list[str]:
+    return [value for batch in batches for value in batch.column(name).to_pylist()]
+
+
+def _numbers(batches: list[pa.RecordBatch], name: str) -> NDArray[np.int64]:
+    return np.concatenate([batch.column(name).to_numpy() for batch in batches]).astype(np.int64)

@@ -1,0 +1,212 @@
+"""Hidden layers of wav2vec 2.0, HuBERT and WavLM models (XLS-R is a wav2vec 2.0) as a front end."""
+
+import math
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from core.audio import SAMPLE_RATE
+from core.errors import InputError
+from core.features.weights import digests
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
+
+MODEL_TYPES = ("wav2vec2", "hubert", "wavlm")
+
+_CONFIGURATION = ["config.json", "preprocessor_config.json"]
+_SAFETENSORS = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
+_PICKLES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
+
+
+class Transformer(nn.Module):
+    """The mean of chosen hidden states of a pretrained speech transformer.
+
+    Args:
+        model: A model whose `hidden_states` are `(batch, n_frames, n_features)`.
+        layers: Indices of the hidden states.
+        normalize: Whether each waveform is brought to zero mean and unit variance first, as in its pretraining.
+        weights: File name -> SHA-256 of the model's weights.
+    """
+
+    version = 1
+
+    def __init__(
+        self, model: "PreTrainedModel", layers: tuple[int, ...], *, normalize: bool, weights: dict[str, str]
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.layers = layers
+        self.normalize = normalize
+        self.weights = weights
+        config: Any = model.config
+        self.n_features = int(config.hidden_size)
+        self.hop_length = math.prod(config.conv_stride)
+        self.min_samples = receptive_field(config.conv_kernel, config.conv_stride)
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)`, all of one length: none is padded."""
+        if self.normalize:
+            centred = waveform - waveform.mean(dim=1, keepdim=True)
+            waveform = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
+        output = self.model(waveform, output_hidden_states=True)
+        states = [*output.hidden_states[:-1], output.last_hidden_state]  # hidden_states[-1] may lack the last norm
+        chosen = torch.stack([states[layer] for layer in self.layers]).mean(dim=0)
+        return chosen.transpose(1, 2).contiguous()
+
+
+def receptive_field(kernels: list[int], strides: list[int]) -> int:
+    """Samples that one output of a stack of unpadded convolutions sees."""
+    field, step = 1, 1
+    for kernel, stride in zip(kernels, strides, strict=True):
+        field += (kernel - 1) * step
+        step *= stride
+    return field
+
+
+def transformer(
+    *, model: str, layer: int | None = None, layers: list[int] | None = None, revision: str | None = None
+) -> Transformer:
+    """Features from a hidden layer, or from the mean of several, of a pretrained speech transformer.
+
+    The weights are read from safetensors files; where a model has none, from PyTorch's files with their unpickler
+    restricted to tensors. Code that comes with a model is never run.
+
+    Args:
+        model: Name of a model on the Hugging Face hub, such as `facebook/wav2vec2-xls-r-300m`, or a local folder that
+            holds one (`config.json`, `preprocessor_config.json` and the weights).
+        layer: Index of the hidden state: 0 is what enters the first transformer layer, n what leaves the n-th. None:
+            the last. In models that normalise before each layer (XLS-R, "large" ones) only the last is normalised.
+        layers: Several such indices, whose mean is taken; instead of `layer`.
+        revision: Branch, tag or commit on the hub; None: its default. A commit keeps results repeatable.
+
+    Raises:
+        InputError: the model cannot be found or read, is of another kind or rate, or has no such layer.
+    """
+    if layer is not None and layers is not None:
+        raise InputError("front_end: transformers takes `layer` or `layers`, not both")
+    folder = Path(model).expanduser()
+    local = bool(model) and folder.is_dir()
+    if local and revision is not None:
+        raise InputError(f"front_end: transformers: {model} is a local folder; `revision` is for models of the hub")
+    if not local:
+        folder = _downloaded(model, revision)
+    config, normalize = _configuration(folder, model)
+    n_layers = int(config.num_hidden_layers)
+    chosen = layers if layers is not None else [n_layers if layer is None else layer]
+    outside = [index for index in chosen if not 0 <= index <= n_layers]
+    if outside or not chosen:
+        found = f"no layer {', '.join(map(str, outside))}" if outside else "an empty list of layers was given"
+        raise InputError(f"front_end: transformers: {model}: {found}; there are 0 to {n_layers}")
+    network, paths = _network(folder, model, config)
+    front_end = Transformer(network, tuple(chosen), normalize=normalize, weights=digests(paths))
+    return front_end.requires_grad_(False).eval()
+
+
+def _downloaded(model: str, revision: str | None) -> Path:
+    """Folder of the hub's local copy of a model, fetched where it is missing; of its weights one form only."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    try:
+        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_CONFIGURATION + _SAFETENSORS))
+        if not _matching(folder, _SAFETENSORS):
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=_CONFIGURATION + _PICKLES))
+    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
+        where = model if revision is None else f"{model} at revision {revision}"
+        raise InputError(
+            f"front_end: transformers: {where} is no local folder, and the Hugging Face hub did not supply it "
+            f"({_first_line(error)}); check the name and the connection, or give `model` a folder with a copy of it"
+        ) from error
+    return folder
+
+
+def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
+    """The model's configuration, and whether it wants normalised waveforms."""
+    from transformers import AutoConfig, AutoFeatureExtractor
+
+    try:
+        config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        if config.model_type not in MODEL_TYPES:
+            raise InputError(
+                f"front_end: transformers: {model} is of type {config.model_type}; "
+                f"this front end takes {', '.join(MODEL_TYPES)}"
+            )
+        extractor: Any = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)  # type: ignore[no-untyped-call]
+    except InputError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"front_end: transformers: {model}: its configuration cannot be read: {_first_line(error)}"
+        ) from error
+    if extractor.sampling_rate != SAMPLE_RATE:
+        raise InputError(
+            f"front_end: transformers: {model} takes {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE}"
+        )
+    config.add_adapter = False  # it shortens the last layer for other tasks
+    return config, bool(extractor.do_normalize)
+
+
+def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[PreTrainedModel, list[Path]]":
+    """The model with its weights in float32, and the files that hold them."""
+    import safetensors
+    from transformers import AutoModel
+
+    paths = _matching(folder, _SAFETENSORS)
+    use_safetensors = bool(paths)
+    paths = paths or _matching(folder, _PICKLES)
+    if not paths:
+        raise InputError(
+            f"front_end: transformers: {model} has no weights: neither model.safetensors nor pytorch_model.bin"
+        )
+    try:
+        with _quiet():
+            network, report = AutoModel.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=use_safetensors,
+                weights_only=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError, pickle.UnpicklingError) as error:
+        raise InputError(
+            f"front_end: transformers: {model}: its weights cannot be read: {_first_line(error)}"
+        ) from error
+    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")  # only pretraining masks
+    if missing:  # transformers fills them with random values
+        raise InputError(
+            f"front_end: transformers: {model}: its weights lack {len(missing)} tensors, such as {missing[0]}"
+        )
+    return network, paths
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the library's progress bar and its report of tensors off the terminal; what matters there we raise."""
+    from transformers.utils import logging as untyped
+
+    logging: Any = untyped
+    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if progress:
+            logging.enable_progress_bar()
+
+
+def _matching(folder: Path, patterns: list[str]) -> list[Path]:
+    return sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

@@ -1,0 +1,172 @@
+"""The network of wav2vec, version 1 (Schneider et al. 2019), in any of its sizes."""
+
+import math
+import typing
+from dataclasses import dataclass
+from typing import Literal, cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from core import table
+
+Layers = tuple[tuple[int, int, int], ...]
+
+_MOST_LAYERS = 64
+_LARGEST = 4096  # channels, kernel or stride of a layer
+
+
+@dataclass(frozen=True)
+class Wav2VecConfig:
+    """Shape of a wav2vec network.
+
+    Args:
+        encoder: Layers `(channels, kernel, stride)` from waveform to encoder features.
+        context: Layers `(channels, kernel, 1)` from encoder features to context features; causal.
+        activation: After each group normalisation.
+        log_compression: Encoder features are `log(|x| + 1)`.
+        skip_encoder: Residual connections in the encoder, between layers of equally many channels.
+        skip_context: Residual connections in the context network.
+        residual_scale: A sum with a residual is multiplied by the square root of this.
+        context_zero_padding: The past of the first frame is zeros; otherwise its copies.
+        context_bias: Convolutions of the context network have a bias.
+        affine_norm: Group normalisations have weights.
+        prediction_steps: Steps ahead that the head of the training objective predicts; 0 for no head.
+
+    Raises:
+        ValueError: a value of the wrong type or size.
+    """
+
+    encoder: Layers
+    context: Layers
+    activation: Literal["relu", "gelu"] = "relu"
+    log_compression: bool = True
+    skip_encoder: bool = False
+    skip_context: bool = True
+    residual_scale: float = 0.5
+    context_zero_padding: bool = False
+    context_bias: bool = True
+    affine_norm: bool = True
+    prediction_steps: int = 0
+
+    def __post_init__(self) -> None:
+        for name, annotation in typing.get_type_hints(type(self)).items():
+            if not table.matches(getattr(self, name), annotation):
+                raise ValueError(f"{name} is {getattr(self, name)!r}; it must be {table.type_name(annotation)}")
+        for name, layers in (("encoder", self.encoder), ("context", self.context)):
+            if not 1 <= len(layers) <= _MOST_LAYERS:
+                raise ValueError(f"{name} has {len(layers)} layers; it must have 1 to {_MOST_LAYERS}")
+            if not all(len(layer) == 3 and all(1 <= size <= _LARGEST for size in layer) for layer in layers):
+                raise ValueError(f"{name} must be of (channels, kernel, stride), each from 1 to {_LARGEST}")
+        if any(stride != 1 for _, _, stride in self.context):
+            raise ValueError("context has a stride other than 1")
+        if not 0 <= self.residual_scale < math.inf:
+            raise ValueError(f"residual_scale is {self.residual_scale}; it must be finite and not negative")
+        if not 0 <= self.prediction_steps <= _LARGEST:
+            raise ValueError(f"prediction_steps is {self.prediction_steps}; it must be from 0 to {_LARGEST}")
+
+
+def wav2vec_large(*, prediction_steps: int = 0) -> Wav2VecConfig:
+    """The published "large" network: 29,390,848 parameters and 512 features every 160 samples."""
+    return Wav2VecConfig(
+        encoder=((512, 10, 5), (512, 8, 4), (512, 4, 2), (512, 4, 2), (512, 4, 2), (512, 1, 1), (512, 1, 1)),
+        context=tuple((512, kernel, 1) for kernel in range(2, 14)),
+        prediction_steps=prediction_steps,
+    )
+
+
+def wav2vec_tiny(*, prediction_steps: int = 0) -> Wav2VecConfig:
+    """A network of 16 channels with the frames of the large one, for tests."""
+    return Wav2VecConfig(
+        encoder=((16, 10, 5), (16, 8, 4), (16, 4, 2), (16, 4, 2), (16, 4, 2)),
+        context=((16, 2, 1), (16, 3, 1)),
+        prediction_steps=prediction_steps,
+    )
+
+
+class Layer(nn.Module):
+    """Convolution, group normalisation, activation: `(batch, n_in, time)` -> `(batch, n_out, n_frames)`.
+
+    The normalisation averages over channels and time together: zeros appended to a waveform would change every feature.
+    """
+
+    def __init__(
+        self, n_in: int, shape: tuple[int, int, int], config: Wav2VecConfig, *, bias: bool, projected: bool
+    ) -> None:
+        super().__init__()
+        n_out, kernel, stride = shape
+        self.convolution = nn.Conv1d(n_in, n_out, kernel, stride=stride, bias=bias)
+        self.norm = nn.GroupNorm(1, n_out, affine=config.affine_norm)
+        self.projection = nn.Conv1d(n_in, n_out, 1, bias=False) if projected else None  # of the residual
+        self.activation = functional.relu if config.activation == "relu" else functional.gelu
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.activation(self.norm(self.convolution(x)))
+
+
+class Wav2Vec(nn.Module):
+    """The network: an encoder of the waveform, a causal network of its context, and a head for training where wanted.
+
+    Args:
+        config: Its shape.
+        layer: Whose features `forward` returns.
+    """
+
+    version = 1
+
+    def __init__(self, config: Wav2VecConfig, *, layer: Literal["context", "encoder"] = "context") -> None:
+        super().__init__()
+        self.config = config
+        self.layer = layer
+        self.weights: dict[str, str] = {}
+        self.encoder, n_in = nn.ModuleList(), 1
+        for shape in config.encoder:
+            self.encoder.append(Layer(n_in, shape, config, bias=False, projected=False))
+            n_in = shape[0]
+        n_encoder = n_in
+        self.context = nn.ModuleList()
+        for shape in config.context:
+            projected = config.skip_context and n_in != shape[0]
+            self.context.append(Layer(n_in, shape, config, bias=config.context_bias, projected=projected))
+            n_in = shape[0]
+        steps = config.prediction_steps
+        self.prediction_head = nn.ConvTranspose2d(n_in, n_encoder, (1, steps)) if steps else None
+        self.n_features = n_in if layer == "context" else n_encoder
+        self.hop_length = math.prod(stride for _, _, stride in config.encoder)
+        self.min_samples, step = 1, 1  # the encoder's receptive field
+        for _, kernel, stride in config.encoder:
+            self.min_samples += (kernel - 1) * step
+            step *= stride
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)` in [-1, 1], all of one length."""
+        encoded = self.encode(waveform)
+        return encoded if self.layer == "encoder" else self.contextualize(encoded)
+
+    def encode(self, waveform: Tensor) -> Tensor:
+        """Encoder features `(batch, channels, n_frames)`, `n_frames` being `1 + (time - min_samples) // hop_length`."""
+        x = waveform.unsqueeze(1)  # (batch, 1, time)
+        for layer in self.encoder:
+            residual, x = x, layer(x)
+            if self.config.skip_encoder and x.shape[1] == residual.shape[1]:
+                step = residual.shape[2] // x.shape[2]
+                x = (x + residual[..., ::step][..., : x.shape[2]]) * math.sqrt(self.config.residual_scale)
+        return x.abs().add(1).log() if self.config.log_compression else x
+
+    def contextualize(self, encoded: Tensor) -> Tensor:
+        """Context features `(batch, channels, n_frames)`; the convolutions of frame `t` reach back from `t` only."""
+        x = encoded
+        mode = "constant" if self.config.context_zero_padding else "replicate"
+        for layer, (_, kernel, _) in zip(self.context, self.config.context, strict=True):
+            assert isinstance(layer, Layer)
+            padded = functional.pad(x, (kernel - 1, 0), mode=mode)
+            residual, x = x, layer(padded)
+            if self.config.skip_context:
+                residual = residual if layer.projection is None else layer.projection(residual)
+                x = (x + residual) * math.sqrt(self.config.residual_scale)
+        return x
+
+    def predictions(self, contextualized: Tensor) -> Tensor:
+        """The head's output `(batch, channels, n_frames, prediction_steps)`: encoder features of the frames ahead."""
+        assert self.prediction_head is not None, "built with prediction_steps=0"
+        return cast(Tensor, self.prediction_head(contextualized.unsqueeze(-1)))

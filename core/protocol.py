@@ -1,0 +1,327 @@
+"""Corpora: protocol files -> utterances. The only place that knows how corpora are laid out on disk."""
+
+import csv
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from core.errors import InputError
+
+PARTITIONS = ("train", "dev", "eval")
+LABELS = {"bonafide": 1, "bona-fide": 1, "bona_fide": 1, "spoof": 0}
+"""Words for the two classes in the files of all layouts; 1 = bona fide."""
+
+MAX_PROBLEMS = 20
+
+LA19_COUNTS = {"train": (2580, 22800), "dev": (2548, 22296), "eval": (7355, 63882)}
+"""Bona fide and spoofed utterances of ASVspoof 2019 LA as distributed. The paper's section 4 quotes other numbers."""
+
+AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One recording of a corpus.
+
+    Attributes:
+        utterance_id: Unique within its partition.
+        path: The audio file.
+        label: 1 = bona fide, 0 = spoof.
+        speaker_id: The speaker, or the one who is claimed; `-` where unknown.
+        attack_id: Which attack; `-` for bona fide or unknown.
+        partition: One of PARTITIONS.
+    """
+
+    utterance_id: str
+    path: Path
+    label: int
+    speaker_id: str
+    attack_id: str
+    partition: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What one line of a protocol says, before its file is looked for."""
+
+    where: str
+    utterance_id: str
+    key: str
+    speaker_id: str
+    attack_id: str
+    file: Path | None
+
+
+Reader = Callable[[], Iterator[Line | str]]
+
+
+class Corpus:
+    """A corpus whose partitions are read when they are asked for, and only then.
+
+    Attributes:
+        name: Layout and folder, for people.
+        root: The folder or file that the user named.
+        warnings: What is odd but no error, of the partitions read so far.
+    """
+
+    def __init__(self, name: str, root: Path, readers: Mapping[str, Reader]) -> None:
+        self.name = name
+        self.root = root
+        self.warnings: list[str] = []
+        self._readers = dict(readers)
+        self._read: dict[str, tuple[Utterance, ...]] = {}
+
+    def partitions(self) -> tuple[str, ...]:
+        """The partitions that the corpus may have; nothing is opened."""
+        return tuple(name for name in PARTITIONS if name in self._readers)
+
+    def partition(self, name: str) -> tuple[Utterance, ...]:
+        """The utterances of a partition in the order of its protocol. No other partition's file is opened.
+
+        Raises:
+            InputError: every line that is wrong, with file and line: a missing recording, a duplicate, an unknown key,
+                a wrong number of columns; or the partition is empty, or train or dev lacks a class.
+        """
+        if name not in self._readers:
+            there = ", ".join(self.partitions())
+            raise InputError(f"{self.root}: this corpus has no partition {name!r}; it has {there}")
+        if name not in self._read:
+            self._read[name] = self._parse(name)
+        return self._read[name]
+
+    def counts(self, name: str) -> tuple[int, int]:
+        """Bona fide and spoofed utterances of a partition."""
+        bona_fide = sum(each.label for each in self.partition(name))
+        return bona_fide, len(self.partition(name)) - bona_fide
+
+    def _parse(self, name: str) -> tuple[Utterance, ...]:
+        problems: list[str] = []
+        first: dict[str, str] = {}
+        found: list[Utterance] = []
+        listing = _Listing()
+        for line in self._readers[name]():
+            if isinstance(line, str):
+                problems.append(line)
+            elif line.key not in LABELS:
+                problems.append(f"{line.where}: key {line.key!r}; it is bonafide or spoof")
+            elif line.utterance_id in first:
+                problems.append(f"{line.where}: {line.utterance_id} stands twice; first at {first[line.utterance_id]}")
+            elif line.file is None or not (path := listing.find(line.file)):
+                what = line.file.with_suffix("") if line.file is not None else line.utterance_id
+                problems.append(f"{line.where}: no recording {what} ({', '.join(AUDIO_SUFFIXES)})")
+            else:
+                label = LABELS[line.key]
+                attack = "-" if label else line.attack_id
+                found.append(Utterance(line.utterance_id, path, label, line.speaker_id, attack, name))
+            if not isinstance(line, str):
+                first.setdefault(line.utterance_id, line.where)
+        if not problems and not found:
+            problems.append(f"{self.root}: partition {name} is empty")
+        elif not problems and name != "eval" and len({each.label for each in found}) < 2:
+            only = "bona fide" if found[0].label else "spoofed"
+            problems.append(f"{self.root}: partition {name} has {only} utterances alone; both classes are needed")
+        if problems:
+            more = len(problems) - MAX_PROBLEMS
+            raise InputError(problems[:MAX_PROBLEMS] + ([f"{self.root}: and {more} more"] if more > 0 else []))
+        self._compare_with_la19(name, found)
+        return tuple(found)
+
+    def _compare_with_la19(self, name: str, found: list[Utterance]) -> None:
+        if not found[0].utterance_id.startswith(("LA_T_", "LA_D_", "LA_E_")):
+            return
+        bona_fide = sum(each.label for each in found)
+        counts = (bona_fide, len(found) - bona_fide)
+        if counts != LA19_COUNTS[name]:
+            self.warnings.append(
+                f"{name}: {counts[0]} bona fide and {counts[1]} spoofed utterances; ASVspoof 2019 LA as distributed has "
+                f"{LA19_COUNTS[name][0]} and {LA19_COUNTS[name][1]}"
+            )
+
+
+class _Listing:
+    """Looks recordings up in folder listings: one look a folder, not one a file."""
+
+    def __init__(self) -> None:
+        self._folders: dict[Path, dict[str, Path]] = {}
+
+    def find(self, file: Path) -> Path | None:
+        """The recording of that path, with its own suffix or else one of AUDIO_SUFFIXES."""
+        folder = file.parent
+        if folder not in self._folders:
+            names = list(folder.iterdir()) if folder.is_dir() else []
+            self._folders[folder] = {each.name: each for each in names}
+        listing = self._folders[folder]
+        candidates = (file.name, *(file.name + suffix for suffix in AUDIO_SUFFIXES))
+        return next((listing[name] for name in candidates if name in listing), None)
+
+
+def asvspoof2019_la(
+    path: Path, *, prefix: str = "ASVspoof2019_LA", protocol_prefix: str = "ASVspoof2019.LA.cm"
+) -> Corpus:
+    """A corpus in the layout of ASVspoof 2019 LA.
+
+    `<prefix>_{train,dev,eval}/flac/<utterance>.flac` and, in `<prefix>_cm_protocols`, `<protocol_prefix>.train.trn.txt`,
+    `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`, attack or `-`, bonafide or spoof.
+
+    Args:
+        path: Folder of the corpus.
+        prefix: Beginning of the folders' names.
+        protocol_prefix: Beginning of the protocols' names.
+
+    Raises:
+        InputError: no such folder.
+    """
+    root = _folder(path)
+    suffixes = {"train": "train.trn", "dev": "dev.trl", "eval": "eval.trl"}
+
+    def reader(partition: str) -> Reader:
+        protocol = root / f"{prefix}_cm_protocols" / f"{protocol_prefix}.{suffixes[partition]}.txt"
+        recordings = root / f"{prefix}_{partition}" / "flac"
+
+        def lines() -> Iterator[Line | str]:
+            for where, columns in _columns(protocol):
+                if len(columns) != 5:
+                    yield f"{where}: {len(columns)} columns; there are 5: speaker utterance - attack key"
+                    continue
+                speaker, utterance, _, attack, key = columns
+                yield Line(where, utterance, key, speaker, attack, recordings / utterance)
+
+        return lines
+
+    return Corpus(f"asvspoof2019_la {root.name}", root, {name: reader(name) for name in PARTITIONS})
+
+
+def asvspoof2021(
+    path: Path, *, phase: Literal["eval", "progress", "hidden", "all"] = "eval", recordings: str = "flac"
+) -> Corpus:
+    """The keys of ASVspoof 2021 LA or DF, as an eval set.
+
+    `trial_metadata.txt` with at least 8 columns: speaker, utterance, codec, transmission, attack, key, trim, phase (DF
+    has more after them). It lies in the folder or below it, as in the distributed `keys/LA/CM`.
+
+    Args:
+        path: Folder of the corpus.
+        phase: Which phase's utterances.
+        recordings: Folder of the FLAC files below `path`.
+    """
+    root = _folder(path)
+
+    def lines() -> Iterator[Line | str]:
+        found = sorted(root.rglob("trial_metadata.txt"))
+        if len(found) != 1:
+            yield f"{root}: {len(found)} files trial_metadata.txt in it; there must be one"
+            return
+        for where, columns in _columns(found[0]):
+            if len(columns) < 8:
+                what = "speaker utterance codec transmission attack key trim phase"
+                yield f"{where}: {len(columns)} columns; there are at least 8: {what}"
+                continue
+            speaker, utterance, _, _, attack, key, _, its_phase = columns[:8]
+            if its_phase not in ("eval", "progress", "hidden"):
+                yield f"{where}: phase {its_phase!r}; it is eval, progress or hidden"
+            elif phase in (its_phase, "all"):
+                yield Line(where, utterance, key, speaker, attack, root / recordings / utterance)
+
+    return Corpus(f"asvspoof2021 {root.name}", root, {"eval": lines})
+
+
+def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eval") -> Corpus:
+    """In-the-Wild: a folder with `meta.csv` (file, speaker, label bona-fide or spoof), all of it one partition.
+
+    Args:
+        path: Folder of the corpus.
+        partition: Which one it is; an eval set unless told otherwise.
+    """
+    root = _folder(path)
+
+    def lines() -> Iterator[Line | str]:
+        for where, row in _rows(root / "meta.csv", ("file", "speaker", "label")):
+            if isinstance(row, str):
+                yield row
+            else:
+                yield Line(where, row["file"], row["label"], row["speaker"], "-", root / row["file"])
+
+    return Corpus(f"in_the_wild {root.name}", root, {partition: lines})
+
+
+def from_csv(path: Path) -> Corpus:
+    """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), optionally attack, speaker.
+
+    Paths are relative to the CSV's folder, or absolute; a recording's path is its utterance id.
+
+    Args:
+        path: The CSV.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file; the csv layout needs a CSV with path, label, partition")
+
+    def reader(partition: str) -> Reader:
+        def lines() -> Iterator[Line | str]:
+            for where, row in _rows(path, ("path", "label", "partition"), ("attack", "speaker")):
+                if isinstance(row, str):
+                    yield row
+                elif row["partition"] not in PARTITIONS:
+                    yield f"{where}: partition {row['partition']!r}; it is one of {', '.join(PARTITIONS)}"
+                elif row["partition"] == partition:
+                    attack, speaker = row.get("attack") or "-", row.get("speaker") or "-"
+                    yield Line(where, row["path"], row["label"], speaker, attack, path.parent / row["path"])
+
+        return lines
+
+    return Corpus(f"csv {path.name}", path, {name: reader(name) for name in PARTITIONS})
+
+
+CORPORA: dict[str, Callable[..., Any]] = {
+    "asvspoof2019_la": asvspoof2019_la,
+    "asvspoof2021": asvspoof2021,
+    "in_the_wild": in_the_wild,
+    "csv": from_csv,
+}
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder (looked for {path.absolute()})")
+    return path
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+
+
+def _columns(path: Path) -> Iterable[tuple[str, list[str]]]:
+    """`file:line` and the words of every line that is not blank."""
+    for number, line in enumerate(_text(path).splitlines(), 1):
+        if line.strip():
+            yield f"{path}:{number}", line.split()
+
+
+def _rows(
+    path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()
+) -> Iterator[tuple[str, dict[str, str] | str]]:
+    """`file:line` and the row of a CSV by the names of its header, or what is wrong with it."""
+    rows = csv.reader(_text(path).splitlines())
+    header = [name.strip() for name in next(rows, [])]
+    missing = [name for name in needed if name not in header]
+    if missing:
+        where = f"{path}:1"
+        yield (
+            where,
+            f"{where}: the header lacks {', '.join(missing)}; it needs {', '.join(needed)}"
+            + (f" and may have {', '.join(optional)}" if optional else ""),
+        )
+        return
+    for row in rows:
+        where = f"{path}:{rows.line_num}"
+        if not row:
+            continue
+        if len(row) != len(header):
+            yield where, f"{where}: {len(row)} columns; the header has {len(header)}"
+            continue
+        yield where, dict(zip(header, (value.strip() for value in row), strict=True))

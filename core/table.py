@@ -1,0 +1,143 @@
+"""Tables of named parts: the signature of a row is the schema of its options.
+
+A table is a plain dict from a name to a factory. Positional parameters of the factory are the context that our code
+supplies (sizes, parameters to optimise); its keyword-only parameters are the options that a user may write beside the
+name: `{name: senet34, embedding_dim: 256}`.
+"""
+
+import difflib
+import inspect
+import types
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from core.errors import InputError
+
+Table = Mapping[str, Callable[..., Any]]
+
+
+@dataclass(frozen=True)
+class Block:
+    """A row of a table by its name, and the options that differ from the defaults of its signature."""
+
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def plain(self) -> dict[str, Any]:
+        """The block as it stands in a YAML: `{"name": ..., option: value, ...}`."""
+        return {"name": self.name, **self.options}
+
+
+def block(value: object) -> Block:
+    """A block from a bare name or from a mapping with `name`.
+
+    Raises:
+        InputError: neither of the two.
+    """
+    if isinstance(value, str):
+        return Block(value)
+    if isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return Block(value["name"], {str(key): option for key, option in value.items() if key != "name"})
+    raise InputError(f"expected a name or a mapping with `name`, found {value!r}")
+
+
+def did_you_mean(word: str, valid: Iterable[str]) -> str:
+    """`; did you mean 'x'?`, or nothing where no valid word is close."""
+    close = difflib.get_close_matches(str(word), list(valid), n=1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+def option_defaults(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Names of a factory's options and their defaults (`inspect.Parameter.empty` where there is none)."""
+    parameters = inspect.signature(factory).parameters.values()
+    return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
+
+
+def option_types(factory: Callable[..., Any]) -> dict[str, Any]:
+    """Resolved annotations of a factory's options."""
+    hints = typing.get_type_hints(factory.__init__ if inspect.isclass(factory) else factory)
+    return {name: hints.get(name, Any) for name in option_defaults(factory)}
+
+
+def matches(value: object, annotation: Any) -> bool:
+    """Whether a plain YAML value fits an annotation; an integer is a float, a boolean is not an integer."""
+    origin = typing.get_origin(annotation)
+    if annotation is Any:
+        return True
+    if origin in (typing.Union, types.UnionType):
+        return any(matches(value, each) for each in typing.get_args(annotation))
+    if origin is typing.Literal:
+        return value in typing.get_args(annotation) and not isinstance(value, bool)
+    if annotation is None or annotation is type(None):
+        return value is None
+    if annotation is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    if origin in (list, tuple, Sequence) or (isinstance(origin, type) and issubclass(origin, Sequence)):
+        item = (typing.get_args(annotation) or (Any,))[0]
+        return isinstance(value, list | tuple) and all(matches(each, item) for each in value)
+    return isinstance(annotation, type) and isinstance(value, annotation)
+
+
+def type_name(annotation: Any) -> str:
+    """An annotation in words for an error message."""
+    if typing.get_origin(annotation) is typing.Literal:
+        return "one of " + ", ".join(map(str, typing.get_args(annotation)))
+    return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
+
+
+def name_problem(kind: str, table: Table, name: object) -> str | None:
+    """What is wrong with a row's name, or None."""
+    if isinstance(name, str) and name in table:
+        return None
+    return f"{kind}: no {name!r}; there are {', '.join(table)}{did_you_mean(str(name), table)}"
+
+
+def option_problem(
+    kind: str, table: Table, name: str, option: str, value: object = inspect.Parameter.empty
+) -> str | None:
+    """What is wrong with one option of a row that exists, or None. Without a value only the name is judged."""
+    annotations = option_types(table[name])
+    if option not in annotations:
+        takes = ", ".join(annotations) or "no options"
+        return f"{kind}: {name} has no {option!r}; it takes {takes}{did_you_mean(option, annotations)}"
+    if value is not inspect.Parameter.empty and not matches(value, annotations[option]):
+        return f"{kind}: {option} of {name} is {value!r}; it must be {type_name(annotations[option])}"
+    return None
+
+
+def problems(kind: str, table: Table, chosen: Block) -> list[str]:
+    """Everything that is wrong with a block against its table; empty where it is fine."""
+    wrong_name = name_problem(kind, table, chosen.name)
+    if wrong_name:
+        return [wrong_name]
+    found = [option_problem(kind, table, chosen.name, key, value) for key, value in chosen.options.items()]
+    needed = [key for key, default in option_defaults(table[chosen.name]).items() if default is inspect.Parameter.empty]
+    missing = [f"{kind}: {chosen.name} needs {key!r}" for key in needed if key not in chosen.options]
+    return [problem for problem in found if problem] + missing
+
+
+def resolved(table: Table, chosen: Block) -> Block:
+    """The block with every default of the signature written out."""
+    defaults = {k: v for k, v in option_defaults(table[chosen.name]).items() if v is not inspect.Parameter.empty}
+    return Block(chosen.name, {**defaults, **chosen.options})
+
+
+def build(kind: str, table: Table, chosen: Block, *context: Any) -> Any:
+    """The row that a block names, called with our context and the block's options.
+
+    Raises:
+        InputError: unknown name or option, an option of the wrong type, or a value that the row refuses.
+    """
+    found = problems(kind, table, chosen)
+    if found:
+        raise InputError(found)
+    try:
+        return table[chosen.name](*context, **chosen.options)
+    except InputError:
+        raise
+    except ValueError as error:
+        raise InputError(f"{kind}: {chosen.name}: {error}") from error

@@ -1,0 +1,1 @@
+"""The hunt: search spaces, Ray Tune trials, Optuna's suggestions, the command line."""

@@ -1,0 +1,94 @@
+"""The bridge from Ray Tune to Optuna: asks for configurations, tells results."""
+
+import json
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import optuna
+from ray.tune.search import Searcher
+
+from core import table
+from core.training import derived_seed
+from search.samplers import SAMPLERS
+from search.space import Space, Values
+
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+class OptunaBrain(Searcher):
+    """Suggests configurations of a space and learns from every trial, failed ones included.
+
+    Ray's own wrapper leaves a trial that crashed unknown to the sampler and one that ended in NaN running for ever;
+    here both are told as the worst value seen. Every suggestion has a sampler of its own, seeded by the number of the
+    trial, so that the history alone determines what comes next and no generator's state need be kept.
+    """
+
+    def __init__(self, space: Space) -> None:
+        super().__init__(metric="objective", mode="min")
+        self._space = space
+        self._study = optuna.create_study(direction="minimize")
+        self._running: dict[str, optuna.Trial] = {}
+        self._values: list[Values] = []
+        self._observed: list[float] = []
+        self._grid: list[Values] = list(space.enumerated()) if space.search.sampler.name == "grid" else []
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next configuration as `{"number": int, "values": {path: value}}`, or FINISHED where a grid is done."""
+        number = len(self._values)
+        if self._space.search.sampler.name == "grid":
+            if number >= len(self._grid):
+                return Searcher.FINISHED
+            self._study.enqueue_trial(self._grid[number])
+        seed = derived_seed(self._space.search.seed, "suggest", number) % 2**32
+        self._study.sampler = table.build("search.sampler", SAMPLERS, self._space.search.sampler, seed)
+        trial = self._study.ask()
+        values = self._space.suggest(trial)
+        self._running[trial_id] = trial
+        self._values.append(values)
+        return {"number": number, "values": values}
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing: samplers learn from the end of a trial alone."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Tells the best value of a trial, or for a failed one the worst value seen so far."""
+        trial = self._running.pop(trial_id, None)
+        if trial is None:
+            return
+        value = float((result or {}).get("objective", math.nan))
+        if error or not math.isfinite(value):
+            trial.set_user_attr("failed", True)
+            value = max(self._observed, default=1.0)
+        else:
+            self._observed.append(value)
+        self._study.tell(trial, value)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Writes the history as JSON."""
+        history = [
+            {"values": trial.params, "state": trial.state.name, "value": trial.value} for trial in self._study.trials
+        ]
+        Path(checkpoint_path).write_text(json.dumps(history), encoding="utf-8")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Takes the finished trials of a history that `save` wrote into a study that has none yet."""
+        distributions = self._distributions()
+        for each in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
+            self._values.append(each["values"])
+            if each["state"] == "COMPLETE":
+                known = {path: distributions[path] for path in each["values"]}
+                self._study.add_trial(
+                    optuna.trial.create_trial(params=each["values"], distributions=known, value=each["value"])
+                )
+                self._observed.append(each["value"])
+
+    def _distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
+        found: dict[str, optuna.distributions.BaseDistribution] = {}
+        for parameter in self._space.searched:
+            study = optuna.create_study()
+            trial = study.ask()
+            parameter.suggest(trial)
+            found.update(trial.distributions)
+        return found

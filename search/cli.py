@@ -1,0 +1,244 @@
+"""The command line: `spooftune COMMAND`. Exit codes: 0 done, 1 part failed, 2 wrong input, 130 interrupted."""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from core.errors import InputError
+
+if TYPE_CHECKING:
+    from search.plan import Plan
+    from search.run import Run
+
+# Commands import what they need themselves: `evaluate` must not wait for torch and Ray.
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code; a user's mistake gets its messages and no traceback."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.command(options))
+    except InputError as error:
+        for problem in error.problems:
+            print(f"spooftune: {problem}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("spooftune: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the reader of a pipe left: nothing to flush to
+        return 1
+
+
+def _check(options: argparse.Namespace) -> int:
+    from search.report import show_plan
+
+    show_plan(_plan(options), _console(), n_samples=options.samples)
+    return 0
+
+
+def _extract(options: argparse.Namespace) -> int:
+    from search.stores import build_stores
+
+    build_stores(_plan(options), _console())
+    return 0
+
+
+def _launch(options: argparse.Namespace) -> int:
+    from search.launch import run_search
+    from search.run import Run
+
+    plan, console = _plan(options), _console()
+    run = Run.create(plan.storage, prefix=plan.space.name, name=options.name)
+    console.print(f"run {run.name} in {run.path}", highlight=False)
+    state = run_search(plan, run, address=options.address, console=console)
+    return _conclude(run, plan, state)
+
+
+def _conclude(run: "Run", plan: "Plan", state: str) -> int:
+    from search.report import show_run
+
+    console = _console()
+    show_run(run, console)
+    trials = run.trials()
+    failed = sum(each.status == "failed" for each in trials)
+    if failed:
+        console.print(f"{failed} trials failed; {run.path / 'errors'} says why", highlight=False)
+    if not run.ranked():
+        print(f"spooftune: run {run.name}: no trial gave a detector", file=sys.stderr)
+        return 130 if state == "interrupted" else 1
+    _export_to(run, plan, run.bundle, rank=1)
+    print(f"watch the trials: tensorboard --logdir {run.tensorboard}")
+    print(f"score recordings: spooftune score {run.bundle} RECORDING.flac")
+    if state == "interrupted":
+        print(f"spooftune: run {run.name} was interrupted; what it had found is exported", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _export_to(run: "Run", plan: "Plan", folder: Path, *, rank: int, look_at_eval: bool = True) -> None:
+    from search.export import export
+    from search.report import show_measured
+
+    console = _console()
+    record, measured = export(run, plan, folder, rank=rank, look_at_eval=look_at_eval, console=console)
+    console.print(f"exported trial {record.number} (rank {rank} on dev) to {folder}", highlight=False)
+    show_measured(measured, console)
+
+
+def _status(options: argparse.Namespace) -> int:
+    from search.report import show_run, show_runs
+    from search.run import Run
+
+    storage = Path(options.storage)
+    if options.run is None:
+        show_runs(storage, Run.all(storage), _console())
+    else:
+        show_run(Run.open(storage, options.run), _console(), limit=options.limit)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from search.plan import make_plan
+    from search.run import Run
+    from search.space_reader import read_space
+
+    storage = Path(options.storage)
+    run = Run.open(storage, options.run)
+    plan = make_plan(read_space(run.path / "space.yaml"), storage)
+    folder = Path(options.output) if options.output else run.path / f"export-rank{options.rank}"
+    _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
+    return 0
+
+
+def _score(options: argparse.Namespace) -> int:
+    from core import bundle
+    from core.errors import InputError
+
+    loaded = bundle.load(Path(options.bundle))
+    failed = 0
+    lines = []
+    for path, result in bundle.score(loaded, map(Path, options.audio), device=options.device):
+        if isinstance(result, InputError):
+            failed += 1
+            print(f"spooftune: {result}", file=sys.stderr)
+            continue
+        decision = "bonafide" if result >= loaded.threshold else "spoof"
+        line = f"{path}\t{result:.6f}\t{decision}"
+        lines.append(line)
+        print(line, flush=True)
+    if options.output:
+        _write_text(Path(options.output), "".join(line + "\n" for line in lines))
+    return 1 if failed else 0
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from search.evaluate import evaluate, show_evaluation
+
+    result = evaluate(Path(options.scores), asv_scores=options.asv_scores, asv_rates=options.asv_rates)
+    print(json.dumps(result, indent=2) if options.json else show_evaluation(result))
+    return 0
+
+
+def _corpus_demo(options: argparse.Namespace) -> int:
+    from core.demo import build_demo_corpus
+
+    speech = Path(options.speech) if options.speech else None
+    build_demo_corpus(Path(options.folder), speech=speech, seed=options.seed, report=print)
+    return 0
+
+
+def _plan(options: argparse.Namespace) -> "Plan":
+    from search.plan import make_plan
+    from search.space_reader import read_space
+
+    space = read_space(Path(options.space), options.set)
+    storage = Path(getattr(options, "storage", None) or space.search.storage)
+    return make_plan(space, storage)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
+    return Console() if sys.stdout.isatty() else Console(width=200)
+
+
+def _write_text(path: Path, text: str) -> None:
+    if path.exists():
+        raise InputError(f"--output {path}: is there already; nothing of it was touched")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written: {error}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="spooftune", description="Hyperparameter search for spoofing-speech detectors."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, what: str, within: Any = commands) -> argparse.ArgumentParser:
+        added: argparse.ArgumentParser = within.add_parser(name, help=what, description=what)
+        added.set_defaults(command=function)
+        return added
+
+    def of_space(name: str, function: Any, what: str) -> argparse.ArgumentParser:
+        added = command(name, function, what)
+        added.add_argument("space", metavar="SPACE", help="YAML of the search space")
+        changes = "changes a value of the YAML, such as corpus.path=/data/LA; may be repeated"
+        added.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=changes)
+        added.add_argument("--storage", metavar="DIR", help="folder of runs and feature stores, instead of the YAML's")
+        return added
+
+    check = of_space("check", _check, "Validates a space and shows what it would run.")
+    check.add_argument("--samples", type=int, default=3, metavar="K", help="sampled configurations to show (3)")
+    of_space("extract", _extract, "Builds the feature stores of a space.")
+    launch = of_space("launch", _launch, "Runs a search: stores, trials, the exported best.")
+    launch.add_argument("--name", help="name of the run (default: the space's name and a number)")
+    launch.add_argument("--address", help="address of a running Ray cluster (default: a Ray of its own)")
+
+    def of_run(name: str, function: Any, what: str, nargs: str | None = None) -> argparse.ArgumentParser:
+        added = command(name, function, what)
+        added.add_argument("run", metavar="RUN", help="name of the run", nargs=nargs)
+        added.add_argument(
+            "--storage", default="storage", metavar="DIR", help="folder of runs and feature stores (storage)"
+        )
+        return added
+
+    status = of_run("status", _status, "Lists the runs, or shows one.", nargs="?")
+    status.add_argument("--limit", type=int, default=20, metavar="K", help="trials to show (20)")
+    export = of_run("export", _export, "Exports the detector of a run's trial as a bundle.")
+    export.add_argument("--rank", type=int, default=1, metavar="K", help="1 = the best on dev (1)")
+    export.add_argument("--output", metavar="DIR", help="new folder of the bundle")
+    export.add_argument("--no-eval", action="store_true", help="leave eval unopened")
+
+    score = command("score", _score, "Scores recordings with a bundle: path, CM score (higher = bona fide), decision.")
+    score.add_argument("bundle", metavar="BUNDLE", help="folder of the bundle")
+    score.add_argument("audio", metavar="AUDIO", nargs="+", help="recordings: WAV, FLAC, OGG, any rate")
+    score.add_argument("--output", metavar="F", help="also write the lines to this new file")
+    score.add_argument("--device", default="cpu", help="cpu or cuda (cpu)")
+
+    evaluate = command("evaluate", _evaluate, "EER, min t-DCF, AUC and EER per attack of a score file.")
+    evaluate.add_argument(
+        "scores", metavar="SCOREFILE", help="lines `utt attack key score`, or six columns with speaker and `-`"
+    )
+    asv = evaluate.add_mutually_exclusive_group()
+    asv.add_argument("--asv-scores", metavar="F", help="ASV scores of the same partition, lines `attack key score`")
+    asv.add_argument("--asv-rates", choices=("la19-dev", "la19-eval"), help="known ASV error rates of ASVspoof 2019 LA")
+    evaluate.add_argument("--json", action="store_true", help="as JSON, rates as fractions")
+
+    corpus = commands.add_parser("corpus", help="Makes corpora.").add_subparsers(required=True, metavar="WHAT")
+    demo = command("demo", _corpus_demo, "Makes a small corpus of real and spoofed speech.", within=corpus)
+    demo.add_argument("folder", metavar="DIR", help="new folder of the corpus")
+    demo.add_argument("--speech", metavar="DIR", help="your own recordings instead of Debian's packages")
+    demo.add_argument("--seed", type=int, default=0, help="determines the corpus (0)")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

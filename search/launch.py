@@ -1,0 +1,151 @@
+"""Runs a search: plan, feature stores, Ray Tune with Optuna, the exported best."""
+
+import logging
+import os
+import secrets
+import signal
+import threading
+import time
+from typing import Any
+
+import torch
+import yaml
+from rich.console import Console
+
+from core import table
+from core.bundle import versions
+from core.config import experiment_to_plain
+from core.errors import InputError
+from search.plan import Plan
+from search.run import Run, now
+from search.schedulers import SCHEDULERS
+from search.space import Space
+from search.stores import build_stores
+
+METRIC = "objective"
+
+
+def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
+    """Runs the trials of a new run, whose folder exists; returns the state in which the search ended.
+
+    Returns:
+        `finished`, `interrupted` (by the user) or `out of time`.
+
+    Raises:
+        InputError: Ray cannot be reached.
+    """
+    space = plan.space
+    run.update(
+        name=run.name,
+        state="extracting",
+        created=now(),
+        pid=os.getpid(),
+        versions=versions(),
+        seed=space.search.seed,
+        n_trials=plan.n_trials,
+        objective=space.search.objective,
+    )
+    (run.path / "space.yaml").write_text(yaml.safe_dump(dict(space.plain), sort_keys=False), encoding="utf-8")
+    defaults = [experiment_to_plain(space.experiment(space.random_values(0)))]
+    (run.path / "example.yaml").write_text(yaml.safe_dump(defaults[0], sort_keys=False), encoding="utf-8")
+    (run.path / "errors").mkdir()
+    folders = build_stores(plan, console)
+    run.update(state="running", stores=folders)
+    start_ray(space, address)
+    return tune_trials(plan, run, folders, console)
+
+
+def start_ray(space: Space, address: str | None) -> None:
+    """Starts a Ray of our own, or joins the cluster at `address`."""
+    # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
+    if address is None:
+        os.environ.pop("RAY_ADDRESS", None)
+        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths in a space are relative to where it was launched
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run's folder has it all once
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    try:
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            num_gpus=torch.cuda.device_count() if address is None else None,
+        )
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise InputError(
+            f"--address {address}: Ray cannot be reached there: {error}" if address else f"Ray did not start: {error}"
+        ) from error
+    # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
+    logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def tune_trials(plan: Plan, run: Run, folders: dict[str, dict[str, str]], console: Console) -> str:
+    """Runs the trials on the Ray that is connected; returns the state in which the search ended."""
+    import ray
+    from ray import tune
+
+    from search.brain import OptunaBrain
+    from search.progress import LiveTable, RecordTrials
+    from search.tensorboard import TensorBoardWriter
+    from search.trial import run_trial
+
+    options = plan.space.search
+    epochs = max(plan.space.experiment(values).epochs for values in plan.space.corners())
+    room = ray.cluster_resources().get("CPU", 1) // options.cpus
+    if options.gpus:
+        room = min(room, ray.cluster_resources().get("GPU", 0) / options.gpus)
+    if room < 1:
+        raise InputError(
+            f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
+        )
+    setup = {"space": plan.space, "stores": folders, "errors": str((run.path / "errors").resolve())}
+    table_shown = LiveTable(run, plan.space, plan.n_trials)
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
+        tune_config=tune.TuneConfig(
+            search_alg=OptunaBrain(plan.space),
+            scheduler=table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs),
+            num_samples=plan.n_trials,
+            max_concurrent_trials=max(1, int(min(options.concurrency or room, room))),
+            time_budget_s=options.hours * 3600 if options.hours else None,
+            trial_dirname_creator=trial_folder_name,
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(
+            name="tune",
+            storage_path=str(run.path.resolve()),
+            callbacks=[RecordTrials(run), TensorBoardWriter(run.tensorboard), table_shown],
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
+            failure_config=tune.FailureConfig(max_failures=0),
+            verbose=0,
+        ),
+    )
+    forward_sigterm()
+    began = time.monotonic()
+    try:
+        tuner.fit()
+    finally:
+        table_shown.close()
+    in_time = options.hours is None or time.monotonic() - began < options.hours * 3600
+    done = [each for each in run.trials() if each.status != "running"]
+    for each in run.trials():
+        if each.status == "running":
+            run.record("end", each.number, status="interrupted", seconds=each.seconds)
+    state = "finished" if len(done) >= plan.n_trials else "interrupted" if in_time else "out of time"
+    run.update(state=state, finished=now())
+    return state
+
+
+def trial_folder_name(trial: Any) -> str:
+    """Name of a trial's folder: its number."""
+    return f"{trial.config['number']:05d}"
+
+
+def forward_sigterm() -> None:
+    """Makes SIGTERM end the search as Ctrl-C does: trials stop at their last epoch, nothing is lost."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))

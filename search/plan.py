@@ -1,0 +1,134 @@
+"""What a space would do: its corpus, the feature stores it needs, whether everything builds. Starts nothing."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import table
+from core.config import Experiment
+from core.detector import build_detector
+from core.errors import InputError
+from core.features import FRONT_ENDS
+from core.features.extraction import estimated_bytes, is_complete, store_path
+from core.protocol import CORPORA, Corpus
+from search.space import Space, store_name
+
+SEARCHED_PARTITIONS = ("train", "dev")
+"""A search reads these alone; eval is for the exported detector."""
+
+
+@dataclass(frozen=True)
+class StorePlan:
+    """One feature store that a space asks for.
+
+    Attributes:
+        experiment: Carries its front end and decoding.
+        partition: Which utterances.
+        path: Its folder.
+        complete: Whether it is there already.
+        n_features: Values a frame.
+        n_bytes: Size on disk, estimated from the recordings' headers.
+    """
+
+    experiment: Experiment
+    partition: str
+    path: Path
+    complete: bool
+    n_features: int
+    n_bytes: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a space would do.
+
+    Attributes:
+        space: The space.
+        storage: Folder of runs and stores.
+        corpus: The corpus.
+        stores: Every feature store that the search needs.
+        n_trials: Configurations that will be tried.
+    """
+
+    space: Space
+    storage: Path
+    corpus: Corpus
+    stores: tuple[StorePlan, ...]
+    n_trials: int
+
+
+def open_corpus(space: Space) -> Corpus:
+    """The corpus of a space; no file of it is read yet."""
+    corpus: Corpus = table.build("corpus.layout", CORPORA, space.corpus.layout, Path(space.corpus.path))
+    return corpus
+
+
+def make_plan(space: Space, storage: Path) -> Plan:
+    """The plan of a space, everything checked that can be checked before a trial starts.
+
+    Raises:
+        InputError: everything that is wrong with the corpus, the front ends, the backbones and the resources.
+    """
+    problems: list[str] = []
+    corpus = open_corpus(space)
+    for partition in SEARCHED_PARTITIONS:
+        try:
+            corpus.partition(partition)
+        except InputError as error:
+            problems.extend(error.problems)
+    n_features: dict[str, int] = {}
+    front_ends: dict[str, Any] = {}
+    for experiment in space.store_experiments():
+        try:
+            front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
+        except InputError as error:
+            problems.extend(error.problems)
+        else:
+            front_ends[store_name(experiment)] = front_end
+            n_features[store_name(experiment)] = front_end.n_features
+    problems += backbone_problems(space, n_features)
+    problems += resource_problems(space)
+    if problems:
+        raise InputError(dict.fromkeys(problems))
+    stores = []
+    for experiment in space.store_experiments():
+        front_end = front_ends[store_name(experiment)]
+        for partition in SEARCHED_PARTITIONS:
+            utterances = corpus.partition(partition)
+            path = store_path(utterances, experiment.front_end, experiment.audio, root=storage / "stores")
+            size = estimated_bytes(utterances, front_end)
+            stores.append(StorePlan(experiment, partition, path, is_complete(path), front_end.n_features, size))
+    possible = space.n_configurations()
+    n_trials = space.search.trials
+    if space.search.sampler.name == "grid" and possible is not None:
+        n_trials = min(n_trials, possible)
+    return Plan(space, storage, corpus, tuple(stores), n_trials)
+
+
+def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
+    """What keeps a detector at a corner of the space from being built; nothing is allocated."""
+    found: dict[str, None] = {}
+    for values in space.corners():
+        experiment = space.experiment(values)
+        size = n_features.get(store_name(experiment))
+        if size is not None:
+            try:
+                with torch.device("meta"):
+                    build_detector(experiment, size)
+            except InputError as error:
+                found.update(dict.fromkeys(error.problems))
+    return list(found)
+
+
+def resource_problems(space: Space) -> list[str]:
+    """What an embedded Ray on this machine could never schedule."""
+    problems = []
+    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    if space.search.cpus > cpus:
+        problems.append(f"search.cpus is {space.search.cpus}; this machine has {cpus}")
+    if space.search.gpus > gpus:
+        problems.append(f"search.gpus is {space.search.gpus}; this machine has {gpus} CUDA devices")
+    return problems

@@ -1,0 +1,170 @@
+"""What a search shows and records while it runs."""
+
+import math
+import time
+from typing import Any
+
+from ray.tune import Callback
+from rich.console import Console, Group
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from core.training import OBJECTIVES
+from search.run import Run, TrialRecord
+from search.space import Space
+
+SHOWN = ("loss", "learning_rate", "dev_eer", "dev_auc", "dev_loss", "best_dev_eer", "best_dev_loss", "best_epoch")
+KEPT = (*SHOWN, "dev_threshold", "best_dev_threshold", "positive_distance", "negative_distance")
+
+
+class RecordTrials(Callback):
+    """Appends what trials do to the run's trials.jsonl."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.started: dict[int, float] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        number = int(trial.config["number"])
+        if number not in self.started:  # HyperBand starts a trial again after a pause
+            self.started[number] = time.time()
+            self.run.record("start", number, values=trial.config["values"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        self._record("epoch", trial, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        result = trial.last_result or {}
+        finished = result.get("epoch", 0) >= result.get("epochs", math.inf)
+        self._record("end", trial, result, status="finished" if finished else "stopped")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        text = self.run.path / "errors" / f"{int(trial.config['number']):05d}.txt"
+        error = text.read_text(encoding="utf-8") if text.exists() else f"the trial's process died: {trial.get_error()}"
+        self._record("end", trial, trial.last_result or {}, status="failed", error=error.strip().splitlines()[0])
+
+    def _record(self, event: str, trial: Any, result: dict[str, Any], **what: Any) -> None:
+        number = int(trial.config["number"])
+        if result.get("epoch"):
+            what |= {"epoch": result["epoch"], "objective": result["objective"]}
+            what["metrics"] = {name: result[name] for name in KEPT if name in result}
+        self.run.record(event, number, seconds=round(time.time() - self.started[number], 3), **what)
+
+
+class LiveTable(Callback):
+    """One table of the search on the terminal; where the output is no terminal, a line at each trial's end."""
+
+    def __init__(self, run: Run, space: Space, n_trials: int) -> None:
+        self.run = run
+        self.space = space
+        self.n_trials = n_trials
+        self.began = time.time()
+        self._live: Live | None = None
+        self._console: Console | None = None
+        self._drawn = 0.0
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_live": None, "_console": None}
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        self._console = Console()
+        if self._console.is_terminal:
+            self._live = Live(self._render(), console=self._console, refresh_per_second=2)
+            self._live.start()
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if self._live and time.time() - self._drawn > 1:
+            self._drawn = time.time()
+            self._live.update(self._render())
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended(int(trial.config["number"]))
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        self._ended(int(trial.config["number"]))
+
+    def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Draws the table for the last time and leaves it on the terminal."""
+        if self._live:
+            self._live.update(self._render())
+            self._live.stop()
+            self._live = None
+
+    def _ended(self, number: int) -> None:
+        if self._live:
+            self._live.update(self._render())
+        elif self._console:
+            record = next(each for each in self.run.trials() if each.number == number)
+            done = sum(each.status != "running" for each in self.run.trials())
+            value = describe_objective(self.space.search.objective, record.objective)
+            what = f" ({record.error})" if record.error else ""
+            line = f"[{done}/{self.n_trials}] trial {number} {record.status} at epoch {record.epoch}, {value}, "
+            self._console.print(
+                f"{line}{record.seconds:.0f} s: {describe_values(record.values)}{what}", soft_wrap=True, markup=False
+            )
+
+    def _render(self) -> Group:
+        records = self.run.trials()
+        counts = {
+            status: sum(each.status == status for each in records)
+            for status in ("running", "finished", "stopped", "failed")
+        }
+        done = sum(counts.values()) - counts["running"]
+        elapsed = time.time() - self.began
+        left = "?" if not done else _duration(elapsed / done * (self.n_trials - done))
+        if self.space.search.hours and done:
+            left = "at most " + _duration(max(0.0, self.space.search.hours * 3600 - elapsed))
+        words = ", ".join(f"{count} {status}" for status, count in counts.items())
+        head = Text(
+            f"{self.run.name}: {done} of {self.n_trials} trials done ({words}); {_duration(elapsed)} gone, left: {left}"
+        )
+        running = [each for each in records if each.status == "running"]
+        best = sorted((each for each in records if math.isfinite(each.objective)), key=lambda each: each.objective)[:5]
+        shown = [*best, *(each for each in running if each not in best)]
+        return Group(head, trial_table(shown, self.space.search.objective))
+
+
+def trial_table(records: list[TrialRecord], objective: str) -> Table:
+    """Trials as a table, in the order given."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("trial", "status", "epoch", f"best {objective}", "time"):
+        table.add_column(column, justify="left" if column == "status" else "right", no_wrap=True)
+    table.add_column("configuration", overflow="fold")
+    for each in records:
+        value = describe_objective(objective, each.objective, name=False)
+        what = f" {each.error}" if each.error else ""
+        cells = (str(each.number), each.status, str(each.epoch), value, _duration(each.seconds))
+        table.add_row(*cells, Text(describe_values(each.values) + what))
+    return table
+
+
+def describe_values(values: dict[str, Any]) -> str:
+    """A configuration on one line."""
+    return ", ".join(
+        f"{path}={value:.4g}" if isinstance(value, float) else f"{path}={value}" for path, value in values.items()
+    )
+
+
+def describe_objective(objective: str, value: float, *, name: bool = True) -> str:
+    """The best value of a trial as people write it: an EER in per cent, an AUC with its own sign."""
+    if not math.isfinite(value):
+        text = "-"
+    elif objective == "dev_eer":
+        text = f"{100 * value:.2f} %"
+    else:
+        text = f"{OBJECTIVES[objective] * value:.4f}"
+    return f"{objective} {text}" if name else text
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

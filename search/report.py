@@ -1,0 +1,137 @@
+"""What the command line shows: plans, runs, trials, scores."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from search.plan import Plan
+from search.run import Run
+
+
+@contextmanager
+def extraction_progress(
+    console: Console, what: str, n_utterances: int, *, shown: bool = True
+) -> Iterator[Callable[[int, float], None]]:
+    """A progress bar of an extraction, with its seconds of audio a second; without a terminal, one line at its end."""
+    began = time.monotonic()
+    done: dict[str, float] = {"utterances": 0, "seconds": 0.0}
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed}/{task.total} utterances"),
+        TextColumn("{task.fields[rate]:.0f} s of audio a second"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as progress:
+        task = progress.add_task(f"extracting {what}", total=n_utterances, rate=0.0)
+
+        def update(utterances: int, seconds: float) -> None:
+            done.update(utterances=utterances, seconds=seconds)
+            rate = seconds / max(time.monotonic() - began, 1e-9)
+            progress.update(task, completed=utterances, rate=rate)
+
+        yield update
+    if shown:
+        took = time.monotonic() - began
+        rate = f"{done['seconds'] / max(took, 1e-9):.0f} s of audio a second"
+        console.print(f"{what}: {n_utterances} utterances extracted in {took:.1f} s ({rate})", highlight=False)
+
+
+def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
+    """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
+    space, options = plan.space, plan.space.search
+
+    def say(text: str) -> None:
+        console.print(text, highlight=False, markup=False, soft_wrap=True)
+
+    say(f"space {space.name}: valid")
+    say(f"\ncorpus {space.corpus.layout.name} at {space.corpus.path}")
+    for partition in ("train", "dev"):
+        n_bona_fide, n_spoof = plan.corpus.counts(partition)
+        say(f"  {partition}: {n_bona_fide} bona fide, {n_spoof} spoofed")
+    say("  eval: not opened by a search; scored once, with the exported detector")
+    for warning in plan.corpus.warnings:
+        say(f"  warning: {warning}")
+    say("\nparameters")
+    for parameter in space.parameters:
+        when = " and ".join(f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items())
+        say(f"  {parameter.path}: {parameter.describe()}" + (f", when {when}" if when else ""))
+    total = space.n_configurations()
+    say(f"  {'a continuum of' if total is None else total} configurations")
+    say("\nsampled configurations (drawn uniformly, for a look)")
+    for seed in range(n_samples):
+        values = space.random_values(seed)
+        say(
+            "  " + (", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()) or "-")
+        )
+    epochs = sorted({space.experiment(values).epochs for values in space.corners()})
+    say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {options.objective} (best epoch)")
+    say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
+    say(f"  {options.cpus} CPU and {options.gpus:g} GPU a trial, limit {options.hours or 'no'} hours")
+    say("\nfeature stores")
+    for each in plan.stores:
+        state = "is there" if each.complete else "to be built"
+        size = f"about {each.n_bytes / 1e6:,.1f} MB"
+        say(
+            f"  {each.experiment.front_end.name} of {each.partition}: {each.n_features}-d, {size}, {state}: {each.path}"
+        )
+
+
+def show_runs(storage: Path, runs: list[Run], console: Console) -> None:
+    """Prints one line a run."""
+    if not runs:
+        console.print(f"no runs in {storage} yet", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "state", "trials", "best", "created"):
+        table.add_column(column, no_wrap=True)
+    from search.progress import describe_objective
+
+    for run in runs:
+        info, trials, ranked = run.info(), run.trials(), run.ranked()
+        done = sum(each.status != "running" for each in trials)
+        best = describe_objective(info["objective"], ranked[0].objective) if ranked else "-"
+        table.add_row(run.name, run_state(info), f"{done}/{info['n_trials']}", best, str(info["created"])[:19])
+    console.print(table)
+
+
+def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
+    """Prints a run's state and its trials, best first, then those without a result."""
+    from search.progress import trial_table
+
+    info, trials, ranked = run.info(), run.trials(), run.ranked()
+    console.print(
+        f"run {run.name}: {run_state(info)}, {len(trials)} of {info['n_trials']} trials begun", highlight=False
+    )
+    rest = [each for each in trials if each.number not in {one.number for one in ranked}]
+    console.print(trial_table([*ranked, *rest][:limit], info["objective"]))
+    if len(trials) > limit:
+        console.print(f"and {len(trials) - limit} more; all stand in {run.path / 'trials.jsonl'}", highlight=False)
+
+
+def run_state(info: dict[str, Any]) -> str:
+    """The state of a run; one whose process is gone without a word is `interrupted`."""
+    state = str(info["state"])
+    if state in ("extracting", "running"):
+        alive = Path(f"/proc/{info['pid']}").exists() if Path("/proc/self").exists() else True
+        return state if alive else "interrupted"
+    return state
+
+
+def show_measured(measured: dict[str, Any], console: Console) -> None:
+    """Prints the metrics of an exported detector on each partition, per attack."""
+    for partition, values in measured.items():
+        counts = f"{values['n_bona_fide']} bona fide, {values['n_spoof']} spoofed"
+        note = "chose the detector" if partition == "dev" else "looked at once, after the choice"
+        console.print(
+            f"{partition} ({note}): EER {100 * values['eer']:.2f} %, AUC {values['auc']:.4f} ({counts})",
+            highlight=False,
+        )
+        attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
+        console.print(f"  EER % per attack: {attacks}", highlight=False, soft_wrap=True)

@@ -1,0 +1,174 @@
+"""A run's folder: what was asked, what every trial did, where its checkpoints lie. Plain JSON, one writer."""
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from core.atomic import replacing
+from core.errors import InputError
+
+CHECKPOINT = "checkpoint.pt"
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
+"""`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """What is known of one trial.
+
+    Attributes:
+        number: From 0, in the order of suggestion.
+        values: Its configuration.
+        status: One of STATUSES.
+        epoch: Last epoch reported; 0 before the first.
+        objective: Best value so far, lower is better; NaN while there is none.
+        metrics: Metrics of the last epoch reported.
+        seconds: Time since its start, up to its end or its last epoch.
+        error: Why it failed, one line.
+    """
+
+    number: int
+    values: dict[str, Any]
+    status: str = "running"
+    epoch: int = 0
+    objective: float = math.nan
+    metrics: dict[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+    error: str = ""
+
+
+class Run:
+    """The folder of one run below `<storage>/runs`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+        self.tensorboard = path / "tensorboard"
+        self.tune = path / "tune"
+        self.bundle = path / "export"
+
+    @classmethod
+    def create(cls, storage: Path, *, prefix: str, name: str | None = None) -> "Run":
+        """A new, empty folder: `name`, or the first free one of `prefix-001`, `prefix-002`, ...
+
+        Raises:
+            InputError: the name is taken, would leave the storage, or the storage cannot be written.
+        """
+        if name is not None and not NAME.fullmatch(name):
+            raise InputError(
+                f"--name {name!r}: a name is letters, digits, '.', '_' or '-', and begins with one of the first two"
+            )
+        runs = storage / "runs"
+        candidates: Iterator[str] = iter([name]) if name else (f"{prefix}-{k:03d}" for k in range(1, 100_000))
+        try:
+            runs.mkdir(parents=True, exist_ok=True)
+            for candidate in candidates:
+                try:
+                    (runs / candidate).mkdir()
+                except FileExistsError:
+                    continue
+                return cls(runs / candidate)
+        except OSError as error:
+            raise InputError(f"{runs}: cannot be written: {error}") from error
+        raise InputError(
+            f"{runs / str(name)}: a run of that name is there already; nothing of it was touched. Choose another --name"
+        )
+
+    @classmethod
+    def open(cls, storage: Path, name: str) -> "Run":
+        """The run of that name.
+
+        Raises:
+            InputError: there is none; names the ones there are.
+        """
+        run = cls(storage / "runs" / name)
+        if not NAME.fullmatch(name) or not (run.path / "run.json").is_file():
+            known = ", ".join(each.name for each in Run.all(storage)) or "none yet"
+            raise InputError(f"no run {name!r} in {storage}; there are: {known} (another place is given by --storage)")
+        return run
+
+    @classmethod
+    def all(cls, storage: Path) -> "list[Run]":
+        """Every run of a storage, oldest first."""
+        found = [cls(each.parent) for each in (storage / "runs").glob("*/run.json")]
+        return sorted(found, key=lambda run: (str(run.info().get("created")), run.name))
+
+    def info(self) -> dict[str, Any]:
+        """What `update` wrote: state, times, versions, seed, stores."""
+        try:
+            info = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+        except (OSError, json.JSONDecodeError) as error:
+            raise InputError(f"{self.path / 'run.json'}: cannot be read: {error}") from error
+        return dict(info)
+
+    def update(self, **changes: Any) -> None:
+        """Lays changes over run.json; the file is replaced whole."""
+        known = self.info() if (self.path / "run.json").exists() else {}
+        write_json(self.path / "run.json", {**known, **changes})
+
+    def record(self, event: str, number: int, **what: Any) -> None:
+        """Appends a line to trials.jsonl: `start`, `epoch` or `end` of a trial."""
+        line = json.dumps({"event": event, "trial": number, "time": now(), **finite(what)})
+        with (self.path / "trials.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+
+    def trials(self) -> list[TrialRecord]:
+        """Every trial by its number, from trials.jsonl."""
+        path = self.path / "trials.jsonl"
+        records: dict[int, TrialRecord] = {}
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                event = json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the last line of a run that was cut off while it wrote
+            number = int(event["trial"])
+            if event["event"] == "start":
+                records[number] = TrialRecord(number, event["values"])
+                continue
+            names = {each.name for each in dataclasses.fields(TrialRecord)}
+            changes = {key: value for key, value in event.items() if key in names and value is not None}
+            records[number] = dataclasses.replace(records[number], **changes)
+        return [records[number] for number in sorted(records)]
+
+    def trial_folder(self, number: int) -> Path:
+        """Where Ray Tune keeps the checkpoints of a trial."""
+        return self.tune / f"{number:05d}"
+
+    def checkpoint(self, number: int) -> Path | None:
+        """The latest checkpoint of a trial, which holds its best detector too; None where there is none."""
+        found = sorted(self.trial_folder(number).glob(f"checkpoint_*/{CHECKPOINT}"))
+        return found[-1] if found else None
+
+    def ranked(self) -> list[TrialRecord]:
+        """The trials that have a checkpoint and a finite objective, best first."""
+        usable = [each for each in self.trials() if math.isfinite(each.objective) and self.checkpoint(each.number)]
+        return sorted(usable, key=lambda each: (each.objective, each.metrics.get("best_dev_loss", 0.0), each.number))
+
+
+def now() -> str:
+    """The time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+def finite(value: Any) -> Any:
+    """Plain data in which numbers that JSON does not know (NaN, infinity) are None."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {str(key): finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes plain data; the file is there whole or not at all."""
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,263 @@
+"""A search space: what is fixed, what is searched and under which conditions, and how to search."""
+
+import copy
+import itertools
+import json
+import random
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import optuna
+
+from core.config import Experiment, experiment_from_plain, experiment_to_plain
+from core.table import Block
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for every study would drown what matters
+
+Label = str | int | float | bool | None
+Values = dict[str, Label]
+"""One configuration: the searched parameters that are active, by path. Choices of blocks stand as their labels."""
+
+STORE_FIELDS = ("front_end", "audio")
+"""Fields of an experiment that determine a feature store."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One range of a space.
+
+    Attributes:
+        path: Where the value stands in the experiment, such as `loss.margin`.
+        kind: `value` is no range but a fixed value that holds under a condition.
+        low: Smallest value (`uniform`, `log_uniform`, `integer`).
+        high: Largest value, included.
+        choices: Values of a `choice` (or the one of a `value`); a choice of blocks holds mappings.
+        when: Paths of other parameters and the labels of theirs under which this one is active; all must hold.
+    """
+
+    path: str
+    kind: Literal["uniform", "log_uniform", "integer", "choice", "value"]
+    low: float = 0.0
+    high: float = 0.0
+    choices: tuple[Any, ...] = ()
+    when: Mapping[str, tuple[Label, ...]] = field(default_factory=dict)
+
+    @property
+    def labels(self) -> tuple[Label, ...]:
+        """One scalar for every choice."""
+        return tuple(label(choice) for choice in self.choices)
+
+    def active(self, values: Mapping[str, Label]) -> bool:
+        """Whether the conditions hold in a configuration."""
+        return all(path in values and values[path] in allowed for path, allowed in self.when.items())
+
+    def decoded(self, value: Label) -> Any:
+        """What stands in the experiment for a label."""
+        return self.choices[self.labels.index(value)] if self.kind in ("choice", "value") else value
+
+    def finite(self) -> tuple[Label, ...] | None:
+        """Every value, or None where there is a continuum."""
+        if self.kind == "integer":
+            return tuple(range(int(self.low), int(self.high) + 1))
+        return self.labels if self.kind == "choice" else None
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Label:
+        """A value from Optuna."""
+        if self.kind == "choice":
+            # Booleans and numbers survive as they are; a block goes by its label.
+            return trial.suggest_categorical(self.path, self.labels)
+        if self.kind == "integer":
+            return trial.suggest_int(self.path, int(self.low), int(self.high))
+        return trial.suggest_float(self.path, self.low, self.high, log=self.kind == "log_uniform")
+
+    def describe(self) -> str:
+        """The range in words, such as `log_uniform 0.0001 to 0.01`."""
+        if self.kind == "choice":
+            return "choice of " + ", ".join(map(str, self.labels))
+        if self.kind == "value":
+            return f"fixed at {self.labels[0]}"
+        return f"{self.kind} {self.low:g} to {self.high:g}"
+
+
+def label(value: object) -> Label:
+    """A scalar that stands for a choice: itself, or a block as `name(option=value)`."""
+    if isinstance(value, Mapping):
+        options = ", ".join(f"{k}={json.dumps(v)}" for k, v in value.items() if k != "name")
+        return f"{value['name']}({options})" if options else str(value["name"])
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return json.dumps(value)
+
+
+@dataclass(frozen=True)
+class CorpusOptions:
+    """Which corpus, and what to do about recordings that cannot be used.
+
+    Attributes:
+        layout: Row of CORPORA and its options.
+        path: Folder or file of the corpus, relative to the current folder.
+        on_bad_audio: `stop` names the bad recordings and stops; `skip` leaves them out and lists them.
+    """
+
+    layout: Block
+    path: str
+    on_bad_audio: Literal["stop", "skip"] = "stop"
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How to search.
+
+    Attributes:
+        objective: Metric on dev that is optimised, best epoch of a trial.
+        sampler: Row of SAMPLERS: what suggests the next configuration.
+        scheduler: Row of SCHEDULERS: what stops a trial early.
+        trials: Configurations to try.
+        hours: Wall-clock limit; None = no limit.
+        concurrency: Trials at a time; None = as many as the resources hold.
+        cpus: CPUs a trial; its arithmetic uses as many threads.
+        gpus: GPUs a trial; a fraction shares one.
+        seed: Determines what the sampler suggests.
+        storage: Folder of runs and feature stores.
+    """
+
+    objective: str = "dev_eer"
+    sampler: Block = Block("tpe")
+    scheduler: Block = Block("asha")
+    trials: int = 20
+    hours: float | None = None
+    concurrency: int | None = None
+    cpus: int = 1
+    gpus: float = 0.0
+    seed: int = 0
+    storage: str = "storage"
+
+
+@dataclass(frozen=True)
+class Space:
+    """A search space as its YAML describes it.
+
+    Attributes:
+        name: Prefix of the names of its runs.
+        corpus: The corpus.
+        fixed: The experiment's fixed part, as plain data.
+        parameters: The ranges, each after those that its condition names.
+        search: How to search.
+        plain: The whole YAML as plain data, changes of the command line included.
+    """
+
+    name: str
+    corpus: CorpusOptions
+    fixed: Mapping[str, Any]
+    parameters: tuple[Parameter, ...]
+    search: SearchOptions
+    plain: Mapping[str, Any]
+
+    @property
+    def searched(self) -> tuple[Parameter, ...]:
+        """The parameters that the sampler decides."""
+        return tuple(each for each in self.parameters if each.kind != "value")
+
+    def suggest(self, trial: optuna.trial.BaseTrial) -> Values:
+        """One configuration from Optuna; parameters whose condition does not hold are not asked for."""
+        values: Values = {}
+        for parameter in self.searched:
+            if parameter.active(values):
+                values[parameter.path] = parameter.suggest(trial)
+        return values
+
+    def experiment_plain(self, values: Mapping[str, Label]) -> dict[str, Any]:
+        """The experiment of a configuration as plain data; parameters that `values` lacks stay at their defaults."""
+        plain = copy.deepcopy(dict(self.fixed))
+        for parameter in self.parameters:
+            if parameter.path in values or (parameter.kind == "value" and parameter.active(values)):
+                value = parameter.choices[0] if parameter.kind == "value" else parameter.decoded(values[parameter.path])
+                *parents, last = parameter.path.split(".")
+                place = plain
+                for parent in parents:
+                    place = place.setdefault(parent, {})
+                place[last] = copy.deepcopy(value)
+        return plain
+
+    def experiment(self, values: Mapping[str, Label]) -> Experiment:
+        """The experiment of a configuration."""
+        return experiment_from_plain(self.experiment_plain(values))
+
+    def random_values(self, seed: int) -> Values:
+        """A configuration drawn uniformly, for showing what a space holds."""
+        study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=seed))
+        return self.suggest(study.ask())
+
+    def corners(self) -> Iterator[Values]:
+        """Configurations that meet every choice and both ends of every range at least once.
+
+        For validation: what builds at the corners builds in between, as far as names, types and limits go.
+        """
+        pools = {each.path: each.finite() or (each.low, each.high) for each in self.searched}
+        ends = {path: (pool if len(pool) <= 64 else (pool[0], pool[-1])) for path, pool in pools.items()}
+        draw = random.Random(0)
+        for parameter in self.searched:
+            for value in ends[parameter.path]:
+                values = self._completed({parameter.path: value}, ends, draw)
+                if parameter.path in values:
+                    yield values
+        if not self.searched:
+            yield {}
+
+    def _completed(self, wanted: Values, ends: Mapping[str, tuple[Label, ...]], draw: random.Random) -> Values:
+        """A configuration in which the wanted parameters are active with the wanted values, if it can be."""
+        wanted = dict(wanted)
+        for parameter in reversed(self.searched):  # conditions come before what depends on them
+            if parameter.path in wanted:
+                for path, allowed in parameter.when.items():
+                    wanted.setdefault(path, allowed[0])
+        values: Values = {}
+        for parameter in self.searched:
+            if parameter.active(values):
+                pool = ends[parameter.path]
+                values[parameter.path] = wanted.get(parameter.path, pool[draw.randrange(len(pool))])
+        return values
+
+    def enumerated(self, fields: tuple[str, ...] | None = None) -> Iterator[Values]:
+        """Every configuration of the parameters that are finite and lie in `fields` (None: all of them).
+
+        Parameters that conditions name are enumerated with those that depend on them.
+        """
+        needed = {each.path for each in self.parameters if fields is None or each.path.split(".")[0] in fields}
+        for parameter in reversed(self.parameters):
+            if parameter.path in needed:
+                needed.update(parameter.when)
+        yield from self._enumerate([each for each in self.searched if each.path in needed], {})
+
+    def _enumerate(self, parameters: list[Parameter], values: Values) -> Iterator[Values]:
+        if not parameters:
+            yield values
+            return
+        first, *rest = parameters
+        if not first.active(values):
+            yield from self._enumerate(rest, values)
+            return
+        for value in first.finite() or ():
+            yield from self._enumerate(rest, {**values, first.path: value})
+
+    def n_configurations(self, limit: int = 1_000_000) -> int | None:
+        """How many configurations there are (at most `limit`), or None for a continuum."""
+        if any(each.finite() is None for each in self.searched):
+            return None
+        return sum(1 for _ in itertools.islice(self.enumerated(), limit))
+
+    def store_experiments(self) -> list[Experiment]:
+        """One experiment for every feature store that the space can ask for."""
+        distinct: dict[str, Experiment] = {}
+        for values in self.enumerated(STORE_FIELDS):
+            plain = self.experiment_plain(values)
+            experiment = experiment_from_plain({key: plain[key] for key in STORE_FIELDS if key in plain})
+            distinct.setdefault(store_name(experiment), experiment)
+        return list(distinct.values())
+
+
+def store_name(experiment: Experiment) -> str:
+    """What tells the feature stores of a space apart: front end and decoding with every default written out."""
+    plain = experiment_to_plain(experiment)
+    return json.dumps({key: plain[key] for key in STORE_FIELDS}, sort_keys=True)

@@ -1,0 +1,390 @@
+"""Reads a search space from its YAML and reports everything that is wrong with it, each with its line."""
+
+import copy
+import dataclasses
+import functools
+import inspect
+import math
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from core import table
+from core.config import GROUPS, TABLES, Experiment, field_types
+from core.errors import InputError
+from core.protocol import CORPORA
+from core.table import Block, did_you_mean
+from core.training import OBJECTIVES
+from search.samplers import SAMPLERS
+from search.schedulers import SCHEDULERS
+from search.space import STORE_FIELDS, CorpusOptions, Parameter, SearchOptions, Space, label
+from search.yaml_tree import KeyPath, Tree, read
+
+RANGES = ("uniform", "log_uniform", "integer", "choice", "value")
+SECTIONS = ("name", "corpus", "experiment", "search")
+SEARCH_TABLES: dict[str, table.Table] = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def read_space(path: Path, changes: list[str] | None = None) -> Space:
+    """The space of a YAML file, with `key.path=value` changes laid over it.
+
+    Raises:
+        InputError: everything that is wrong, one line each: file, line, key, what was found, what is valid.
+    """
+    return space_from_tree(read(path, changes))
+
+
+def space_from_tree(tree: Tree) -> Space:
+    """The space that a parsed YAML describes; see `read_space`."""
+    reader = _Reader(tree)
+    space = reader.space()
+    if reader.problems:
+        raise InputError(sorted(set(reader.problems), key=reader.problems.index))
+    return space
+
+
+class _Reader:
+    """One reading of one file: what is wrong gathers in `problems`."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.tree = tree
+        self.problems: list[str] = []
+        self.parameters: dict[str, Parameter] = {}
+        self.fixed: dict[str, Any] = {}
+
+    def wrong(self, path: KeyPath, what: str) -> None:
+        self.problems.append(self.tree.problem(path, what))
+
+    def space(self) -> Space:
+        data = self.tree.data
+        for key in data:
+            if key not in SECTIONS:
+                self.wrong((key,), f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}")
+        name = data.get("name")
+        if not isinstance(name, str) or not NAME.fullmatch(name):
+            self.wrong(("name",), f"name is {name!r}; it must be letters, digits, '.', '_' or '-', and begin with one")
+        corpus = self.corpus(self.section("corpus"))
+        self.experiment(self.section("experiment"))
+        search = self.search(self.section("search"))
+        space = Space(str(name), corpus, self.fixed, self.ordered(), search, copy.deepcopy(data))
+        if not self.problems:
+            self.corners(space)
+        return space
+
+    def section(self, key: str) -> Mapping[str, Any]:
+        value = self.tree.data.get(key)
+        if value is None and key == "search":
+            return {}
+        if not isinstance(value, dict):
+            found = "is missing" if value is None else f"is {value!r}"
+            self.wrong((key,), f"section {key} {found}; it must be a mapping")
+            return {}
+        return value
+
+    def corpus(self, section: Mapping[str, Any]) -> CorpusOptions:
+        known = ("layout", "path", "on_bad_audio")
+        layout = section.get("layout")
+        options = {key: value for key, value in section.items() if key not in known}
+        wrong_name = table.name_problem("corpus.layout", CORPORA, layout)
+        if wrong_name:
+            self.wrong(("corpus", "layout"), wrong_name)
+        else:
+            for key, value in options.items():
+                problem = table.option_problem("corpus", CORPORA, str(layout), key, value)
+                if problem:
+                    self.wrong(("corpus", key), problem + f"; and {', '.join(known)}")
+        if not isinstance(section.get("path"), str):
+            self.wrong(("corpus", "path"), f"corpus.path is {section.get('path')!r}; it must be a folder or file")
+        on_bad_audio = section.get("on_bad_audio", "stop")
+        if on_bad_audio not in ("stop", "skip"):
+            self.wrong(("corpus", "on_bad_audio"), f"corpus.on_bad_audio is {on_bad_audio!r}; it is stop or skip")
+        return CorpusOptions(Block(str(layout), options), str(section.get("path")), on_bad_audio)
+
+    def search(self, section: Mapping[str, Any]) -> SearchOptions:
+        types = typing.get_type_hints(SearchOptions)
+        values: dict[str, Any] = {}
+        for key, value in section.items():
+            path = ("search", key)
+            if key not in types:
+                self.wrong(path, f"search: no {key!r}; it takes {', '.join(types)}{did_you_mean(key, types)}")
+            elif key in SEARCH_TABLES:
+                block = self.block(path, value)
+                if block:
+                    for problem in table.problems(f"search.{key}", SEARCH_TABLES[key], block):
+                        self.wrong(path, problem)
+                    values[key] = block
+            elif not table.matches(value, types[key]):
+                self.wrong(path, f"search.{key} is {value!r}; it must be {table.type_name(types[key])}")
+            else:
+                values[key] = value
+        options = SearchOptions(**values)
+        if options.objective not in OBJECTIVES:
+            known = f"there are {', '.join(OBJECTIVES)}{did_you_mean(options.objective, OBJECTIVES)}"
+            self.wrong(("search", "objective"), f"search.objective is {options.objective!r}; {known}")
+        for key in ("trials", "concurrency", "cpus"):
+            if getattr(options, key) is not None and getattr(options, key) < 1:
+                self.wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be at least 1")
+        if options.hours is not None and not options.hours > 0:
+            self.wrong(("search", "hours"), f"search.hours is {options.hours}; it must be above 0")
+        if options.gpus < 0 or (options.gpus > 1 and options.gpus != int(options.gpus)):
+            self.wrong(("search", "gpus"), f"search.gpus is {options.gpus}; it is a fraction of one GPU or a number")
+        return options
+
+    def block(self, path: KeyPath, value: object) -> Block | None:
+        try:
+            return table.block(value)
+        except InputError as error:
+            self.wrong(path, f"{'.'.join(map(str, path))}: {error}")
+            return None
+
+    def experiment(self, section: Mapping[str, Any]) -> None:
+        types = field_types()
+        for key, value in section.items():
+            path = ("experiment", key)
+            if key not in types:
+                self.wrong(path, f"experiment: no {key!r}; it takes {', '.join(types)}{did_you_mean(key, types)}")
+            elif key in TABLES:
+                self.table_field(key, value)
+            elif key in GROUPS:
+                self.group_field(key, value)
+            else:
+                self.slot(key, value, functools.partial(_type_problem, key, types[key]))
+        if "front_end" not in section:
+            self.wrong(
+                ("experiment",), f"experiment.front_end is missing; it is one of {', '.join(TABLES['front_end'])}"
+            )
+
+    def group_field(self, key: str, value: object) -> None:
+        hints = typing.get_type_hints(GROUPS[key])
+        if not isinstance(value, dict):
+            self.wrong(("experiment", key), f"{key}: expected a mapping of {', '.join(hints)}, found {value!r}")
+            return
+        for name, each in value.items():
+            if name not in hints:
+                what = f"{key}: no {name!r}; it takes {', '.join(hints)}{did_you_mean(name, hints)}"
+                self.wrong(("experiment", key, name), what)
+            else:
+                self.slot(f"{key}.{name}", each, functools.partial(_type_problem, f"{key}.{name}", hints[name]))
+
+    def table_field(self, key: str, value: object) -> None:
+        rows = TABLES[key]
+        if isinstance(value, str) or _range_kind(value) is not None:  # a name, or a choice of names or blocks
+            self.slot(key, value, lambda each: self.block_problem(key, each))
+            return
+        if not isinstance(value, dict):
+            self.wrong(("experiment", key), f"{key}: expected a name or a mapping with name, found {value!r}")
+            return
+        default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+        name = value.get("name", default.name if isinstance(default, Block) else None)
+        self.slot(f"{key}.name", name, lambda each: table.name_problem(key, rows, each))
+        names = self.parameters[f"{key}.name"].labels if f"{key}.name" in self.parameters else (name,)
+        if any(each not in rows for each in names):
+            return
+        if f"{key}.name" in self.parameters and self.parameters[f"{key}.name"].when:
+            self.wrong(("experiment", key, "name"), f"{key}.name: a name cannot have a condition")
+        given: dict[str, set[Any]] = {}
+        for option, each in value.items():
+            if option == "name":
+                continue
+            condition = each.get("when") if isinstance(each, dict) and _range_kind(each) else None
+            allowed = condition.get(f"{key}.name") if isinstance(condition, dict) else None
+            applies = [row for row in names if allowed is None or row in _as_list(allowed)]
+            given[option] = set(applies)
+            bad = [row for row in applies if table.option_problem(key, rows, str(row), option)]
+            if bad:
+                hint = ""
+                if len(bad) < len(names):
+                    good = ", ".join(str(row) for row in names if row not in bad)
+                    hint = f"; give it the condition when: {{{key}.name: [{good}]}}"
+                problem = table.option_problem(key, rows, str(bad[0]), option)
+                self.wrong(("experiment", key, option), f"{problem}{hint}")
+                continue
+            check = lambda one, option=option, applies=applies: next(  # noqa: E731
+                filter(None, (table.option_problem(key, rows, str(row), option, one) for row in applies)), None
+            )
+            self.slot(f"{key}.{option}", each, check)
+        for row in names:
+            for option, default_value in table.option_defaults(rows[str(row)]).items():
+                if default_value is inspect.Parameter.empty and row not in given.get(option, ()):
+                    self.wrong(("experiment", key), f"{key}: {row} needs {option!r}")
+
+    def block_problem(self, key: str, value: object) -> str | None:
+        try:
+            found = table.problems(key, TABLES[key], table.block(value))
+        except InputError as error:
+            return f"{key}: {error}"
+        return "; ".join(found) or None
+
+    def slot(self, dotted: str, value: object, check: typing.Callable[[Any], str | None]) -> None:
+        """One place of the experiment: a fixed value, or a range every value of which passes `check`."""
+        path: KeyPath = ("experiment", *dotted.split("."))
+        kind = _range_kind(value)
+        if kind is None:
+            problem = check(value)
+            if problem:
+                self.wrong(path, problem)
+            else:
+                *parents, last = dotted.split(".")
+                place = self.fixed
+                for parent in parents:
+                    place = place.setdefault(parent, {})
+                place[last] = copy.deepcopy(value)
+            return
+        assert isinstance(value, dict)
+        extra = [str(key) for key in value if key not in (kind, "when")]
+        if extra:
+            self.wrong(
+                path, f"{dotted}: a range is one of {', '.join(RANGES)}, and when; found also {', '.join(extra)}"
+            )
+        when = self.condition(path, dotted, value.get("when"))
+        parameter = self.range(path, dotted, kind, value[kind], when)
+        if parameter is None:
+            return
+        self.parameters[dotted] = parameter
+        for each in parameter.choices or (parameter.low, parameter.high):
+            problem = check(each)
+            if problem:
+                self.wrong(path, problem)
+                break
+
+    def range(
+        self, path: KeyPath, dotted: str, kind: str, value: object, when: Mapping[str, tuple[Any, ...]]
+    ) -> Parameter | None:
+        if kind == "value":
+            if not when:
+                self.wrong(path, f"{dotted}: value is for what holds under a condition; add when, or write the value")
+            return Parameter(dotted, "value", choices=(value,), when=when)
+        if kind == "choice":
+            if not isinstance(value, list) or not value:
+                self.wrong(path, f"{dotted}: choice is {value!r}; it must be a list of values")
+                return None
+            try:
+                labels = [label(each) for each in value]
+            except KeyError:
+                self.wrong(path, f"{dotted}: a choice that is a mapping needs a name")
+                return None
+            if len({(type(each), each) for each in labels}) < len(labels):
+                self.wrong(path, f"{dotted}: a value stands twice in the choice {value!r}")
+            return Parameter(dotted, "choice", choices=tuple(value), when=when)
+        ends = value if isinstance(value, list) and len(value) == 2 else []
+        number = int if kind == "integer" else (int, float)
+        if not ends or not all(isinstance(each, number) and not isinstance(each, bool) for each in ends):
+            what = "two integers" if kind == "integer" else "two numbers"
+            self.wrong(path, f"{dotted}: {kind} is {value!r}; it must be [low, high], {what}")
+            return None
+        low, high = ends
+        if not (math.isfinite(low) and math.isfinite(high) and low < high):
+            self.wrong(path, f"{dotted}: {kind} is {value!r}; low must be below high, and both finite")
+            return None
+        if kind == "log_uniform" and low <= 0:
+            self.wrong(path, f"{dotted}: log_uniform is {value!r}; low must be above 0")
+            return None
+        if kind != "integer":
+            low, high = float(low), float(high)
+            if dotted.split(".")[0] in STORE_FIELDS:
+                self.wrong(path, f"{dotted}: a feature store is built for every value; use choice or integer")
+                return None
+        return Parameter(dotted, typing.cast(Any, kind), low=low, high=high, when=when)
+
+    def condition(self, path: KeyPath, dotted: str, when: object) -> dict[str, tuple[Any, ...]]:
+        if when is None:
+            return {}
+        if not isinstance(when, dict) or not when:
+            self.wrong(
+                path, f"{dotted}: when is {when!r}; it must map other parameters to the values that they must have"
+            )
+            return {}
+        return {str(key): tuple(_as_list(allowed)) for key, allowed in when.items()}
+
+    def ordered(self) -> tuple[Parameter, ...]:
+        """The parameters, each after those that its condition names; wrong conditions become problems."""
+        done: dict[str, Parameter] = {}
+        waiting = dict(self.parameters)
+        for dotted, parameter in self.parameters.items():
+            for other, allowed in parameter.when.items():
+                self.condition_problem(dotted, other, allowed)
+        while waiting:
+            ready = [p for p in waiting.values() if all(other in done or other not in waiting for other in p.when)]
+            if not ready:
+                circle = ", ".join(waiting)
+                self.wrong(("experiment",), f"the conditions of {circle} depend on each other in a circle")
+                break
+            done.update((each.path, waiting.pop(each.path)) for each in ready)
+        return tuple(done.values())
+
+    def condition_problem(self, dotted: str, other: str, allowed: tuple[Any, ...]) -> None:
+        path: KeyPath = ("experiment", *dotted.split("."))
+        names = [each.path for each in self.parameters.values() if each.kind in ("choice", "integer")]
+        if other not in names:
+            fixed = " is not a choice or integer range of this space"
+            hint = did_you_mean(other, names)
+            self.wrong(path, f"{dotted}: when: {other}{fixed}; there are {', '.join(names) or 'none'}{hint}")
+            return
+        valid = self.parameters[other].finite() or ()
+        for value in allowed:
+            if value not in valid:
+                known = f"it is one of {', '.join(map(str, valid))}{did_you_mean(str(value), map(str, valid))}"
+                self.wrong(path, f"{dotted}: when: {other} is never {value!r}; {known}")
+
+    def corners(self, space: Space) -> None:
+        """Builds what can be built without a corpus, at both ends of every range."""
+        for values in space.corners():
+            try:
+                experiment = space.experiment(values)
+            except InputError as error:
+                for problem in error.problems:
+                    self.wrong(("experiment", *problem.split(":")[0].split(" ")[0].split(".")), problem)
+                continue
+            for key, context in _LIGHT.items():
+                try:
+                    table.build(key, TABLES[key], getattr(experiment, key), *context())
+                except InputError as error:
+                    for problem in error.problems:
+                        self.wrong(("experiment", key), problem)
+        if space.search.sampler.name == "grid" and space.n_configurations() is None:
+            endless = ", ".join(each.path for each in space.searched if each.finite() is None)
+            self.wrong(("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {endless}")
+        try:
+            table.build("search.scheduler", SCHEDULERS, space.search.scheduler, "objective", 10)
+        except InputError as error:
+            self.wrong(("search", "scheduler"), str(error))
+        try:
+            table.build("search.sampler", SAMPLERS, space.search.sampler, 0)
+        except InputError as error:
+            self.wrong(("search", "sampler"), str(error))
+
+
+def _one_parameter() -> tuple[Any]:
+    import torch
+
+    return ([torch.nn.Parameter(torch.zeros(1))],)
+
+
+_LIGHT: dict[str, typing.Callable[[], tuple[Any, ...]]] = {
+    "pairs": lambda: (),
+    "loss": lambda: (),
+    "classifier": lambda: (8,),
+    "optimizer": _one_parameter,
+    "lr_schedule": lambda: (10, 10),
+}
+"""Rows that are cheap to build, and a context to build them with."""
+
+
+def _range_kind(value: object) -> str | None:
+    """Which range a mapping is, or None for a fixed value; a block has a `name`, a range has not."""
+    if not isinstance(value, dict) or "name" in value:
+        return None
+    return next((kind for kind in RANGES if kind in value), None)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+def _type_problem(dotted: str, annotation: Any, value: object) -> str | None:
+    if table.matches(value, annotation):
+        return None
+    return f"{dotted} is {value!r}; it must be {table.type_name(annotation)}"

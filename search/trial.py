@@ -1,0 +1,72 @@
+"""One trial: the only bridge between Ray and core."""
+
+import math
+import tempfile
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ray import tune
+
+from core import checkpoint
+from core.features.store import FeatureStore
+from core.training import fit
+from search.run import CHECKPOINT
+from search.space import Space, store_name
+
+
+def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
+    """Trains one configuration, from its last checkpoint where there is one, and reports every epoch to Tune.
+
+    Args:
+        config: `number` of the trial, its `values`.
+        setup: What all trials share: `space`, `stores` (from `store_name` of an experiment to the folders of train and
+            dev), `errors` (folder for the text of what failed).
+    """
+    space: Space = setup["space"]
+    number, gpus = int(config["number"]), space.search.gpus
+    torch.set_num_threads(space.search.cpus)
+    try:
+        experiment = space.experiment(config["values"])
+        folders = setup["stores"][store_name(experiment)]
+        device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
+        if device == "cuda" and gpus < 1:
+            torch.cuda.set_per_process_memory_fraction(gpus)
+        saved = tune.get_checkpoint()
+        resume = None
+        if saved is not None:
+            with saved.as_directory() as folder:
+                resume = checkpoint.load(Path(folder) / CHECKPOINT)
+        fit(
+            experiment,
+            FeatureStore.open(Path(folders["train"])),
+            FeatureStore.open(Path(folders["dev"])),
+            _report,
+            device=device,
+            objective=space.search.objective,
+            resume=resume,
+        )
+    except Exception as error:
+        # Ray keeps a pickled error; people want one that they can read.
+        text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
+        (Path(setup["errors"]) / f"{number:05d}.txt").write_text(text, encoding="utf-8")
+        raise
+    finally:
+        if torch.cuda.is_initialized():
+            torch.cuda.empty_cache()  # the process is used again by the next trial
+
+
+def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
+    best = (state["best"] or {}).get("metrics", {})
+    reported = {
+        "objective": math.inf,  # unknown until the first evaluation
+        **metrics,
+        **{f"best_{name}": value for name, value in best.items() if name.startswith("dev_")},
+        "best_epoch": best.get("epoch", 0),
+        "epochs": state["experiment"]["epochs"],
+    }
+    with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
+        checkpoint.save(Path(folder) / CHECKPOINT, state)
+        tune.report(reported, checkpoint=tune.Checkpoint.from_directory(folder))

@@ -1,0 +1,124 @@
+"""A YAML file as plain data that remembers the line of every key."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from core.errors import InputError
+
+KeyPath = tuple[str | int, ...]
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML in which `1e-3` is a number, as everyone expects, and not a string, as YAML 1.1 has it."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9][0-9_]*(\.[0-9_]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+class Tree:
+    """Plain data of a YAML file and the line of each key.
+
+    Attributes:
+        source: Name of the file for messages.
+        data: The plain data: dicts, lists, strings, numbers, booleans, None.
+    """
+
+    def __init__(self, source: str, data: dict[str, Any], lines: dict[KeyPath, int]) -> None:
+        self.source = source
+        self.data = data
+        self._lines = lines
+
+    def where(self, path: KeyPath) -> str:
+        """`file:line` of a key, or of the nearest key above it that stands in the file."""
+        while path and path not in self._lines:
+            path = path[:-1]
+        return f"{self.source}:{self._lines.get(path, 1)}"
+
+    def problem(self, path: KeyPath, what: str) -> str:
+        """A message that begins with the place of `path`."""
+        return f"{self.where(path)}: {what}"
+
+
+def read(path: Path, changes: list[str] | None = None) -> Tree:
+    """The tree of a YAML file, with `key.path=value` changes of the command line laid over it.
+
+    Raises:
+        InputError: no such file, not YAML, not a mapping, a key given twice, or a change of the wrong form.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot be read: {error}") from error
+    return parse(text, str(path), changes)
+
+
+def parse(text: str, source: str = "<text>", changes: list[str] | None = None) -> Tree:
+    """The tree of a YAML text; see `read`."""
+    try:
+        node = yaml.compose(text, Loader=_Loader)
+        if not isinstance(node, yaml.MappingNode):
+            raise InputError(f"{source}:1: expected a mapping with name, corpus, experiment and search")
+        lines: dict[KeyPath, int] = {}
+        problems = list(_locate(node, (), lines, source))
+        if problems:
+            raise InputError(problems)
+        data = _plain(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise InputError(f"{source}:{line}: not valid YAML: {error.problem}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{source}: not valid YAML: {error}") from error
+    for change in changes or []:
+        _apply(data, change)
+    return Tree(source, data, lines)
+
+
+def _plain(text: str) -> Any:
+    loader = _Loader(text)
+    try:
+        return loader.get_single_data()
+    finally:
+        loader.dispose()
+
+
+def _locate(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: str) -> Iterator[str]:
+    if isinstance(node, yaml.MappingNode):
+        for key_node, value_node in node.value:
+            line = key_node.start_mark.line + 1
+            if not isinstance(key_node, yaml.ScalarNode):
+                yield f"{source}:{line}: a key must be a word"
+                continue
+            key = (*path, str(key_node.value))
+            if key in lines:
+                yield f"{source}:{line}: {'.'.join(map(str, key))} stands twice; the first is in line {lines[key]}"
+            lines.setdefault(key, line)
+            yield from _locate(value_node, key, lines, source)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, value_node in enumerate(node.value):
+            lines.setdefault((*path, index), value_node.start_mark.line + 1)
+            yield from _locate(value_node, (*path, index), lines, source)
+
+
+def _apply(data: dict[str, Any], change: str) -> None:
+    key, equals, text = change.partition("=")
+    if not equals or not key.strip():
+        raise InputError(f"--set {change}: expected key.path=value, such as corpus.path=/data/LA")
+    try:
+        value = _plain(text)
+    except yaml.YAMLError as error:
+        raise InputError(f"--set {change}: {text!r} is not a YAML value") from error
+    *parents, last = key.strip().split(".")
+    place = data
+    for parent in parents:
+        if not isinstance(place.get(parent), dict):
+            place[parent] = {}
+        place = place[parent]
+    place[last] = value

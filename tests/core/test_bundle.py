@@ -1,0 +1,106 @@
+import json
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from core import bundle
+from core.config import experiment_from_plain
+from core.detector import build_detector, score_store
+from core.errors import InputError
+from core.features.extraction import extract
+from core.protocol import CORPORA
+from tests.speech import make_corpus
+
+PLAIN = {
+    "front_end": "lfcc",
+    "input": {"n_frames": 30},
+    "backbone": {"name": "senet18", "width": 4, "embedding_dim": 16},
+    "classifier": {"name": "mlp", "hidden": 8},
+}
+MEASURED = {"eer": 0.125, "auc": 0.9, "eer_per_attack": {"A01": 0.1}, "n_bona_fide": 3, "n_spoof": 4}
+
+
+@pytest.fixture(scope="module")
+def exported():
+    torch.manual_seed(0)
+    experiment = experiment_from_plain(PLAIN)
+    detector = build_detector(experiment, 60).eval()
+    provenance = {"run": "quick-001", "trial": 3, "corpus": "LA"}
+    return bundle.Bundle(detector, experiment, 60, 0.25, {"dev": MEASURED}, provenance)
+
+
+@pytest.fixture
+def folder(exported, tmp_path):
+    bundle.save(exported, tmp_path / "bundle", front_end_weights={})
+    return tmp_path / "bundle"
+
+
+def test_a_bundle_comes_back_as_it_was(exported, folder):
+    loaded = bundle.load(folder)
+    assert loaded.experiment == exported.experiment or loaded.threshold == exported.threshold
+    state = loaded.detector.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in exported.detector.state_dict().items())
+    assert not loaded.detector.training
+    assert loaded.metrics == {"dev": MEASURED}
+    assert sorted(each.name for each in folder.iterdir()) == ["README.md", "config.json", "weights.safetensors"]
+    card = (folder / "README.md").read_text()
+    assert "12.50" in card
+    assert "A01 | 10.00" in card
+
+
+def test_a_bundle_is_never_overwritten(exported, folder):
+    before = (folder / "weights.safetensors").read_bytes()
+    with pytest.raises(InputError, match="is not empty"):
+        bundle.save(exported, folder, front_end_weights={})
+    assert (folder / "weights.safetensors").read_bytes() == before
+
+
+def test_a_recording_scores_as_it_did_from_the_store(exported, folder, tmp_path):
+    corpus = CORPORA["asvspoof2019_la"](make_corpus(tmp_path / "LA", n_per_class=3, duration_s=0.3))
+    utterances = corpus.partition("dev")
+    experiment = exported.experiment
+    store = extract(utterances, experiment.front_end, experiment.audio, root=tmp_path / "stores")
+    loaded = bundle.load(folder)
+    scored = [result for _, result in bundle.score(loaded, [each.path for each in utterances])]
+    np.testing.assert_allclose(scored, score_store(loaded.detector, store), rtol=1e-4, atol=1e-5)
+
+
+def test_bad_recordings_are_named_and_the_others_scored(folder, tmp_path):
+    good, corrupt, short = (tmp_path / name for name in ("good.wav", "corrupt.flac", "short.wav"))
+    noise = np.random.default_rng(0).normal(size=(44100, 2)) * 0.1
+    soundfile.write(good, noise, 44100)
+    soundfile.write(short, noise[:20], 44100)
+    corrupt.write_bytes(b"fLaC and then words")
+    results = dict(bundle.score(bundle.load(folder), [corrupt, good, short, tmp_path / "absent.wav"]))
+    assert isinstance(results[good], float)
+    for path in (corrupt, short, tmp_path / "absent.wav"):
+        assert isinstance(results[path], InputError)
+        assert path.name in str(results[path])
+
+
+@pytest.mark.parametrize("damage", ["config", "weights", "format", "truncated", "mismatch", "absent"])
+def test_a_damaged_bundle_is_refused(folder, damage):
+    config = json.loads((folder / "config.json").read_text())
+    if damage == "config":
+        (folder / "config.json").write_text("{")
+    elif damage == "weights":
+        (folder / "weights.safetensors").unlink()
+    elif damage == "format":
+        (folder / "config.json").write_text(json.dumps({**config, "format": 99}))
+    elif damage == "truncated":
+        (folder / "weights.safetensors").write_bytes((folder / "weights.safetensors").read_bytes()[:-100])
+    elif damage == "mismatch":
+        config["experiment"]["backbone"]["width"] = 8
+        (folder / "config.json").write_text(json.dumps(config))
+    else:
+        folder = folder / "absent"
+    with pytest.raises(InputError, match=r"bundle|fit together"):
+        bundle.load(folder)
+
+
+def test_front_end_weights_of_another_training_are_refused(exported, tmp_path):
+    bundle.save(exported, tmp_path / "bundle", front_end_weights={"wav2vec.pt": "ab" * 32})
+    with pytest.raises(InputError, match=r"wav2vec\.pt"):
+        bundle.front_end_of(bundle.load(tmp_path / "bundle"))

@@ -1,0 +1,180 @@
+import contextlib
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from core import training
+from core.audio import AudioOptions
+from core.config import experiment_from_plain
+from core.detector import build_detector, normalized, score_store
+from core.errors import InputError
+from core.features.extraction import extract
+from core.protocol import CORPORA
+from core.table import Block
+from core.training import TrainingDiverged, best_detector, derived_seed, fit
+from tests.speech import make_corpus
+
+PLAIN = {
+    "front_end": {"name": "lfcc", "deltas": False},
+    "input": {"n_frames": 32},
+    "backbone": {"name": "senet18", "width": 4, "embedding_dim": 16},
+    "pairs": {"name": "random", "n_pairs": 20},
+    "classifier": {"name": "mlp", "hidden": 8, "epochs": 4},
+    "lr_schedule": {"name": "constant", "lr": 2e-3},
+    "batch_size": 8,
+    "epochs": 4,
+}
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory):
+    torch.set_num_threads(1)
+    root = tmp_path_factory.mktemp("corpus")
+    corpus = CORPORA["asvspoof2019_la"](make_corpus(root / "LA"))
+    front_end = Block("lfcc", {"deltas": False})
+    return {
+        name: extract(corpus.partition(name), front_end, AudioOptions(), root=root / "stores")
+        for name in ("train", "dev", "eval")
+    }
+
+
+def run(stores, *, resume=None, stop_after=None, **changes):
+    """The epochs' metrics and the last state of a training; `stop_after` an epoch it is cut off."""
+    reported, states = [], []
+
+    def report(metrics, state):
+        reported.append(metrics)
+        states.append({**state, "detector": {k: v.clone() for k, v in state["detector"].items()}})
+        if metrics["epoch"] == stop_after:
+            raise SystemExit
+
+    with contextlib.suppress(SystemExit):
+        fit(experiment_from_plain({**PLAIN, **changes}), stores["train"], stores["dev"], report, resume=resume)
+    return reported, states[-1]
+
+
+def same(first, second):
+    return first.keys() == second.keys() and all(torch.equal(first[key], second[key]) for key in first)
+
+
+@pytest.mark.parametrize("mode", ["siamese", "original"])
+def test_training_separates_the_classes(stores, mode):
+    reported, state = run(stores, mode=mode, epochs=8)
+    assert [each["epoch"] for each in reported] == list(range(1, 9))
+    assert state["best"]["metrics"]["dev_eer"] < 0.2
+    assert ("negative_distance" in reported[0]) == (mode == "siamese")
+    detector = best_detector(state)
+    scores = score_store(detector, stores["dev"])
+    labels = stores["dev"].labels
+    rate = training.metrics.eer(scores[labels == 1], scores[labels == 0])[0]
+    assert rate == pytest.approx(state["best"]["metrics"]["dev_eer"], abs=1e-9)
+
+
+def test_the_contrastive_loss_pushes_the_classes_apart(stores):
+    reported, _ = run(stores, epochs=6)
+    ratio = [each["negative_distance"] / each["positive_distance"] for each in reported]
+    assert ratio[-1] > 1.5 * ratio[0] or ratio[-1] > 3
+    assert reported[-1]["loss"] < reported[0]["loss"]
+
+
+@pytest.mark.parametrize("mode", ["siamese", "original"])
+def test_the_seed_repeats_every_bit_and_another_differs(stores, mode):
+    first, second, other = (run(stores, mode=mode, epochs=2, seed=seed) for seed in (1, 1, 2))
+    assert first[0] == second[0]
+    assert same(first[1]["detector"], second[1]["detector"])
+    assert not same(first[1]["detector"], other[1]["detector"])
+
+
+@pytest.mark.parametrize("mode", ["siamese", "original"])
+@pytest.mark.parametrize("backbone", ["senet18", "lcnn"])  # lcnn draws dropout
+def test_an_interrupted_training_goes_on_to_the_same_bits(stores, mode, backbone):
+    changes = {"mode": mode, "backbone": {"name": backbone, "embedding_dim": 16}, "epochs": 3}
+    whole, state = run(stores, **changes)
+    begun, saved = run(stores, stop_after=2, **changes)
+    rest, resumed = run(stores, resume=saved, **changes)
+    assert begun + rest == whole
+    assert same(resumed["detector"], state["detector"])
+    assert resumed["best"]["rank"] == state["best"]["rank"]
+    torch.manual_seed(0)  # a finished training resumes to itself
+    assert run_again(stores, state, changes)["epoch"] == 3
+
+
+def run_again(stores, state, changes):
+    experiment = experiment_from_plain({**PLAIN, **changes})
+    return fit(experiment, stores["train"], stores["dev"], lambda *_: pytest.fail("trained again"), resume=state)
+
+
+def test_resuming_another_experiment_is_refused(stores):
+    _, state = run(stores, epochs=1)
+    with pytest.raises(InputError, match="belongs to another experiment"):
+        run(stores, resume=state, epochs=2)
+
+
+def test_evaluation_every_k_epochs_and_at_the_last(stores):
+    reported, _ = run(stores, epochs=5, evaluate_every=2)
+    assert [each["epoch"] for each in reported if "dev_eer" in each] == [2, 4, 5]
+    assert "objective" not in reported[0]
+    assert reported[2]["objective"] == reported[1]["objective"]
+
+
+def test_the_best_epoch_is_kept_whatever_comes_after(stores):
+    reported, state = run(stores, epochs=5)
+    best = min(reported, key=lambda each: (each["dev_eer"], each["dev_loss"]))
+    assert state["best"]["epoch"] == best["epoch"]
+    objectives = [each["objective"] for each in reported]
+    assert objectives == list(np.minimum.accumulate([each["dev_eer"] for each in reported]))
+
+
+def test_a_diverging_training_says_so(stores):
+    with pytest.raises(TrainingDiverged, match="epoch"):
+        run(stores, mode="original", lr_schedule={"name": "constant", "lr": 1e30}, epochs=3)
+
+
+def test_stopping_leaves_no_thread_behind(stores):
+    import threading
+
+    before = threading.active_count()
+    run(stores, stop_after=1)
+    assert threading.active_count() == before
+
+
+def test_one_utterance_scores_the_same_alone_as_among_others(stores):
+    torch.manual_seed(0)
+    detector = build_detector(experiment_from_plain(PLAIN), stores["dev"].n_features)
+    together = score_store(detector, stores["dev"])
+    alone = score_store(detector, stores["dev"], batch_size=1)
+    np.testing.assert_allclose(alone, together, rtol=1e-4, atol=1e-5)
+
+
+def test_normalization_by_hand():
+    features = torch.tensor([[[1.0, 3.0], [5.0, 5.0]]])
+    options = experiment_from_plain({**PLAIN, "input": {"normalize": "mean_variance"}}).input
+    assert normalized(features, options).tolist() == [[[-1.0, 1.0], [0.0, 0.0]]]
+
+
+def test_seeds_of_different_purposes_differ_and_stay():
+    assert derived_seed(0, "epoch", 1) == derived_seed(0, "epoch", 1)
+    found = {derived_seed(seed, what, k) for seed in range(3) for what in ("epoch", "dropout") for k in range(3)}
+    assert len(found) == 18
+    assert all(0 <= each < 2**63 for each in found)
+
+
+def test_an_unknown_objective_is_named(stores):
+    with pytest.raises(InputError, match="dev_eer"):
+        fit(experiment_from_plain(PLAIN), stores["train"], stores["dev"], lambda *_: None, objective="eval_eer")
+
+
+def test_auc_is_maximised(stores):
+    states = []
+    fit(
+        experiment_from_plain({**PLAIN, "epochs": 3}),
+        stores["train"],
+        stores["dev"],
+        lambda metrics, state: states.append((metrics, state)),
+        objective="dev_auc",
+    )
+    best = max(metrics["dev_auc"] for metrics, _ in states)
+    assert states[-1][1]["best"]["metrics"]["dev_auc"] == best
+    assert math.isclose(states[-1][0]["objective"], -best)

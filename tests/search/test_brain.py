@@ -1,0 +1,95 @@
+import math
+
+import pytest
+from ray.tune.search import Searcher
+
+from search.brain import OptunaBrain
+from search.space_reader import space_from_tree
+from search.yaml_tree import parse
+
+SPACE = """\
+name: example
+corpus: {layout: asvspoof2019_la, path: data}
+experiment:
+  front_end: lfcc
+  mode: {choice: [siamese, original]}
+  loss: {margin: {uniform: [0.5, 3], when: {mode: siamese}}}
+search: {trials: 7, sampler: SAMPLER, seed: 3}
+"""
+
+
+def brain(sampler="{name: tpe, n_startup_trials: 3}", text=SPACE):
+    return OptunaBrain(space_from_tree(parse(text.replace("SAMPLER", sampler))))
+
+
+def value_of(config):
+    """A smooth objective whose best lies at margin 2 in siamese mode."""
+    return abs(config["values"].get("loss.margin", 0.0) - 2) / 4
+
+
+def searched(brain, n, value=value_of):
+    configs = []
+    for number in range(n):
+        config = brain.suggest(f"id{number}")
+        brain.on_trial_complete(f"id{number}", {"objective": value(config)})
+        configs.append(config)
+    return configs
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "{name: tpe, n_startup_trials: 3}"])
+def test_the_seed_determines_the_search(sampler):
+    configs = searched(brain(sampler), 6)
+    assert configs == searched(brain(sampler), 6)
+    assert [each["number"] for each in configs] == list(range(6))
+
+
+def test_tpe_learns():
+    configs = searched(brain(), 30)
+    late = [value_of(each) for each in configs[20:]]
+    assert sum(late) / len(late) < 0.8 * sum(map(value_of, configs[:10])) / 10
+
+
+@pytest.mark.parametrize("result", [None, {}, {"objective": math.nan}, {"objective": math.inf}])
+def test_a_failed_trial_is_known_as_the_worst(result):
+    searcher = brain()
+    searched(searcher, 3)
+    worst = max(trial.value for trial in searcher._study.trials)
+    searcher.suggest("failing")
+    searcher.on_trial_complete("failing", result, error=True)
+    told = searcher._study.trials[-1]
+    assert told.state.name == "COMPLETE"
+    assert told.value == worst
+    assert told.user_attrs == {"failed": True}
+
+
+def test_failures_drive_the_search_away():
+    """Half of the space crashes: TPE must come to leave it, which it cannot if failures stay unknown."""
+    searcher = brain()
+    for number in range(30):
+        config = searcher.suggest(str(number))
+        crashes = config["values"]["mode"] == "original"
+        searcher.on_trial_complete(str(number), None if crashes else {"objective": value_of(config)}, error=crashes)
+    modes = [trial.params["mode"] for trial in searcher._study.trials]
+    assert modes[:30].count("original") < 12
+    assert modes[20:].count("original") <= 2
+
+
+def test_a_grid_runs_every_configuration_once_and_ends():
+    text = SPACE.replace("uniform: [0.5, 3]", "choice: [1, 2]")
+    searcher = brain("grid", text)
+    assert [searcher.suggest(str(k))["values"] for k in range(3)] == [
+        {"mode": "siamese", "loss.margin": 1},
+        {"mode": "siamese", "loss.margin": 2},
+        {"mode": "original"},
+    ]
+    assert searcher.suggest("3") == Searcher.FINISHED
+
+
+def test_a_saved_history_goes_on_as_if_never_stopped(tmp_path):
+    whole = searched(brain(), 8)
+    first = brain()
+    searched(first, 5)
+    first.save(str(tmp_path / "history.json"))
+    second = brain()
+    second.restore(str(tmp_path / "history.json"))
+    assert searched(second, 3) == whole[5:]

@@ -1,0 +1,121 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.cli import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def scores(tmp_path):
+    rng = np.random.default_rng(0)
+    path = tmp_path / "scores.txt"
+    lines = [f"b{k} - bonafide {rng.normal(1)}\n" for k in range(50)]
+    lines += [f"s{k} A{k % 2:02d} spoof {rng.normal(-1)}\n" for k in range(50)]
+    path.write_text("".join(lines))
+    return path
+
+
+def test_check_shows_what_would_run_and_builds_nothing(space_file, tmp_path, capsys):
+    assert main(["check", str(space_file)]) == 0
+    shown = capsys.readouterr().out
+    for words in (
+        "space tiny: valid",
+        "train: 12 bona fide, 12 spoofed",
+        "loss.margin: uniform 0.5 to 3",
+        "6 trials of up to 4 epochs",
+        "lfcc of dev: 20-d",
+        "to be built",
+    ):
+        assert words in shown
+    assert not (tmp_path / "storage").exists()
+
+
+def test_changes_of_the_command_line(space_file, capsys):
+    assert main(["check", str(space_file), "--set", "experiment.epochs=9", "--set", "search.trials=2"]) == 0
+    assert "2 trials of up to 9 epochs" in capsys.readouterr().out
+
+
+def test_mistakes_are_listed_without_a_traceback_or_a_ray(space_file):
+    text = (
+        space_file.read_text().replace("lfcc", "lfc").replace("epochs: 4", "epoch: 4").replace("trials: 6", "trials: x")
+    )
+    text = text.replace("uniform: [0.5, 3]", "uniform: [3, 0.5]").replace("asha", "ahsa")
+    space_file.write_text(text)
+    command = [sys.executable, "-X", "importtime", "-m", "search.cli", "launch", str(space_file)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    messages = [line for line in done.stderr.splitlines() if line.startswith("spooftune: ")]
+    assert done.returncode == 2
+    assert len(messages) == 5
+    assert "Traceback" not in done.stderr
+    assert " ray._raylet" not in done.stderr  # Ray was not even imported
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ("corpus.path=absent", "absent"),
+        ("search.gpus=1", "search.gpus is 1; this machine has 0"),
+        ("search.cpus=4096", "search.cpus is 4096; this machine has"),
+        ("experiment.front_end.name=wav2vec", "checkpoint"),
+        ("experiment.front_end.name=lfccc", "did you mean 'lfcc'"),
+    ],
+)
+def test_what_could_not_run_is_refused_before_anything_starts(space_file, tmp_path, capsys, change, words):
+    if "wav2vec" in change:
+        space_file.write_text(space_file.read_text().replace(", deltas: false", ""))
+    assert main(["launch", str(space_file), "--set", change]) == 2
+    assert words in capsys.readouterr().err
+    assert not (tmp_path / "storage" / "runs").exists()
+
+
+def test_evaluate_for_people_and_as_json(scores, capsys):
+    assert main(["evaluate", str(scores), "--asv-rates", "la19-eval"]) == 0
+    shown = capsys.readouterr().out
+    assert "min t-DCF 2019" in shown
+    assert main(["evaluate", str(scores), "--asv-rates", "la19-eval", "--json"]) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert 0 < result["eer"] < 0.35
+    assert f"{100 * result['eer']:.9f} %" in shown
+    assert set(result["eer_per_attack"]) == {"A00", "A01"}
+    assert 0 < result["min_tdcf_2019"] < 1
+
+
+def test_evaluate_imports_neither_torch_nor_ray(scores):
+    code = (
+        f"import sys; from search.cli import main; main(['evaluate', {str(scores)!r}]); "
+        "print('torch' in sys.modules, 'ray' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.splitlines()[-1] == "False False"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("u - bonafide 1\n", "no line with the key spoof"),
+        ("u - bona 1\n", ":1"),
+        ("", "scores.txt"),
+        ("u 1.0\n", "no key"),
+    ],
+)
+def test_a_score_file_that_cannot_be_evaluated(tmp_path, capsys, text, words):
+    path = tmp_path / "scores.txt"
+    path.write_text(text)
+    assert main(["evaluate", str(path)]) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_unknown_runs_and_bundles(tmp_path, capsys):
+    assert main(["status", "--storage", str(tmp_path)]) == 0
+    assert main(["status", "nothing", "--storage", str(tmp_path)]) == 2
+    assert main(["export", "nothing", "--storage", str(tmp_path)]) == 2
+    assert main(["score", str(tmp_path), "a.wav"]) == 2
+    assert capsys.readouterr().err.count("spooftune: ") == 3

@@ -1,0 +1,139 @@
+"""The real thing: the command line, an embedded Ray, TensorBoard's reader, the exported bundle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from search.cli import main
+from search.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def launch(space_file, *arguments):
+    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory, corpus):
+    """A finished search of six trials, of which original-mode ones crash on purpose of their learning rate."""
+    from tests.search.conftest import SPACE
+
+    folder = tmp_path_factory.mktemp("launch")
+    text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
+    text = text.replace("lr: 2e-3", "lr: {choice: [2e-3, 1e30]}").replace("trials: 6", "trials: 8")
+    (folder / "tiny.yaml").write_text(text)
+    done = launch(folder / "tiny.yaml", "--name", "first")
+    assert done.returncode == 0, done.stderr + done.stdout
+    return folder, done
+
+
+def test_the_search_ends_with_a_bundle_and_says_what_to_do_next(searched):
+    folder, done = searched
+    run = Run.open(folder / "storage", "first")
+    assert "tensorboard --logdir" in done.stdout
+    assert "Traceback" not in done.stderr
+    assert {each.name for each in run.bundle.iterdir()} == {"README.md", "config.json", "scores", "weights.safetensors"}
+    info = run.info()
+    assert info["state"] == "finished"
+    assert info["eval_looks"] == 1
+    assert set(info["versions"]) >= {"ray", "optuna", "torch"}
+    for partition in ("dev", "eval"):
+        assert main(["evaluate", str(run.bundle / "scores" / f"{partition}.txt")]) == 0
+
+
+def test_trials_stop_early_finish_and_fail_without_ending_the_search(searched):
+    folder, _ = searched
+    records = Run.open(folder / "storage", "first").trials()
+    assert [each.number for each in records] == list(range(8))
+    status = {each.status for each in records}
+    assert "failed" in status
+    assert "finished" in status
+    for each in records:
+        assert (each.status == "failed") == (each.values["lr_schedule.lr"] == 1e30)
+        assert each.error.startswith("TrainingDiverged") == (each.status == "failed")
+        assert (each.epoch == 4) == (each.status == "finished")
+
+
+def test_tensorboard_has_every_trial(searched):
+    folder, _ = searched
+    run = Run.open(folder / "storage", "first")
+    for each in run.trials():
+        accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
+        accumulator.Reload()
+        assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(accumulator.summary_metadata)
+        assert len(accumulator.Scalars("dev/eer") if each.epoch else []) == each.epoch
+
+
+def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
+    folder, _ = searched
+    run = Run.open(folder / "storage", "first")
+    config = json.loads((run.bundle / "config.json").read_text())
+    best = min((each for each in run.trials() if each.status != "failed"), key=lambda each: each.objective)
+    assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
+    good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"
+    soundfile.write(good, 0.1 * np.random.default_rng(0).normal(size=(44100, 2)), 44100)
+    bad.write_bytes(b"words")
+    capsys.readouterr()
+    assert main(["score", str(run.bundle), str(good), str(bad), "--output", str(tmp_path / "out.tsv")]) == 1
+    shown = capsys.readouterr()
+    assert "bad.flac" in shown.err
+    path, score, decision = shown.out.strip().split("\t")
+    assert (path, decision) == (str(good), "bonafide" if float(score) >= config["threshold"] else "spoof")
+    assert (tmp_path / "out.tsv").read_text() == shown.out
+    assert (
+        main(["export", "first", "--rank", "2", "--storage", str(folder / "storage"), "--output", str(tmp_path / "b")])
+        == 0
+    )
+    assert json.loads((tmp_path / "b" / "config.json").read_text())["provenance"]["rank"] == 2
+    assert main(["export", "first", "--rank", "99", "--storage", str(folder / "storage")]) == 2
+
+
+def test_status_lists_runs_and_trials(searched, capsys):
+    folder, _ = searched
+    assert main(["status", "--storage", str(folder / "storage")]) == 0
+    assert "8/8" in capsys.readouterr().out
+    assert main(["status", "first", "--storage", str(folder / "storage")]) == 0
+    assert "TrainingDiverged" in capsys.readouterr().out
+
+
+def test_a_second_launch_extracts_nothing_and_a_name_is_not_reused(searched):
+    folder, _ = searched
+    before = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
+    taken = launch(folder / "tiny.yaml", "--name", "first")
+    assert taken.returncode == 2
+    assert "is there already" in taken.stderr
+    again = launch(folder / "tiny.yaml", "--set", "search.trials=1", "--set", "experiment.lr_schedule.lr=2e-3")
+    assert again.returncode == 0, again.stderr
+    assert again.stdout.count("nothing to extract") >= 3
+    after = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
+    assert after == before
+
+
+def test_sigterm_ends_the_search_and_exports_what_it_found(space_file, tmp_path):
+    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), "--name", "cut"]
+    changes = ["--set", "experiment.epochs=100000", "--set", "search.scheduler=none"]
+    process = subprocess.Popen(
+        [*command, *changes], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    trials = tmp_path / "storage" / "runs" / "cut" / "trials.jsonl"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and not (trials.exists() and '"epoch": 3' in trials.read_text()):
+        time.sleep(0.2)
+    os.kill(process.pid, signal.SIGTERM)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 130, out + err
+    run = Run.open(tmp_path / "storage", "cut")
+    assert run.info()["state"] == "interrupted"
+    assert {each.status for each in run.trials()} == {"interrupted"}
+    assert (run.bundle / "weights.safetensors").exists()

@@ -1,0 +1,46 @@
+"""The walls between the rooms stand, and the packages that are tested are those of this checkout."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import core
+import search
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def imported(path: Path) -> set[str]:
+    """Top-level packages that a module imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name.split(".")[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.add(node.module.split(".")[0])
+    return names
+
+
+@pytest.mark.parametrize("package", [core, search])
+def test_packages_are_of_this_checkout(package):
+    assert Path(package.__file__).resolve().parent.parent == ROOT
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "core").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_core_knows_no_search(path):
+    assert not imported(path) & {"ray", "optuna", "search", "argparse", "rich"}
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "search").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
+def test_search_holds_no_audio(path):
+    assert not imported(path) & {"soundfile", "torchaudio", "transformers"}
+
+
+def test_only_the_trial_and_the_launch_know_ray_and_core_training():
+    knowing = {path.name for path in (ROOT / "search").glob("*.py") if "ray" in imported(path)}
+    assert knowing == {"trial.py", "brain.py", "launch.py", "progress.py", "schedulers.py", "tensorboard.py"}
+
+
+def test_spaces_hold_data_alone():
+    assert {path.suffix for path in (ROOT / "spaces").rglob("*") if path.is_file()} == {".yaml"}
