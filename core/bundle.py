@@ -19,6 +19,7 @@ from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.features.store import window_starts
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
@@ -144,7 +145,6 @@ def score(
     """
     front_end = front_end_of(bundle).to(device)
     detector = bundle.detector.to(device)
-    n_frames = bundle.experiment.input.n_frames
     shortest: Any = front_end.min_samples
     for path in paths:
         try:
@@ -152,10 +152,18 @@ def score(
             if len(waveform) < shortest:
                 raise InputError(f"{path}: {len(waveform)} samples at 16 kHz; the front end needs {shortest}")
             features = front_end(torch.from_numpy(waveform)[None].to(device))[0].half()
-            window = features[:, np.arange(n_frames) % features.shape[1]]  # first window; repeated where shorter
-            yield path, float(detector(window[None])[0])
+            yield path, float(detector.classifier(_embedding(detector, features))[0])
         except InputError as error:
             yield path, error
+
+
+def _embedding(detector: Detector, features: torch.Tensor) -> torch.Tensor:
+    """Embedding `(1, embedding_dim)` of the features `(n_features, n_frames)` of one utterance, as from the store."""
+    n_frames = detector.options.n_frames
+    spare = np.array([max(features.shape[1] - n_frames, 0)])
+    starts = [int(window_starts(spare, position)[0]) for position in detector.options.positions()]
+    windows = [features[:, (start + np.arange(n_frames)) % features.shape[1]] for start in starts]
+    return detector.embed(torch.stack(windows)).mean(dim=0, keepdim=True)
 
 
 def versions() -> dict[str, str]:

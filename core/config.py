@@ -24,17 +24,24 @@ class InputOptions:
     """How the features of an utterance become one backbone input.
 
     Attributes:
-        n_frames: Frames of every input: a random crop in training, the first window in scoring; a shorter utterance
-            is repeated.
+        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
+        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
+            first to its last; 1 = the first alone.
         normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
     """
 
     n_frames: int = 400
+    score_windows: int = 1
     normalize: Literal["none", "mean", "mean_variance"] = "none"
 
     def __post_init__(self) -> None:
-        if self.n_frames < 1:
-            raise ValueError(f"input: n_frames is {self.n_frames}; it must be at least 1")
+        for name in ("n_frames", "score_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
+
+    def positions(self) -> tuple[float, ...]:
+        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
+        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
 
 
 @dataclass(frozen=True)

@@ -78,17 +78,18 @@ def normalized(features: Tensor, options: InputOptions) -> Tensor:
 def embed_store(
     detector: Detector, store: FeatureStore, *, batch_size: int = 64, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Embeddings `(n_utterances, embedding_dim)` of the first window of every utterance, on `device`.
+    """Embeddings `(n_utterances, embedding_dim)`, on `device`: the mean over the windows that `InputOptions` names.
 
     The detector is put into evaluation mode and left there.
     """
     detector.eval()
     # Batches of one length whatever the rest: an utterance scores the same alone as among others.
     batches = np.array_split(np.arange(len(store)), range(batch_size, len(store), batch_size))
-    parts = [
-        detector.embed(store.windows(indices, detector.options.n_frames).to(device, non_blocking=True))
-        for indices in batches
-    ]
+    positions = detector.options.positions()
+    parts = []
+    for indices in batches:
+        windows = (store.windows(indices, detector.options.n_frames, position=each) for each in positions)
+        parts.append(torch.stack([detector.embed(each.to(device)) for each in windows]).mean(dim=0))
     return torch.cat(parts)
 
 

@@ -113,24 +113,36 @@ class FeatureStore:
         return cast("NDArray[np.float16]", values.reshape(n_frames, self.n_features))
 
     def windows(
-        self, indices: NDArray[np.int64], n_frames: int, generator: np.random.Generator | None = None
+        self,
+        indices: NDArray[np.int64],
+        n_frames: int,
+        generator: np.random.Generator | None = None,
+        *,
+        position: float = 0.0,
     ) -> torch.Tensor:
         """One window of each utterance, `(len(indices), n_features, n_frames)`, float16.
 
         Args:
             indices: Which utterances.
             n_frames: Frames of a window; an utterance that is shorter is repeated.
-            generator: Draws where the window of a longer utterance begins; None = at its first frame.
+            generator: Draws where the window of a longer utterance begins; None = at `position`.
+            position: Where it begins, from 0 (the first window) to 1 (the last).
         """
         out = np.empty((len(indices), n_frames, self.n_features), np.float16)
         spare = np.maximum(self.n_frames[indices] - n_frames, 0)
-        starts = generator.integers(spare + 1) if generator is not None else np.zeros_like(spare)
+        starts = window_starts(spare, position) if generator is None else generator.integers(spare + 1)
         for window, index, start in zip(out, indices, starts, strict=True):
             frames = self.frames(int(index))
             for begin in range(0, n_frames, len(frames)):
                 piece = frames[start : start + n_frames - begin]
                 window[begin : begin + len(piece)] = piece
         return torch.from_numpy(out).transpose(1, 2)
+
+
+def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64]:
+    """First frames of windows at a position from 0 to 1, where `spare` frames lie outside the window."""
+    starts: NDArray[np.int64] = np.rint(spare * position).astype(np.int64)
+    return starts
 
 
 def _map(path: Path, n_bytes: int) -> pa.RecordBatch:

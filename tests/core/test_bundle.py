@@ -15,7 +15,7 @@ from tests.speech import make_corpus
 
 PLAIN = {
     "front_end": "lfcc",
-    "input": {"n_frames": 30},
+    "input": {"n_frames": 20, "score_windows": 3},
     "backbone": {"name": "senet18", "width": 4, "embedding_dim": 16},
     "classifier": {"name": "mlp", "hidden": 8},
 }
