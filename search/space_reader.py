@@ -4,12 +4,11 @@ import copy
 import dataclasses
 import functools
 import inspect
-import math
 import re
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from core import table
 from core.config import GROUPS, TABLES, Experiment, field_types
@@ -17,12 +16,12 @@ from core.errors import InputError
 from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.training import OBJECTIVES
+from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
 from search.samplers import SAMPLERS
 from search.schedulers import SCHEDULERS
-from search.space import STORE_FIELDS, CorpusOptions, Parameter, SearchOptions, Space, label
+from search.space import CorpusOptions, Parameter, SearchOptions, Space
 from search.yaml_tree import KeyPath, Tree, read
 
-RANGES = ("uniform", "log_uniform", "integer", "choice", "value")
 SECTIONS = ("name", "corpus", "experiment", "search")
 SEARCH_TABLES: dict[str, table.Table] = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -171,7 +170,7 @@ class _Reader:
 
     def table_field(self, key: str, value: object) -> None:
         rows = TABLES[key]
-        if isinstance(value, str) or _range_kind(value) is not None:  # a name, or a choice of names or blocks
+        if isinstance(value, str) or range_kind(value) is not None:  # a name, or a choice of names or blocks
             self.slot(key, value, lambda each: self.block_problem(key, each))
             return
         if not isinstance(value, dict):
@@ -189,9 +188,9 @@ class _Reader:
         for option, each in value.items():
             if option == "name":
                 continue
-            condition = each.get("when") if isinstance(each, dict) and _range_kind(each) else None
+            condition = each.get("when") if isinstance(each, dict) and range_kind(each) else None
             allowed = condition.get(f"{key}.name") if isinstance(condition, dict) else None
-            applies = [row for row in names if allowed is None or row in _as_list(allowed)]
+            applies = [row for row in names if allowed is None or row in as_list(allowed)]
             given[option] = set(applies)
             bad = [row for row in applies if table.option_problem(key, rows, str(row), option)]
             if bad:
@@ -202,10 +201,7 @@ class _Reader:
                 problem = table.option_problem(key, rows, str(bad[0]), option)
                 self.wrong(("experiment", key, option), f"{problem}{hint}")
                 continue
-            check = lambda one, option=option, applies=applies: next(  # noqa: E731
-                filter(None, (table.option_problem(key, rows, str(row), option, one) for row in applies)), None
-            )
-            self.slot(f"{key}.{option}", each, check)
+            self.slot(f"{key}.{option}", each, functools.partial(_option_problem, key, applies, option))
         for row in names:
             for option, default_value in table.option_defaults(rows[str(row)]).items():
                 if default_value is inspect.Parameter.empty and row not in given.get(option, ()):
@@ -221,8 +217,7 @@ class _Reader:
     def slot(self, dotted: str, value: object, check: typing.Callable[[Any], str | None]) -> None:
         """One place of the experiment: a fixed value, or a range every value of which passes `check`."""
         path: KeyPath = ("experiment", *dotted.split("."))
-        kind = _range_kind(value)
-        if kind is None:
+        if range_kind(value) is None:
             problem = check(value)
             if problem:
                 self.wrong(path, problem)
@@ -233,15 +228,10 @@ class _Reader:
                     place = place.setdefault(parent, {})
                 place[last] = copy.deepcopy(value)
             return
-        assert isinstance(value, dict)
-        extra = [str(key) for key in value if key not in (kind, "when")]
-        if extra:
-            self.wrong(
-                path, f"{dotted}: a range is one of {', '.join(RANGES)}, and when; found also {', '.join(extra)}"
-            )
-        when = self.condition(path, dotted, value.get("when"))
-        parameter = self.range(path, dotted, kind, value[kind], when)
-        if parameter is None:
+        try:
+            parameter = parse_range(dotted, cast(dict[str, Any], value))
+        except InputError as error:
+            self.wrong(path, str(error))
             return
         self.parameters[dotted] = parameter
         for each in parameter.choices or (parameter.low, parameter.high):
@@ -250,84 +240,16 @@ class _Reader:
                 self.wrong(path, problem)
                 break
 
-    def range(
-        self, path: KeyPath, dotted: str, kind: str, value: object, when: Mapping[str, tuple[Any, ...]]
-    ) -> Parameter | None:
-        if kind == "value":
-            if not when:
-                self.wrong(path, f"{dotted}: value is for what holds under a condition; add when, or write the value")
-            return Parameter(dotted, "value", choices=(value,), when=when)
-        if kind == "choice":
-            if not isinstance(value, list) or not value:
-                self.wrong(path, f"{dotted}: choice is {value!r}; it must be a list of values")
-                return None
-            try:
-                labels = [label(each) for each in value]
-            except KeyError:
-                self.wrong(path, f"{dotted}: a choice that is a mapping needs a name")
-                return None
-            if len({(type(each), each) for each in labels}) < len(labels):
-                self.wrong(path, f"{dotted}: a value stands twice in the choice {value!r}")
-            return Parameter(dotted, "choice", choices=tuple(value), when=when)
-        ends = value if isinstance(value, list) and len(value) == 2 else []
-        number = int if kind == "integer" else (int, float)
-        if not ends or not all(isinstance(each, number) and not isinstance(each, bool) for each in ends):
-            what = "two integers" if kind == "integer" else "two numbers"
-            self.wrong(path, f"{dotted}: {kind} is {value!r}; it must be [low, high], {what}")
-            return None
-        low, high = ends
-        if not (math.isfinite(low) and math.isfinite(high) and low < high):
-            self.wrong(path, f"{dotted}: {kind} is {value!r}; low must be below high, and both finite")
-            return None
-        if kind == "log_uniform" and low <= 0:
-            self.wrong(path, f"{dotted}: log_uniform is {value!r}; low must be above 0")
-            return None
-        if kind != "integer":
-            low, high = float(low), float(high)
-            if dotted.split(".")[0] in STORE_FIELDS:
-                self.wrong(path, f"{dotted}: a feature store is built for every value; use choice or integer")
-                return None
-        return Parameter(dotted, typing.cast(Any, kind), low=low, high=high, when=when)
-
-    def condition(self, path: KeyPath, dotted: str, when: object) -> dict[str, tuple[Any, ...]]:
-        if when is None:
-            return {}
-        if not isinstance(when, dict) or not when:
-            self.wrong(
-                path, f"{dotted}: when is {when!r}; it must map other parameters to the values that they must have"
-            )
-            return {}
-        return {str(key): tuple(_as_list(allowed)) for key, allowed in when.items()}
-
     def ordered(self) -> tuple[Parameter, ...]:
-        """The parameters, each after those that its condition names; wrong conditions become problems."""
-        done: dict[str, Parameter] = {}
-        waiting = dict(self.parameters)
+        """The parameters in an order in which conditions can be judged; wrong conditions become problems."""
         for dotted, parameter in self.parameters.items():
-            for other, allowed in parameter.when.items():
-                self.condition_problem(dotted, other, allowed)
-        while waiting:
-            ready = [p for p in waiting.values() if all(other in done or other not in waiting for other in p.when)]
-            if not ready:
-                circle = ", ".join(waiting)
-                self.wrong(("experiment",), f"the conditions of {circle} depend on each other in a circle")
-                break
-            done.update((each.path, waiting.pop(each.path)) for each in ready)
-        return tuple(done.values())
-
-    def condition_problem(self, dotted: str, other: str, allowed: tuple[Any, ...]) -> None:
-        path: KeyPath = ("experiment", *dotted.split("."))
-        names = [each.path for each in self.parameters.values() if each.kind in ("choice", "integer")]
-        if other not in names:
-            fixed = " is not a choice or integer range of this space"
-            hint = did_you_mean(other, names)
-            self.wrong(path, f"{dotted}: when: {other}{fixed}; there are {', '.join(names) or 'none'}{hint}")
-            return
-        valid = self.parameters[other].finite() or ()
-        for value in allowed:
-            if value not in valid:
-                known = f"it is one of {', '.join(map(str, valid))}{did_you_mean(str(value), map(str, valid))}"
-                self.wrong(path, f"{dotted}: when: {other} is never {value!r}; {known}")
+            for problem in condition_problems(parameter, self.parameters):
+                self.wrong(("experiment", *dotted.split(".")), problem)
+        try:
+            return tuple(ordered(self.parameters))
+        except InputError as error:
+            self.wrong(("experiment",), str(error))
+            return ()
 
     def corners(self, space: Space) -> None:
         """Builds what can be built without a corpus, at both ends of every range."""
@@ -373,15 +295,10 @@ _LIGHT: dict[str, typing.Callable[[], tuple[Any, ...]]] = {
 """Rows that are cheap to build, and a context to build them with."""
 
 
-def _range_kind(value: object) -> str | None:
-    """Which range a mapping is, or None for a fixed value; a block has a `name`, a range has not."""
-    if not isinstance(value, dict) or "name" in value:
-        return None
-    return next((kind for kind in RANGES if kind in value), None)
-
-
-def _as_list(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+def _option_problem(key: str, names: list[Any], option: str, value: object) -> str | None:
+    """What is wrong with an option's value for the first of some rows that refuses it."""
+    found = (table.option_problem(key, TABLES[key], str(name), option, value) for name in names)
+    return next(filter(None, found), None)
 
 
 def _type_problem(dotted: str, annotation: Any, value: object) -> str | None:

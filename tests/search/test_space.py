@@ -157,7 +157,7 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
         ("senet43", 5, "senet34"),
         ("loss.margin", 6, "low must be above 0"),
         ("'warmup'", 7, "did you mean 'warmup_epochs'?"),
-        ("epochs", 8, "it must be int"),
+        ("epochs is", 8, "it must be int"),
         ("search.sampler", 9, "did you mean 'tpe'?"),
     ]:
         (message,) = [each for each in found if text in each]
