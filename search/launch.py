@@ -14,9 +14,9 @@ from rich.console import Console
 
 from core import table
 from core.bundle import versions
-from core.config import experiment_to_plain
 from core.errors import InputError
 from search.plan import Plan
+from search.report import show_corpus
 from search.run import Run, now
 from search.schedulers import SCHEDULERS
 from search.space import Space
@@ -46,9 +46,9 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         objective=space.search.objective,
     )
     (run.path / "space.yaml").write_text(yaml.safe_dump(dict(space.plain), sort_keys=False), encoding="utf-8")
-    defaults = [experiment_to_plain(space.experiment(space.random_values(0)))]
-    (run.path / "example.yaml").write_text(yaml.safe_dump(defaults[0], sort_keys=False), encoding="utf-8")
+    (run.path / "resolved.yaml").write_text(yaml.safe_dump(space.resolved(), sort_keys=False), encoding="utf-8")
     (run.path / "errors").mkdir()
+    show_corpus(plan, console)
     folders = build_stores(plan, console)
     run.update(state="running", stores=folders)
     start_ray(space, address)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from search.plan import Plan
+from search.plan import SEARCHED_PARTITIONS, Plan
 from search.run import Run
 
 
@@ -51,13 +51,8 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
         console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     say(f"space {space.name}: valid")
-    say(f"\ncorpus {space.corpus.layout.name} at {space.corpus.path}")
-    for partition in ("train", "dev"):
-        n_bona_fide, n_spoof = plan.corpus.counts(partition)
-        say(f"  {partition}: {n_bona_fide} bona fide, {n_spoof} spoofed")
-    say("  eval: not opened by a search; scored once, with the exported detector")
-    for warning in plan.corpus.warnings:
-        say(f"  warning: {warning}")
+    say("")
+    show_corpus(plan, console)
     say("\nparameters")
     for parameter in space.parameters:
         when = " and ".join(f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items())
@@ -81,6 +76,17 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
         say(
             f"  {each.experiment.front_end.name} of {each.partition}: {each.n_features}-d, {size}, {state}: {each.path}"
         )
+
+
+def show_corpus(plan: Plan, console: Console) -> None:
+    """Prints the counts of the partitions that a search reads, and what is odd about them."""
+    lines = [f"corpus {plan.space.corpus.layout.name} at {plan.space.corpus.path}"]
+    for partition in SEARCHED_PARTITIONS:
+        n_bona_fide, n_spoof = plan.corpus.counts(partition)
+        lines.append(f"  {partition}: {n_bona_fide} bona fide, {n_spoof} spoofed")
+    lines.append("  eval: not opened by a search; scored once, with the exported detector")
+    lines += [f"  warning: {warning}" for warning in plan.corpus.warnings]
+    console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
 def show_runs(storage: Path, runs: list[Run], console: Console) -> None:

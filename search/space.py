@@ -5,19 +5,22 @@ import itertools
 import json
 import random
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal
 
 import optuna
 
-from core.config import Experiment, experiment_from_plain, experiment_to_plain
-from core.table import Block
+from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
+from core.table import Block, block, resolved
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for every study would drown what matters
 
 Label = str | int | float | bool | None
 Values = dict[str, Label]
 """One configuration: the searched parameters that are active, by path. Choices of blocks stand as their labels."""
+
+FRONT_END = "lfcc"
+"""Stands in where an experiment is needed for its other defaults: the front end itself has none."""
 
 STORE_FIELDS = ("front_end", "audio")
 """Fields of an experiment that determine a feature store."""
@@ -183,6 +186,26 @@ class Space:
     def experiment(self, values: Mapping[str, Label]) -> Experiment:
         """The experiment of a configuration."""
         return experiment_from_plain(self.experiment_plain(values))
+
+    def resolved(self) -> dict[str, Any]:
+        """The space as plain data with every default written out that does not hang on a choice."""
+        experiment: dict[str, Any] = {}
+        written, all_defaults = self.plain["experiment"], experiment_to_plain(Experiment(Block(FRONT_END)))
+        for name in dict.fromkeys([*written, *all_defaults]):  # the order of the ranges determines what is suggested
+            default = all_defaults[name]
+            given = written.get(name, default)
+            fixed = self.fixed.get(name)
+            if name in TABLES and (isinstance(fixed, str) or (isinstance(fixed, dict) and "name" in fixed)):
+                defaults = resolved(TABLES[name], Block(block(fixed).name)).plain()
+                experiment[name] = {**defaults, **(given if isinstance(given, dict) else {})}
+            elif name in GROUPS:
+                experiment[name] = {**default, **given}
+            else:
+                experiment[name] = given
+        plain = {field.name: getattr(self.search, field.name) for field in fields(self.search)}
+        search = {name: value.plain() if isinstance(value, Block) else value for name, value in plain.items()}
+        corpus = {"on_bad_audio": self.corpus.on_bad_audio, **self.plain["corpus"]}
+        return copy.deepcopy({"name": self.name, "corpus": corpus, "experiment": experiment, "search": search})
 
     def random_values(self, seed: int) -> Values:
         """A configuration drawn uniformly, for showing what a space holds."""

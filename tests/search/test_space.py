@@ -3,6 +3,7 @@ from pathlib import Path
 
 import optuna
 import pytest
+import yaml
 
 from core.config import experiment_from_plain, experiment_to_plain
 from core.errors import InputError
@@ -216,3 +217,19 @@ def test_conditions_in_a_circle():
         "batch_size: {choice: [32, 64], when: {mode: siamese}}",
     )
     assert any("in a circle" in each for each in problems(text))
+
+
+def test_resolved_reads_back_as_the_same_space():
+    first = space()
+    plain = first.resolved()
+    again = space(yaml.safe_dump(plain, sort_keys=False))
+    assert plain["experiment"]["backbone"]["name"] == {"choice": ["lcnn", "senet18"]}
+    assert plain["experiment"]["optimizer"]["name"] == "adam"
+    assert plain["experiment"]["loss"]["margin"]["log_uniform"] == [0.5, 2]
+    assert plain["experiment"]["batch_size"] == 64
+    assert plain["search"]["sampler"] == {"name": "random"}
+    assert again.search == first.search
+    for seed in range(5):
+        values = first.random_values(seed)
+        assert again.random_values(seed) == values
+        assert experiment_to_plain(again.experiment(values)) == experiment_to_plain(first.experiment(values))
