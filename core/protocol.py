@@ -134,8 +134,8 @@ class Corpus:
         counts = (bona_fide, len(found) - bona_fide)
         if counts != LA19_COUNTS[name]:
             self.warnings.append(
-                f"{name}: {counts[0]} bona fide and {counts[1]} spoofed utterances; ASVspoof 2019 LA as distributed has "
-                f"{LA19_COUNTS[name][0]} and {LA19_COUNTS[name][1]}"
+                f"{name}: {counts[0]} bona fide and {counts[1]} spoofed utterances; ASVspoof 2019 LA as distributed "
+                f"has {LA19_COUNTS[name][0]} and {LA19_COUNTS[name][1]}"
             )
 
 
@@ -161,8 +161,8 @@ def asvspoof2019_la(
 ) -> Corpus:
     """A corpus in the layout of ASVspoof 2019 LA.
 
-    `<prefix>_{train,dev,eval}/flac/<utterance>.flac` and, in `<prefix>_cm_protocols`, `<protocol_prefix>.train.trn.txt`,
-    `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`, attack or `-`, bonafide or spoof.
+    `<prefix>_{train,dev,eval}/flac/<utterance>.flac` and, in `<prefix>_cm_protocols`,
+    `<protocol_prefix>.train.trn.txt`, `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`, attack or `-`, bonafide or spoof.
 
     Args:
         path: Folder of the corpus.

@@ -10,7 +10,7 @@ import numpy as np
 
 from core.demo import engines, text_to_speech
 from core.demo.chain import Waveform
-from core.demo.engines import Material
+from core.demo.material import Material
 from core.errors import InputError
 
 _SEEN, _UNSEEN = ("train", "dev"), ("eval",)
@@ -35,9 +35,7 @@ class Attack:
 
 
 ATTACKS = {
-    "A01": Attack(
-        engines.griffin_lim, "copy", _SEEN, "Griffin-Lim from 40 mel bands", "torchaudio", "BSD-2-Clause (torchaudio)"
-    ),
+    "A01": Attack(engines.griffin_lim, "copy", _SEEN, "Griffin-Lim from 40 mel bands", "scipy", "ours"),
     "A02": Attack(engines.lpc_vocoder, "copy", _SEEN, "linear-prediction vocoder, pulse or noise", "pyworld", "ours"),
     "A03": Attack(
         engines.world_conversion,

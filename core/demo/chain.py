@@ -1,7 +1,7 @@
 """The one treatment of bona fide and spoofed speech: what differs here would become a shortcut for a detector.
 
-Recordings enter through `decode` and `trimmed`; spoofed speech takes on its claimed speaker's spectrum (`with_spectrum_of`)
-and codec (`through_codec`); both leave through `finished`.
+Recordings enter through `decode` and `pieces`; spoofed speech takes on its claimed speaker's spectrum
+(`with_spectrum_of`) and codec (`through_codec`); both leave through `finished`.
 """
 
 import io
@@ -45,7 +45,7 @@ def codec_of(path: Path) -> tuple[Codec, int]:
     """What a recording passed before it came to us: codec and sample rate, by the file's ending and header."""
     if path.suffix == ".g722":
         return "g722", SAMPLE_RATE
-    return "vorbis" if path.suffix.lower() in {".ogg", ".oga"} else "pcm", soundfile.info(path).samplerate
+    return "vorbis" if path.suffix.lower() == ".ogg" else "pcm", soundfile.info(path).samplerate
 
 
 def g722_decoded(data: bytes) -> Waveform:
@@ -53,8 +53,8 @@ def g722_decoded(data: bytes) -> Waveform:
     import av
 
     decoder = av.CodecContext.create("g722", "r")
-    decoder.sample_rate, decoder.layout = SAMPLE_RATE, "mono"  # type: ignore[attr-defined]
-    frames = [frame.to_ndarray().ravel() for frame in decoder.decode(av.Packet(data))]  # type: ignore[attr-defined]
+    decoder.sample_rate, decoder.layout = SAMPLE_RATE, "mono"
+    frames = [frame.to_ndarray().ravel() for frame in decoder.decode(av.Packet(data))]
     return np.concatenate([np.zeros(0, np.int16), *frames]) / 32768.0
 
 
@@ -64,14 +64,14 @@ def g722_encoded(waveform: Waveform) -> bytes:
 
     even = np.pad(waveform, (0, len(waveform) % 2))
     encoder = av.CodecContext.create("g722", "w")
-    encoder.sample_rate, encoder.layout, encoder.format = SAMPLE_RATE, "mono", "s16"  # type: ignore[attr-defined]
+    encoder.sample_rate, encoder.layout, encoder.format = SAMPLE_RATE, "mono", "s16"
     frame = av.AudioFrame.from_ndarray(as_int16(even).reshape(1, -1), format="s16", layout="mono")
     frame.sample_rate = SAMPLE_RATE
-    return b"".join(bytes(packet) for part in (frame, None) for packet in encoder.encode(part))  # type: ignore[attr-defined]
+    return b"".join(bytes(packet) for part in (frame, None) for packet in encoder.encode(part))
 
 
 def through_codec(waveform: Waveform, codec: Codec, sample_rate: int) -> Waveform:
-    """The waveform `(time,)` after one pass through a codec at its rate; about as long, delayed by some samples at most."""
+    """The waveform `(time,)` after a codec at its sample rate; about as long, delayed by some samples at most."""
     if codec == "pcm":
         return waveform
     if codec == "g722":
@@ -106,6 +106,8 @@ def trimmed(waveform: Waveform, *, top_db: float = 35.0) -> Waveform:
 
 def pieces(waveform: Waveform, *, shortest_s: float = 1.2, longest_s: float = 5.8) -> list[Waveform]:
     """Trimmed pieces of 1.2 to 5.8 s; a longer recording is cut at its quietest frames, a shorter one gives none."""
+    if rms(waveform) < 1e-4:  # -80 dBFS: nothing was recorded
+        return []
     waveform, found = trimmed(waveform), []
     while len(waveform) > longest_s * SAMPLE_RATE:
         levels = frame_levels(waveform[: int(longest_s * SAMPLE_RATE)])
@@ -117,7 +119,7 @@ def pieces(waveform: Waveform, *, shortest_s: float = 1.2, longest_s: float = 5.
 
 
 def with_spectrum_of(waveform: Waveform, reference: Waveform, *, limit_db: float = 6.0) -> Waveform:
-    """The waveform filtered so that its long-term spectrum is the reference's, smoothed over 780 Hz, and its level too."""
+    """The waveform at the reference's level, its spectrum (over 780 Hz) moved to the reference's by up to 6 dB."""
 
     def density(samples: Waveform) -> NDArray[np.float64]:
         power = signal.welch(samples, SAMPLE_RATE, nperseg=512)[1]

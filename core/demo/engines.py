@@ -4,8 +4,6 @@ Packages of the `demo` extra are imported where they are used, so that spooftune
 """
 
 import warnings
-from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,45 +11,25 @@ from scipy import fft, linalg, signal
 
 from core.audio import SAMPLE_RATE
 from core.demo.chain import Waveform
+from core.demo.material import Material, median_f0, world
 
 _HOP = SAMPLE_RATE // 200  # samples: a frame every 5 ms, as WORLD has it
 _ALPHA = 0.42  # frequency warping at 16 kHz that comes close to the mel scale
 
 
-@dataclass(frozen=True)
-class Material:
-    """What an engine works on; all waveforms `(time,)` at 16 kHz.
-
-    `source` says what is spoken, `target` is a recording of the claimed speaker (the same as `source` in copy synthesis),
-    `bank` holds more recordings of the claimed speaker.
-    """
-
-    source: Waveform
-    target: Waveform
-    bank: tuple[Waveform, ...] = ()
-
-
-def world() -> Any:
-    """The pyworld module, without its warning about pkg_resources."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import pyworld
-    return pyworld
+def pitch(waveform: Waveform) -> tuple[Waveform, Waveform]:
+    """F0 in Hz (0 = unvoiced) and times in seconds, `(n_frames,)` each, every 5 ms."""
+    samples = np.ascontiguousarray(waveform, dtype=np.float64)
+    coarse, times = world().dio(samples, SAMPLE_RATE)
+    return world().stonemask(samples, coarse, times, SAMPLE_RATE), times
 
 
 def world_analysis(waveform: Waveform) -> tuple[Waveform, NDArray[np.float64], NDArray[np.float64]]:
     """F0 in Hz `(n_frames,)` (0 = unvoiced), spectral envelope and aperiodicity `(n_frames, n_bins)`, every 5 ms."""
     samples = np.ascontiguousarray(waveform, dtype=np.float64)
-    coarse, times = world().dio(samples, SAMPLE_RATE)
-    f0 = world().stonemask(samples, coarse, times, SAMPLE_RATE)
+    f0, times = pitch(samples)
     envelope = world().cheaptrick(samples, f0, times, SAMPLE_RATE)
     return f0, envelope, world().d4c(samples, f0, times, SAMPLE_RATE)
-
-
-def median_f0(waveform: Waveform) -> float:
-    """Median F0 in Hz of the voiced frames; 150 where none is voiced."""
-    f0 = world().dio(np.ascontiguousarray(waveform, dtype=np.float64), SAMPLE_RATE)[0]
-    return float(np.median(f0[f0 > 0])) if np.any(f0 > 0) else 150.0
 
 
 def pulse_noise_excitation(f0: Waveform, rng: np.random.Generator) -> Waveform:
@@ -65,28 +43,43 @@ def pulse_noise_excitation(f0: Waveform, rng: np.random.Generator) -> Waveform:
     return excitation
 
 
-def griffin_lim(material: Material, rng: np.random.Generator) -> Waveform:
-    """Copy synthesis through 40 mel bands: the magnitudes by a pseudo-inverse, the phases by 16 rounds of Griffin-Lim."""
-    import torch
-    import torchaudio.functional as audio
+def mel_bands(n_bands: int, n_bins: int) -> NDArray[np.float64]:
+    """Triangular filters `(n_bands, n_bins)`, their edges evenly spaced in mel from 0 to 8 kHz."""
+    top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
+    edges = 700 * (10 ** (np.linspace(0, top, n_bands + 2) / 2595) - 1)
+    frequency = np.linspace(0, SAMPLE_RATE / 2, n_bins)
+    rising = (frequency - edges[:-2, None]) / np.diff(edges)[:-1, None]
+    falling = (edges[2:, None] - frequency) / np.diff(edges)[1:, None]
+    bands: NDArray[np.float64] = np.maximum(np.minimum(rising, falling), 0.0)
+    return bands
 
-    n_fft, hop = 512, 128
-    window = torch.hann_window(n_fft)
-    waveform = torch.from_numpy(material.source).float()
-    magnitude = torch.stft(waveform, n_fft, hop, window=window, return_complex=True).abs()
-    bands = audio.melscale_fbanks(n_fft // 2 + 1, 0.0, SAMPLE_RATE / 2, 40, SAMPLE_RATE)  # (n_bins, 40)
-    inverse = torch.from_numpy(np.linalg.pinv(bands.numpy().T))
-    restored = (inverse @ (bands.T @ magnitude)).clamp(min=1e-6)
-    spoofed = audio.griffinlim(
-        restored, window, n_fft, hop, n_fft, power=1.0, n_iter=16, momentum=0.9, length=len(waveform), rand_init=False
-    )
-    return spoofed.double().numpy()
+
+def griffin_lim(material: Material, rng: np.random.Generator) -> Waveform:
+    """Copy synthesis through 40 mel bands: magnitudes by a pseudo-inverse, phases by 16 rounds of fast Griffin-Lim."""
+    n_fft, overlap, momentum = 512, 384, 0.9
+
+    def transform(waveform: Waveform) -> NDArray[np.complex128]:
+        spectrum: NDArray[np.complex128] = signal.stft(waveform, nperseg=n_fft, noverlap=overlap)[2]
+        return spectrum  # (n_bins, n_frames)
+
+    def inverse(spectrum: NDArray[np.complex128]) -> Waveform:
+        return np.asarray(signal.istft(spectrum, nperseg=n_fft, noverlap=overlap)[1])
+
+    magnitude = np.abs(transform(material.source))
+    bands = mel_bands(40, len(magnitude))
+    restored = np.maximum(np.linalg.pinv(bands) @ (bands @ magnitude), 1e-6)
+    estimate, previous = restored.astype(np.complex128), np.zeros(restored.shape, np.complex128)
+    for _ in range(16):
+        consistent = transform(inverse(estimate))
+        ahead = consistent - momentum / (1 + momentum) * previous
+        estimate, previous = restored * ahead / np.maximum(np.abs(ahead), 1e-12), consistent
+    return inverse(estimate)[: len(material.source)]
 
 
 def lpc_vocoder(material: Material, rng: np.random.Generator) -> Waveform:
     """Linear prediction of order 14 every 5 ms, driven by pulses or by noise: the classic buzzing vocoder."""
     source, order, length = material.source, 14, 400
-    f0 = world_analysis(source)[0]
+    f0, _ = pitch(source)
     excitation = pulse_noise_excitation(f0, rng)
     padded = np.pad(np.append(source[0], source[1:] - 0.97 * source[:-1]), length)
     window, state, output = np.hamming(length), np.zeros(order), []
@@ -101,7 +94,7 @@ def lpc_vocoder(material: Material, rng: np.random.Generator) -> Waveform:
         part = gain * excitation[number * _HOP : (number + 1) * _HOP]
         filtered, state = signal.lfilter([1.0], np.append(1.0, -predictor), part, zi=state)
         output.append(filtered)
-    return signal.lfilter([1.0], [1.0, -0.97], np.concatenate(output))
+    return np.asarray(signal.lfilter([1.0], [1.0, -0.97], np.concatenate(output)))
 
 
 def world_conversion(material: Material, rng: np.random.Generator) -> Waveform:
@@ -115,16 +108,16 @@ def world_conversion(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def harmonic_noise(material: Material, rng: np.random.Generator) -> Waveform:
-    """A sum of harmonics under the spectral envelope where voiced, filtered noise elsewhere; no measured phase is kept."""
+    """Harmonics under a coarse spectral envelope where voiced, filtered noise elsewhere; no measured phase is kept."""
     f0, envelope, _ = world_analysis(material.source)
     code = world().code_spectral_envelope(envelope, SAMPLE_RATE, 18)  # as few numbers as a slow codec would send
     envelope = world().decode_spectral_envelope(code, SAMPLE_RATE, 2 * envelope.shape[1] - 2)
     n_samples, n_bins = len(f0) * _HOP, envelope.shape[1]
     at_frame, at_sample = np.arange(len(f0)) * _HOP, np.arange(n_samples)
     held = np.interp(at_frame, at_frame[f0 > 0], f0[f0 > 0]) if np.any(f0 > 0) else np.full(len(f0), 150.0)
-    pitch = np.interp(at_sample, at_frame, held)
+    f0_at_sample = np.interp(at_sample, at_frame, held)
     voiced = np.interp(at_sample, at_frame, (f0 > 0).astype(float))
-    phase = 2 * np.pi * np.cumsum(pitch) / SAMPLE_RATE
+    phase = 2 * np.pi * np.cumsum(f0_at_sample) / SAMPLE_RATE
     frames, output = np.arange(len(f0)), np.zeros(n_samples)
     for harmonic in range(1, int(7200 / held.min()) + 1):
         frequency = harmonic * held
@@ -137,7 +130,7 @@ def harmonic_noise(material: Material, rng: np.random.Generator) -> Waveform:
     spectrum = transform.stft(rng.standard_normal(n_samples))
     columns = np.clip(np.arange(spectrum.shape[1]) + transform.p_min, 0, len(f0) - 1)
     noise = transform.istft(spectrum * np.sqrt(envelope[columns].T), k1=n_samples)
-    return output + noise * (1.0 - 0.9 * voiced)
+    return np.asarray(output + noise * (1.0 - 0.9 * voiced))
 
 
 def mlsa(material: Material, rng: np.random.Generator) -> Waveform:

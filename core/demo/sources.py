@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from core.errors import InputError
+from core.protocol import AUDIO_SUFFIXES, PARTITIONS
 
-PARTITIONS = ("train", "dev", "eval")
-OWN_SUFFIXES = {".wav", ".flac", ".ogg", ".oga"}
 _OWN_SHARE = {"dev": 0.2, "eval": 0.3}
 _PSEUDO_SPEAKERS = 6
 
@@ -147,14 +146,14 @@ def _download(packages: list[str], cache: Path) -> None:
 def own_recordings(folder: Path, seed: int, report: Callable[[str], None]) -> tuple[list[Recording], list[SourceNote]]:
     """The user's recordings below a folder, sorted, their speakers divided among the partitions.
 
-    The first sub-folder is the speaker; with fewer than three of them the files themselves are dealt to six pseudo-speakers.
+    The first sub-folder is the speaker; with fewer than three of them the files are dealt to six pseudo-speakers.
 
     Raises:
         InputError: no such folder, or fewer than three recordings below it.
     """
     if not folder.is_dir():
         raise InputError(f"--speech {folder}: no such folder")
-    below = (path for path in folder.rglob("*") if path.suffix.lower() in OWN_SUFFIXES and path.is_file())
+    below = (path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
     paths = sorted(path.relative_to(folder) for path in below)
     if len(paths) < len(PARTITIONS):
         raise InputError(f"--speech {folder}: {len(paths)} recordings (wav, flac, ogg) found; a few dozen are needed")

@@ -5,16 +5,13 @@ import json
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 
 from core.audio import SAMPLE_RATE
 from core.demo.chain import Waveform, resampled
-
-if TYPE_CHECKING:
-    from core.demo.engines import Material
+from core.demo.material import Material, median_f0
 
 SENTENCES = {
     "en": (
@@ -112,14 +109,12 @@ def sentence(duration_s: float, rng: np.random.Generator, languages: tuple[str, 
     return text, language, float(np.clip(len(text) / wanted, 0.8, 1.25))
 
 
-def pico(material: "Material", rng: np.random.Generator) -> Waveform:
+def pico(material: Material, rng: np.random.Generator) -> Waveform:
     """A sentence in one of SVOX Pico's six voices, its pitch moved towards the claimed speaker's.
 
     Pico reads memory that it never wrote, so two calls differ. Each sentence has a process of its own, whose allocator
     fills every block with the same byte (glibc's MALLOC_PERTURB_): then the same sentence gives the same samples.
     """
-    from core.demo.engines import median_f0
-
     text, language, speed = sentence(len(material.target) / SAMPLE_RATE, rng, tuple(PICO_VOICES))
     voice, f0 = PICO_VOICES[language][rng.integers(len(PICO_VOICES[language]))]
     pitch = float(np.clip(median_f0(material.target) / f0, 0.65, 1.5))
@@ -132,14 +127,14 @@ def pico(material: "Material", rng: np.random.Generator) -> Waveform:
     return np.frombuffer(output.stdout, np.int16) / 32768.0
 
 
-def espeak_ng(material: "Material", rng: np.random.Generator) -> Waveform:
+def espeak_ng(material: Material, rng: np.random.Generator) -> Waveform:
     """A sentence by the formant synthesizer espeak-ng."""
     text, language, speed = sentence(len(material.target) / SAMPLE_RATE, rng, tuple(SENTENCES))
     pitch = str(rng.integers(25, 75))
     return _spoken(["espeak-ng", "--stdout", "-v", language, "-s", str(round(165 * speed)), "-p", pitch, text])
 
 
-def flite(material: "Material", rng: np.random.Generator) -> Waveform:
+def flite(material: Material, rng: np.random.Generator) -> Waveform:
     """An English sentence by flite's statistical voice `slt`."""
     text, _, speed = sentence(len(material.target) / SAMPLE_RATE, rng, ("en",))
     return _spoken(

@@ -32,16 +32,19 @@ SHARD = 128
 FINGERPRINT = 4096
 """Bytes at each end of a recording that, with its size, stand for its content."""
 
+MAX_SAMPLES = 60 * SAMPLE_RATE
+"""Samples that a front end is given at a time, one recording at least: bounds its memory."""
+
 Progress = Callable[[int, float], None]
 
 
 def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, built: Any = None) -> str:
     """What determines a store, as a hexadecimal SHA-256: equal keys, equal features, on any machine.
 
-    Covered: ids, labels, speakers, attacks and content of the utterances in their order; the front end with every default
-    written out, its version and the SHA-256 of its weights; the decoding. Not covered: where corpus and weights lie.
-    A recording's content goes by its size and both its ends: a FLAC file begins with the MD5 of its samples, and WAV files
-    that differ in the middle alone are rare enough.
+    Covered: ids, labels, speakers, attacks and content of the utterances in their order; the front end with every
+    default written out, its version and the SHA-256 of its weights; the decoding. Not covered: where corpus and weights
+    lie. A recording's content goes by its size and both its ends: a FLAC file begins with the MD5 of its samples, and
+    WAV files that differ in the middle alone are rare enough.
 
     Args:
         utterances: Of one partition.
@@ -125,8 +128,8 @@ def extract(
         progress: Called with the utterances and the seconds of audio done in this call.
 
     Raises:
-        InputError: bad recordings (all of a shard are named), features that float16 cannot hold, or a folder that cannot
-            be written.
+        InputError: bad recordings (all of a shard are named), features that float16 cannot hold, or a folder that
+            cannot be written.
     """
     built = table.build("front_end", FRONT_ENDS, front_end)
     key = store_key(utterances, front_end, options, built)
@@ -219,11 +222,19 @@ def _waveforms(
 def _features(
     part: Sequence[Utterance], waveforms: dict[int, NDArray[np.float32]], front_end: Any, device: torch.device | str
 ) -> Iterator[tuple[list[int], list[NDArray[np.float16]]]]:
-    """Features `(n_frames, n_features)` of a shard, computed together where lengths are equal: padding would change them."""
+    """Features `(n_frames, n_features)` of a shard, computed together where lengths are equal.
+
+    Nothing is padded: that would change the features.
+    """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, waveform in waveforms.items():
         by_length[len(waveform)].append(index)
-    for indices in by_length.values():
+    batches = [
+        indices[begin : begin + max(1, MAX_SAMPLES // length)]
+        for length, indices in by_length.items()
+        for begin in range(0, len(indices), max(1, MAX_SAMPLES // length))
+    ]
+    for indices in batches:
         batch = torch.from_numpy(np.stack([waveforms[index] for index in indices])).to(device)
         features = front_end(batch).transpose(1, 2).half()
         finite = torch.isfinite(features).flatten(1).all(dim=1).tolist()

@@ -1,7 +1,7 @@
 """The feature store: features of a partition in Arrow files that every trial of a node maps into its memory.
 
-A store is a folder of shards, each an Arrow IPC file of one record batch, and `manifest.json`, which is written last and
-marks the store as complete. Features are float16, frame by frame: a crop in time is one contiguous copy.
+A store is a folder of shards, each an Arrow IPC file of one record batch, and `manifest.json`, which is written last
+and marks the store as complete. Features are float16, frame by frame: a crop in time is one contiguous copy.
 """
 
 import json
