@@ -162,7 +162,9 @@ def asvspoof2019_la(
     """A corpus in the layout of ASVspoof 2019 LA.
 
     `<prefix>_{train,dev,eval}/flac/<utterance>.flac` and, in `<prefix>_cm_protocols`,
-    `<protocol_prefix>.train.trn.txt`, `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`, attack or `-`, bonafide or spoof.
+    `<protocol_prefix>.train.trn.txt`, `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`,
+    attack
+    or `-`, bonafide or spoof.
 
     Args:
         path: Folder of the corpus.

@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+import soundfile
+
+from core.audio import SAMPLE_RATE, AudioError, AudioOptions, load, trim_silence
+
+
+def write(path, waveform, rate=SAMPLE_RATE, **options):
+    soundfile.write(path, waveform, rate, **options)
+    return path
+
+
+def tone(frequency, seconds, rate):
+    return 0.5 * np.sin(2 * np.pi * frequency * np.arange(int(seconds * rate)) / rate)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac", "ogg"])
+def test_formats(tmp_path, suffix):
+    waveform = load(write(tmp_path / f"a.{suffix}", tone(440, 0.5, 16000)), AudioOptions())
+    assert waveform.dtype == np.float32
+    assert waveform.shape == (8000,)
+    np.testing.assert_allclose(waveform[1000:7000], tone(440, 0.5, 16000)[1000:7000], atol=0.05)
+
+
+def test_channels_are_averaged(tmp_path):
+    left, right = tone(300, 0.2, 16000), tone(700, 0.2, 16000)
+    path = write(tmp_path / "a.wav", np.stack([left, right], axis=1), subtype="FLOAT")
+    np.testing.assert_allclose(load(path, AudioOptions()), (left + right) / 2, atol=1e-6)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 22050, 44100, 48000])
+def test_a_tone_keeps_its_frequency_and_level_at_any_rate(tmp_path, rate):
+    waveform = load(write(tmp_path / "a.wav", tone(1000, 1, rate), rate, subtype="FLOAT"), AudioOptions())
+    spectrum = np.abs(np.fft.rfft(waveform[2000:14000] * np.hanning(12000)))
+    assert np.argmax(spectrum) * 16000 / 12000 == pytest.approx(1000, abs=2)
+    assert np.sqrt(np.mean(waveform[2000:14000] ** 2)) == pytest.approx(0.5 / np.sqrt(2), rel=0.01)
+
+
+def test_what_16_khz_cannot_hold_is_filtered_out_not_folded_back(tmp_path):
+    path = write(tmp_path / "a.wav", tone(11000, 1, 44100), 44100, subtype="FLOAT")
+    assert np.sqrt(np.mean(load(path, AudioOptions()) ** 2)) < 0.01  # would be .35 as an alias at 5 kHz
+
+
+def test_silence_is_trimmed_at_both_ends_and_kept_inside():
+    loud = np.full(160, 0.5, np.float32)
+    quiet = np.full(160, 0.5e-3, np.float32)  # 60 dB below
+    waveform = np.concatenate([quiet, quiet, loud, quiet, loud, quiet])
+    assert np.array_equal(trim_silence(waveform, 40), np.concatenate([loud, quiet, loud]))
+    assert np.array_equal(trim_silence(waveform, 70), waveform)
+    assert len(trim_silence(np.zeros(500, np.float32), 40)) == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "waveform", "options", "words"),
+    [
+        ("empty.wav", np.zeros(0), {}, "holds no samples"),
+        ("short.wav", np.full(800, 0.1), {}, "0.050 s is too short"),
+        ("silent.wav", np.zeros(16000), {"trim_silence": True}, "nothing but silence"),
+        ("nan.wav", np.array([0.1, np.nan] * 8000), {}, "not finite"),
+    ],
+)
+def test_what_cannot_be_used_is_named_with_its_reason(tmp_path, name, waveform, options, words):
+    path = write(tmp_path / name, waveform.astype(np.float32), subtype="FLOAT")
+    with pytest.raises(AudioError, match=words) as caught:
+        load(path, AudioOptions(**options))
+    assert str(path) in str(caught.value)
+
+
+def test_missing_and_corrupt_files(tmp_path):
+    (tmp_path / "corrupt.flac").write_bytes(b"fLaC but not really")
+    with pytest.raises(AudioError, match=r"corrupt\.flac: cannot be decoded"):
+        load(tmp_path / "corrupt.flac", AudioOptions())
+    with pytest.raises(AudioError, match=r"absent\.flac: no such file"):
+        load(tmp_path / "absent.flac", AudioOptions())
+
+
+def test_options_are_checked():
+    with pytest.raises(ValueError, match="trim_top_db"):
+        AudioOptions(trim_top_db=0)
+    with pytest.raises(ValueError, match="min_duration_s"):
+        AudioOptions(min_duration_s=-1)

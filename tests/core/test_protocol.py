@@ -1,0 +1,144 @@
+import shutil
+
+import pytest
+
+from core.errors import InputError
+from core.protocol import CORPORA, LA19_COUNTS, MAX_PROBLEMS
+from tests.speech import make_corpus
+
+PROTOCOL = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt"
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_corpus(tmp_path / "LA", n_per_class=2, duration_s=0.2)
+
+
+def problems(corpus, partition="train"):
+    with pytest.raises(InputError) as caught:
+        corpus.partition(partition)
+    return caught.value.problems
+
+
+def touch(path, *names):
+    for name in names:
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).touch()
+
+
+def test_asvspoof2019_la_by_hand(root):
+    corpus = CORPORA["asvspoof2019_la"](root)
+    first, second = corpus.partition("train")[:2]
+    assert (first.utterance_id, first.label, first.attack_id, first.speaker_id) == ("T_T_0000000", 1, "-", "S_train_0")
+    assert (second.label, second.attack_id, second.partition) == (0, "A01", "train")
+    assert second.path == root / "ASVspoof2019_LA_train/flac/T_T_0000001.flac"
+    assert corpus.counts("train") == (2, 2)
+    assert corpus.partitions() == ("train", "dev", "eval")
+
+
+def test_only_the_partition_that_is_asked_for_is_opened(root):
+    shutil.rmtree(root / "ASVspoof2019_LA_eval")
+    (root / "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.eval.trl.txt").unlink()
+    corpus = CORPORA["asvspoof2019_la"](root)
+    assert len(corpus.partition("train") + corpus.partition("dev")) == 8
+    assert "no such file" in problems(corpus, "eval")[0]
+
+
+def test_every_wrong_line_is_named_with_its_number(root):
+    with (root / PROTOCOL).open("a") as file:
+        file.write("S x - A01\nS T_T_0000000 - - bonafide\nS y - - real\n\nS absent - A01 spoof\n")
+    found = problems(CORPORA["asvspoof2019_la"](root))
+    path = root / PROTOCOL
+    assert found == (
+        f"{path}:5: 4 columns; there are 5: speaker utterance - attack key",
+        f"{path}:6: T_T_0000000 stands twice; first at {path}:1",
+        f"{path}:7: key 'real'; it is bonafide or spoof",
+        f"{path}:9: no recording {root / 'ASVspoof2019_LA_train/flac/absent'} (.flac, .wav, .ogg)",
+    )
+
+
+def test_many_problems_are_cut_short_and_counted(root):
+    (root / PROTOCOL).write_text("".join(f"S absent{k} - A01 spoof\n" for k in range(MAX_PROBLEMS + 7)))
+    found = problems(CORPORA["asvspoof2019_la"](root))
+    assert len(found) == MAX_PROBLEMS + 1
+    assert found[-1].endswith("and 7 more")
+
+
+@pytest.mark.parametrize(("keep", "words"), [("", "is empty"), ("bonafide", "bona fide utterances alone")])
+def test_a_partition_that_cannot_be_trained_on(root, keep, words):
+    path = root / PROTOCOL
+    lines = [line for line in path.read_text().splitlines(keepends=True) if keep and keep in line]
+    path.write_text("".join(lines))
+    assert words in problems(CORPORA["asvspoof2019_la"](root))[0]
+
+
+def test_counts_that_differ_from_the_real_corpus_are_said(tmp_path):
+    touch(tmp_path / "ASVspoof2019_LA_train" / "flac", "LA_T_1.flac", "LA_T_2.flac")
+    path = tmp_path / PROTOCOL
+    path.parent.mkdir()
+    path.write_text("S LA_T_1 - - bonafide\nS LA_T_2 - A01 spoof\n")
+    corpus = CORPORA["asvspoof2019_la"](tmp_path)
+    corpus.partition("train")
+    assert len(corpus.warnings) == 1
+    assert "2580 and 22800" in corpus.warnings[0]
+    assert sum(map(sum, LA19_COUNTS.values())) == 121_461
+
+
+def test_asvspoof2021_takes_one_phase(tmp_path):
+    touch(tmp_path / "flac", "LA_E_1.flac", "LA_E_2.flac", "LA_E_3.flac")
+    path = tmp_path / "keys" / "CM" / "trial_metadata.txt"
+    path.parent.mkdir(parents=True)
+    lines = [
+        "LA_0009 LA_E_1 alaw ita_tx A07 spoof notrim eval",
+        "LA_0009 LA_E_2 alaw ita_tx bonafide bonafide notrim progress",
+        "LA_0009 LA_E_3 none - - bonafide notrim eval - - - - -",
+    ]
+    path.write_text("\n".join(lines))
+    found = CORPORA["asvspoof2021"](tmp_path).partition("eval")
+    assert [(each.utterance_id, each.label, each.attack_id) for each in found] == [
+        ("LA_E_1", 0, "A07"),
+        ("LA_E_3", 1, "-"),
+    ]
+    assert len(CORPORA["asvspoof2021"](tmp_path, phase="all").partition("eval")) == 3
+    path.write_text("LA_0009 LA_E_1 alaw ita_tx A07 spoof notrim evaluation\nshort line\n")
+    assert [each.split(": ")[0] for each in problems(CORPORA["asvspoof2021"](tmp_path), "eval")] == [
+        f"{path}:1",
+        f"{path}:2",
+    ]
+
+
+def test_in_the_wild(tmp_path):
+    touch(tmp_path, "0.wav", "1.wav")
+    (tmp_path / "meta.csv").write_text("file,speaker,label\n0.wav,Alan Turing,bona-fide\n1.wav,Alan Turing,spoof\n")
+    corpus = CORPORA["in_the_wild"](tmp_path)
+    assert [(each.label, each.speaker_id, each.path.name) for each in corpus.partition("eval")] == [
+        (1, "Alan Turing", "0.wav"),
+        (0, "Alan Turing", "1.wav"),
+    ]
+    assert "no partition 'train'; it has eval" in problems(corpus)[0]
+
+
+def test_csv_with_columns_in_any_order_and_optional_ones(tmp_path):
+    touch(tmp_path, "wav/a.wav", "wav/b.wav", "c.flac")
+    table = tmp_path / "corpus.csv"
+    table.write_text("partition,path,label\ntrain,wav/a.wav,bonafide\ntrain,wav/b.wav,spoof\neval,c.flac,spoof\n")
+    corpus = CORPORA["csv"](table)
+    assert [(each.utterance_id, each.label) for each in corpus.partition("train")] == [
+        ("wav/a.wav", 1),
+        ("wav/b.wav", 0),
+    ]
+    assert corpus.counts("eval") == (0, 1)
+    table.write_text("path,label,partition,attack\na,spoof,test,A01\nb,spoof\n")
+    assert problems(corpus_again := CORPORA["csv"](table)) == (
+        f"{table}:2: partition 'test'; it is one of train, dev, eval",
+        f"{table}:3: 2 columns; the header has 4",
+    )
+    table.write_text("file,label\na,spoof\n")
+    assert "the header lacks path, partition" in problems(CORPORA["csv"](table))[0]
+    assert corpus_again.root == table
+
+
+@pytest.mark.parametrize("layout", CORPORA)
+def test_a_corpus_that_is_not_there(tmp_path, layout):
+    with pytest.raises(InputError, match="absent: no such"):
+        CORPORA[layout](tmp_path / "absent")

@@ -1,0 +1,233 @@
+import json
+import multiprocessing
+import shutil
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch import nn
+
+from core import features as features_module
+from core.audio import AudioOptions
+from core.errors import InputError
+from core.features import extraction
+from core.features.extraction import estimated_bytes, extract, is_complete, store_key, store_path
+from core.features.store import FeatureStore
+from core.protocol import CORPORA
+from core.table import Block
+from tests.speech import make_corpus
+
+
+class Toy(nn.Module):
+    """Frames of 160 samples as they are, times `gain`; counts its calls."""
+
+    n_features, hop_length, min_samples, version = 160, 160, 160, 1
+    calls = 0
+
+    def __init__(self, gain: float) -> None:
+        super().__init__()
+        self.gain, self.weights = gain, {}
+
+    def forward(self, waveform):
+        Toy.calls += len(waveform)
+        n_frames = waveform.shape[1] // 160
+        return self.gain * waveform[:, : n_frames * 160].reshape(len(waveform), n_frames, 160).transpose(1, 2)
+
+
+def toy(*, gain: float = 1.0):
+    return Toy(gain)
+
+
+TOY = Block("toy")
+
+
+@pytest.fixture(autouse=True)
+def toy_front_end(monkeypatch):
+    monkeypatch.setitem(features_module.FRONT_ENDS, "toy", toy)
+    monkeypatch.setattr(extraction, "SHARD", 5)
+    Toy.calls = 0
+
+
+@pytest.fixture
+def root(tmp_path):
+    return make_corpus(tmp_path / "LA", n_per_class=6, duration_s=0.2)
+
+
+@pytest.fixture
+def utterances(root):
+    return CORPORA["asvspoof2019_la"](root).partition("train")
+
+
+def build(utterances, tmp_path, **options):
+    return extract(utterances, options.pop("front_end", TOY), AudioOptions(), root=tmp_path / "stores", **options)
+
+
+def test_features_are_those_of_the_front_end_in_the_order_of_the_protocol(utterances, tmp_path):
+    store = build(utterances, tmp_path)
+    assert store.utterance_ids == [each.utterance_id for each in utterances]
+    assert store.labels.tolist() == [each.label for each in utterances]
+    assert store.attack_ids == [each.attack_id for each in utterances]
+    for index, utterance in enumerate(utterances):
+        waveform, _ = soundfile.read(utterance.path, dtype="float32")
+        frames = waveform[: len(waveform) // 160 * 160].reshape(-1, 160)
+        assert np.array_equal(store.frames(index), frames.astype(np.float16))
+    assert len(list(store.path.glob("*.arrow"))) == 3  # 12 utterances in shards of 5
+
+
+def test_views_are_read_only_and_copy_nothing(utterances, tmp_path):
+    store = build(utterances, tmp_path)
+    view = store.frames(3)
+    assert np.shares_memory(view, store.frames(3))
+    assert not view.flags.owndata
+    with pytest.raises(ValueError, match="read-only"):
+        view[0, 0] = 1
+
+
+def test_a_complete_store_is_opened_not_extracted(utterances, tmp_path):
+    build(utterances, tmp_path)
+    assert Toy.calls == 12
+    build(utterances, tmp_path)
+    assert Toy.calls == 12
+
+
+def test_an_interrupted_extraction_goes_on_where_it_stopped(utterances, tmp_path):
+    def stop(n_utterances, seconds):
+        if n_utterances > 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build(utterances, tmp_path, progress=stop)
+    (folder,) = (path for path in (tmp_path / "stores").iterdir() if path.is_dir())
+    kept = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.arrow")}
+    assert list(kept) == ["000000.arrow"]
+    assert not is_complete(folder)
+    with pytest.raises(InputError, match="no complete feature store"):
+        FeatureStore.open(folder)
+    Toy.calls = 0
+    store = build(utterances, tmp_path)
+    assert Toy.calls == 7  # 12 less the shard of 5 that was there
+    assert (folder / "000000.arrow").stat().st_mtime_ns == kept["000000.arrow"]
+    whole = build(utterances, tmp_path / "other")
+    for path in folder.glob("*.arrow"):
+        assert path.read_bytes() == (whole.path / path.name).read_bytes()
+    assert store.utterance_ids == whole.utterance_ids
+    assert not list(folder.glob(".*"))  # no temporary file stays
+
+
+def _extract_in_process(root, stores, calls):
+    corpus = CORPORA["asvspoof2019_la"](root)
+    features_module.FRONT_ENDS["toy"] = toy
+    extract(corpus.partition("train"), TOY, AudioOptions(), root=stores)
+    calls.put(Toy.calls)
+
+
+def test_two_processes_write_a_store_once(root, utterances, tmp_path):
+    context = multiprocessing.get_context("fork")
+    calls = context.Queue()
+    arguments = (root, tmp_path / "stores", calls)
+    processes = [context.Process(target=_extract_in_process, args=arguments) for _ in range(2)]
+    for process in processes:
+        process.start()
+    counts = sorted(calls.get(timeout=60) for _ in processes)
+    for process in processes:
+        process.join()
+    assert counts == [0, 12]
+
+
+def test_bad_recordings_stop_or_are_left_out_and_listed(utterances, tmp_path):
+    utterances[1].path.write_bytes(b"words")
+    soundfile.write(utterances[3].path, np.zeros(10), 16000)
+    with pytest.raises(InputError) as caught:
+        build(utterances, tmp_path)
+    for index in (1, 3):
+        assert any(str(utterances[index].path) in each for each in caught.value.problems)
+    assert "on_bad_audio: skip" in caught.value.problems[-1]
+    store = build(utterances, tmp_path, on_bad_audio="skip")
+    assert len(store) == 10
+    assert [each.utterance_id for each in store.skipped] == [utterances[1].utterance_id, utterances[3].utterance_id]
+    with pytest.raises(InputError, match="left these recordings out"):
+        build(utterances, tmp_path, on_bad_audio="stop")
+
+
+@pytest.mark.parametrize("gain", [1e9, float("nan")])
+def test_what_float16_cannot_hold_is_named(utterances, tmp_path, gain):
+    with pytest.raises(InputError, match=r"T_T_\d+.*not finite"):
+        build(utterances, tmp_path, front_end=Block("toy", {"gain": gain}))
+
+
+def test_the_key_covers_what_determines_features_and_nothing_else(root, utterances, tmp_path, monkeypatch):
+    def key(utterances=utterances, front_end=TOY, **audio):
+        return store_key(utterances, front_end, AudioOptions(**audio))
+
+    first = key()
+    assert key() == first
+    assert key(front_end=Block("toy", {"gain": 1.0})) == first  # a default written out
+    shutil.copytree(root, tmp_path / "moved")
+    assert key(CORPORA["asvspoof2019_la"](tmp_path / "moved").partition("train")) == first
+    others = [
+        key(front_end=Block("toy", {"gain": 2.0})),
+        key(trim_silence=True),
+        key(utterances[:-1]),
+        key(utterances[::-1]),
+    ]
+    soundfile.write(utterances[0].path, np.full(4000, 0.1), 16000)
+    others.append(key())
+    monkeypatch.setattr(Toy, "version", 2)
+    others.append(key())
+    assert len({first, *others}) == 1 + len(others)
+
+
+def test_windows_by_hand(utterances, tmp_path):
+    store = build(utterances, tmp_path)
+    n_frames = int(store.n_frames[0])
+    (window,) = store.windows(np.array([0]), n_frames + 3)  # shorter than the window: repeated from its first frame
+    frames = store.frames(0)
+    assert np.array_equal(window.numpy().T, np.concatenate([frames, frames[:3]]))
+    (first,) = store.windows(np.array([0]), 4)
+    (last,) = store.windows(np.array([0]), 4, position=1.0)
+    assert np.array_equal(first.numpy().T, frames[:4])
+    assert np.array_equal(last.numpy().T, frames[-4:])
+    (long,) = store.windows(np.array([0]), 2 * n_frames + 1)
+    assert np.array_equal(long.numpy().T, np.concatenate([frames, frames, frames[:1]]))
+
+
+def test_random_windows_begin_everywhere_and_repeat_with_the_generator(utterances, tmp_path):
+    store = build(utterances, tmp_path)
+    n_frames = int(store.n_frames[0])
+    indices = np.zeros(200, np.int64)
+    windows = store.windows(indices, n_frames - 2, np.random.default_rng(0))
+    again = store.windows(indices, n_frames - 2, np.random.default_rng(0))
+    assert torch.equal(windows, again)
+    starts = {next(s for s in range(3) if np.array_equal(w.numpy().T[0], store.frames(0)[s])) for w in windows}
+    assert starts == {0, 1, 2}
+
+
+@pytest.mark.parametrize("damage", ["truncated", "missing", "manifest", "format"])
+def test_a_damaged_store_says_what_to_do(utterances, tmp_path, damage):
+    path = build(utterances, tmp_path).path
+    shard, manifest = path / "000001.arrow", path / "manifest.json"
+    if damage == "truncated":
+        shard.write_bytes(shard.read_bytes()[:-50])
+    elif damage == "missing":
+        shard.unlink()
+    elif damage == "manifest":
+        manifest.write_text("{")
+    else:
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
+    with pytest.raises(InputError, match=r"[Dd]elete the folder"):
+        FeatureStore.open(path)
+
+
+def test_a_root_that_cannot_be_written(utterances, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="could not be written"):
+        extract(utterances, TOY, AudioOptions(), root=tmp_path / "file")
+
+
+def test_the_size_is_estimated_from_headers(utterances, tmp_path):
+    store = build(utterances, tmp_path)
+    path = store_path(utterances, TOY, AudioOptions(), root=tmp_path / "stores")
+    assert path == store.path
+    real = int(store.n_frames.sum()) * 160 * 2
+    assert estimated_bytes(utterances, toy()) == pytest.approx(real, rel=0.06)
