@@ -163,8 +163,7 @@ def asvspoof2019_la(
 
     `<prefix>_{train,dev,eval}/flac/<utterance>.flac` and, in `<prefix>_cm_protocols`,
     `<protocol_prefix>.train.trn.txt`, `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`,
-    attack
-    or `-`, bonafide or spoof.
+    attack or `-`, bonafide or spoof.
 
     Args:
         path: Folder of the corpus.
