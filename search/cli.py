@@ -51,7 +51,7 @@ def _launch(options: argparse.Namespace) -> int:
     from search.launch import run_search
     from search.run import Run
 
-    plan, console = _plan(options), _console()
+    plan, console = _plan(options, embedded=options.address is None), _console()
     run = Run.create(plan.storage, prefix=plan.space.name, name=options.name)
     console.print(f"run {run.name} in {run.path}", highlight=False)
     state = run_search(plan, run, address=options.address, console=console)
@@ -151,13 +151,13 @@ def _corpus_demo(options: argparse.Namespace) -> int:
     return 0
 
 
-def _plan(options: argparse.Namespace) -> "Plan":
+def _plan(options: argparse.Namespace, *, embedded: bool = False) -> "Plan":
     from search.plan import make_plan
     from search.space_reader import read_space
 
     space = read_space(Path(options.space), options.set)
     storage = Path(getattr(options, "storage", None) or space.search.storage)
-    return make_plan(space, storage)
+    return make_plan(space, storage, embedded=embedded)
 
 
 def _console() -> Any:

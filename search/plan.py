@@ -66,8 +66,13 @@ def open_corpus(space: Space) -> Corpus:
     return corpus
 
 
-def make_plan(space: Space, storage: Path) -> Plan:
+def make_plan(space: Space, storage: Path, *, embedded: bool = False) -> Plan:
     """The plan of a space, everything checked that can be checked before a trial starts.
+
+    Args:
+        space: The space.
+        storage: Folder of runs and stores.
+        embedded: Whether this machine alone is to run the trials, and so must have what a trial asks for.
 
     Raises:
         InputError: everything that is wrong with the corpus, the front ends, the backbones and the resources.
@@ -90,7 +95,8 @@ def make_plan(space: Space, storage: Path) -> Plan:
             front_ends[store_name(experiment)] = front_end
             n_features[store_name(experiment)] = front_end.n_features
     problems += backbone_problems(space, n_features)
-    problems += resource_problems(space)
+    if embedded:
+        problems += resource_problems(space)
     if problems:
         raise InputError(dict.fromkeys(problems))
     stores = []

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from search.plan import SEARCHED_PARTITIONS, Plan
+from search.plan import SEARCHED_PARTITIONS, Plan, resource_problems
 from search.run import Run
 
 
@@ -69,6 +69,8 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
     say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {options.objective} (best epoch)")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
     say(f"  {options.cpus} CPU and {options.gpus:g} GPU a trial, limit {options.hours or 'no'} hours")
+    for problem in resource_problems(space):
+        say(f"  only on a larger machine or a cluster: {problem}")
     say("\nfeature stores")
     for each in plan.stores:
         state = "is there" if each.complete else "to be built"

@@ -41,6 +41,11 @@ def test_changes_of_the_command_line(space_file, capsys):
     assert "2 trials of up to 9 epochs" in capsys.readouterr().out
 
 
+def test_a_space_for_a_larger_machine_can_be_checked_here(space_file, capsys):
+    assert main(["check", str(space_file), "--set", "search.gpus=1"]) == 0
+    assert "only on a larger machine or a cluster: search.gpus is 1" in capsys.readouterr().out
+
+
 def test_mistakes_are_listed_without_a_traceback_or_a_ray(space_file):
     text = (
         space_file.read_text().replace("lfcc", "lfc").replace("epochs: 4", "epoch: 4").replace("trials: 6", "trials: x")
