@@ -38,16 +38,17 @@ class AudioOptions:
     min_duration_s: float = 0.1
 
     def __post_init__(self) -> None:
-        if self.trim_top_db <= 0:
+        if not self.trim_top_db > 0:  # so written, NaN is refused too
             raise ValueError(f"audio: trim_top_db is {self.trim_top_db}; it must be above 0")
-        if self.min_duration_s < 0:
+        if not self.min_duration_s >= 0:
             raise ValueError(f"audio: min_duration_s is {self.min_duration_s}; it must not be negative")
 
 
 def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
     """The waveform of a recording, `(time,)`, mono, 16 kHz, about [-1, 1] (resampling may overshoot a little).
 
-    Channels are averaged; other rates pass a polyphase filter that keeps aliases out (SciPy's `resample_poly`).
+    Channels are averaged; other rates pass a polyphase filter that keeps aliases out (SciPy's `resample_poly`). A FLAC
+    file that was cut short is refused; of a WAV or OGG file libsndfile gives what is there and says nothing.
 
     Args:
         path: FLAC, WAV, OGG or whatever else libsndfile reads.
@@ -58,8 +59,10 @@ def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
     """
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError) as error:
-        reason = "no such file" if not Path(path).exists() else f"cannot be decoded: {error}"
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError) as error:
+        # TypeError: soundfile asks for the rate of headerless formats. error_string: the reason without the path.
+        why = getattr(error, "error_string", error)
+        reason = "no such file" if not Path(path).exists() else f"cannot be decoded: {why}"
         raise AudioError(f"{path}: {reason}") from error
     if not len(samples):
         raise AudioError(f"{path}: holds no samples")

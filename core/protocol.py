@@ -1,6 +1,8 @@
 """Corpora: protocol files -> utterances. The only place that knows how corpora are laid out on disk."""
 
 import csv
+import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +67,14 @@ class Corpus:
         warnings: What is odd but no error, of the partitions read so far.
     """
 
-    def __init__(self, name: str, root: Path, readers: Mapping[str, Reader]) -> None:
+    def __init__(
+        self, name: str, root: Path, readers: Mapping[str, Reader], known_counts: Mapping[str, tuple[int, int]] = {}
+    ) -> None:
         self.name = name
         self.root = root
         self.warnings: list[str] = []
         self._readers = dict(readers)
+        self._known_counts = dict(known_counts)
         self._read: dict[str, tuple[Utterance, ...]] = {}
 
     def partitions(self) -> tuple[str, ...]:
@@ -105,11 +110,13 @@ class Corpus:
                 problems.append(line)
             elif line.key not in LABELS:
                 problems.append(f"{line.where}: key {line.key!r}; it is bonafide or spoof")
+            elif line.file is None:
+                problems.append(f"{line.where}: names no recording")
             elif line.utterance_id in first:
                 problems.append(f"{line.where}: {line.utterance_id} stands twice; first at {first[line.utterance_id]}")
-            elif line.file is None or not (path := listing.find(line.file)):
-                what = line.file.with_suffix("") if line.file is not None else line.utterance_id
-                problems.append(f"{line.where}: no recording {what} ({', '.join(AUDIO_SUFFIXES)})")
+            elif not (path := listing.find(line.file)):
+                tried = "" if line.file.suffix in AUDIO_SUFFIXES else f" ({', '.join(AUDIO_SUFFIXES)})"
+                problems.append(f"{line.where}: no recording {line.file}{tried}")
             else:
                 label = LABELS[line.key]
                 attack = "-" if label else line.attack_id
@@ -124,18 +131,19 @@ class Corpus:
         if problems:
             more = len(problems) - MAX_PROBLEMS
             raise InputError(problems[:MAX_PROBLEMS] + ([f"{self.root}: and {more} more"] if more > 0 else []))
-        self._compare_with_la19(name, found)
+        self._compare_with_known_counts(name, found)
         return tuple(found)
 
-    def _compare_with_la19(self, name: str, found: list[Utterance]) -> None:
-        if not found[0].utterance_id.startswith(("LA_T_", "LA_D_", "LA_E_")):
+    def _compare_with_known_counts(self, name: str, found: list[Utterance]) -> None:
+        if name not in self._known_counts or not found[0].utterance_id.startswith(("LA_T_", "LA_D_", "LA_E_")):
             return
         bona_fide = sum(each.label for each in found)
         counts = (bona_fide, len(found) - bona_fide)
-        if counts != LA19_COUNTS[name]:
+        known = self._known_counts[name]
+        if counts != known:
             self.warnings.append(
                 f"{name}: {counts[0]} bona fide and {counts[1]} spoofed utterances; ASVspoof 2019 LA as distributed "
-                f"has {LA19_COUNTS[name][0]} and {LA19_COUNTS[name][1]}"
+                f"has {known[0]} and {known[1]}"
             )
 
 
@@ -143,17 +151,26 @@ class _Listing:
     """Looks recordings up in folder listings: one look a folder, not one a file."""
 
     def __init__(self) -> None:
-        self._folders: dict[Path, dict[str, Path]] = {}
+        self._folders: dict[Path, set[str]] = {}
 
     def find(self, file: Path) -> Path | None:
         """The recording of that path, with its own suffix or else one of AUDIO_SUFFIXES."""
         folder = file.parent
         if folder not in self._folders:
-            names = list(folder.iterdir()) if folder.is_dir() else []
-            self._folders[folder] = {each.name: each for each in names}
-        listing = self._folders[folder]
+            self._folders[folder] = self._names(folder)
+        names = self._folders[folder]
         candidates = (file.name, *(file.name + suffix for suffix in AUDIO_SUFFIXES))
-        return next((listing[name] for name in candidates if name in listing), None)
+        return next((folder / name for name in candidates if name in names), None)
+
+    @staticmethod
+    def _names(folder: Path) -> set[str]:
+        try:
+            with os.scandir(folder) as entries:
+                return {each.name for each in entries if each.is_file()}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        except OSError as error:
+            raise InputError(f"{folder}: cannot be read: {error}") from error
 
 
 def asvspoof2019_la(
@@ -190,7 +207,8 @@ def asvspoof2019_la(
 
         return lines
 
-    return Corpus(f"asvspoof2019_la {root.name}", root, {name: reader(name) for name in PARTITIONS})
+    readers = {name: reader(name) for name in PARTITIONS}
+    return Corpus(f"asvspoof2019_la {root.name}", root, readers, known_counts=LA19_COUNTS)
 
 
 def asvspoof2021(
@@ -199,7 +217,8 @@ def asvspoof2021(
     """The keys of ASVspoof 2021 LA or DF, as an eval set.
 
     `trial_metadata.txt` with at least 8 columns: speaker, utterance, codec, transmission, attack, key, trim, phase (DF
-    has more after them). It lies in the folder or below it, as in the distributed `keys/LA/CM`.
+    has more after them). It lies in the folder or below it, as in the distributed `keys/LA/CM`; the file of the same
+    name in `keys/LA/ASV` is for speaker verification and left alone.
 
     Args:
         path: Folder of the corpus.
@@ -210,8 +229,10 @@ def asvspoof2021(
 
     def lines() -> Iterator[Line | str]:
         found = sorted(root.rglob("trial_metadata.txt"))
+        found = [each for each in found if each.parent.name == "CM"] or found
         if len(found) != 1:
-            yield f"{root}: {len(found)} files trial_metadata.txt in it; there must be one"
+            which = f" ({', '.join(str(each.parent.relative_to(root)) for each in found)})" if found else ""
+            yield f"{root}: {len(found)} files trial_metadata.txt in it{which}; there must be one, of one track"
             return
         for where, columns in _columns(found[0]):
             if len(columns) < 8:
@@ -241,7 +262,7 @@ def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eva
             if isinstance(row, str):
                 yield row
             else:
-                yield Line(where, row["file"], row["label"], row["speaker"], "-", root / row["file"])
+                yield Line(where, row["file"], row["label"], row["speaker"], "-", _below(root, row["file"]))
 
     return Corpus(f"in_the_wild {root.name}", root, {partition: lines})
 
@@ -266,7 +287,7 @@ def from_csv(path: Path) -> Corpus:
                     yield f"{where}: partition {row['partition']!r}; it is one of {', '.join(PARTITIONS)}"
                 elif row["partition"] == partition:
                     attack, speaker = row.get("attack") or "-", row.get("speaker") or "-"
-                    yield Line(where, row["path"], row["label"], speaker, attack, path.parent / row["path"])
+                    yield Line(where, row["path"], row["label"], speaker, attack, _below(path.parent, row["path"]))
 
         return lines
 
@@ -285,6 +306,10 @@ def _folder(path: Path) -> Path:
     if not path.is_dir():
         raise InputError(f"{path}: no such folder (looked for {path.absolute()})")
     return path
+
+
+def _below(folder: Path, name: str) -> Path | None:
+    return folder / name if name else None
 
 
 def _text(path: Path) -> str:
@@ -307,7 +332,16 @@ def _rows(
     path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, dict[str, str] | str]]:
     """`file:line` and the row of a CSV by the names of its header, or what is wrong with it."""
-    rows = csv.reader(_text(path).splitlines())
+    rows = csv.reader(io.StringIO(_text(path)))
+    try:
+        yield from _named(path, rows, needed, optional)
+    except csv.Error as error:
+        yield f"{path}:{rows.line_num}", f"{path}:{rows.line_num}: {error}"
+
+
+def _named(
+    path: Path, rows: Any, needed: tuple[str, ...], optional: tuple[str, ...]
+) -> Iterator[tuple[str, dict[str, str] | str]]:
     header = [name.strip() for name in next(rows, [])]
     missing = [name for name in needed if name not in header]
     if missing:

@@ -90,12 +90,12 @@ def is_complete(path: Path) -> bool:
 
 def estimated_bytes(utterances: Sequence[Utterance], front_end: Any, *, n_sampled: int = 200) -> int:
     """Size of the store of some utterances, from the headers of at most `n_sampled` of them."""
-    step = max(1, len(utterances) // n_sampled)
+    step = max(1, -(-len(utterances) // n_sampled))
     durations = []
     for each in utterances[::step]:
         try:
             durations.append(soundfile.info(each.path).duration)
-        except (soundfile.LibsndfileError, OSError):
+        except (soundfile.LibsndfileError, OSError, TypeError):
             continue  # extraction will name it
     mean = float(np.mean(durations)) if durations else 0.0
     return int(len(utterances) * mean * SAMPLE_RATE / front_end.hop_length * front_end.n_features * 2)
@@ -128,8 +128,8 @@ def extract(
         progress: Called with the utterances and the seconds of audio done in this call.
 
     Raises:
-        InputError: bad recordings (all of a shard are named), features that float16 cannot hold, or a folder that
-            cannot be written.
+        InputError: bad recordings (all of a shard are named), no good ones at all, features that float16 cannot hold,
+            or a folder that cannot be written.
     """
     built = table.build("front_end", FRONT_ENDS, front_end)
     key = store_key(utterances, front_end, options, built)
@@ -139,6 +139,8 @@ def extract(
             path.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(root / f".{path.name}.lock"):
                 if not is_complete(path):
+                    for stale in path.glob(".*-*"):  # half a file of a process that was killed
+                        stale.unlink()
                     shards = _write_shards(
                         utterances, built.to(device), options, path, on_bad_audio, device, n_workers, progress
                     )
@@ -149,6 +151,8 @@ def extract(
     if store.skipped and on_bad_audio == "stop":
         reasons = [each.reason for each in store.skipped]
         raise InputError([*reasons, f"{path}: left these recordings out; on_bad_audio: skip accepts that"])
+    if not len(store):
+        raise InputError(f"{path}: none of {len(utterances)} recordings can be used; first: {store.skipped[0].reason}")
     return store
 
 
@@ -271,8 +275,11 @@ def _write_manifest(
 ) -> None:
     skipped, shards = [], []
     for file in files:
-        with pa.memory_map(str(file)) as source:
-            skipped += json.loads(pa.ipc.open_file(source).schema.metadata[b"skipped"])
+        try:
+            with pa.memory_map(str(file)) as source:
+                skipped += json.loads(pa.ipc.open_file(source).schema.metadata[b"skipped"])
+        except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{file}: damaged ({error}); delete it and extract again") from error
         shards.append({"file": file.name, "n_bytes": file.stat().st_size})
     manifest = {
         "format": FORMAT,

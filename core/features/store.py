@@ -71,7 +71,11 @@ class FeatureStore:
         for number, batch in enumerate(batches):
             column = batch.column("features")
             self._values.append(column.values.to_numpy(zero_copy_only=True))
-            begins.append(column.offsets.to_numpy()[:-1])
+            offsets = column.offsets.to_numpy()
+            n_values = batch.column("n_frames").to_numpy().astype(np.int64) * self.n_features
+            if not np.array_equal(np.diff(offsets), n_values):
+                raise ValueError(f"shard {number} does not hold {self.n_features} values a frame")
+            begins.append(offsets[:-1])
             shards.append(np.full(batch.num_rows, number))
         self._shard = np.concatenate(shards)
         self._begin = np.concatenate(begins)
@@ -87,19 +91,19 @@ class FeatureStore:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
         except FileNotFoundError as error:
             raise InputError(f"{path}: no complete feature store; extract it first") from error
-        except (OSError, json.JSONDecodeError) as error:
+        except (OSError, ValueError) as error:
             raise InputError(
                 f"{path / MANIFEST}: cannot be read ({error}); delete the folder and extract again"
             ) from error
-        if manifest.get("format") != FORMAT:
-            found = manifest.get("format")
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        if found != FORMAT:
             raise InputError(
                 f"{path}: feature store of format {found!r}; this version reads {FORMAT}. Delete the folder"
             )
         try:
             batches = [_map(path / shard["file"], shard["n_bytes"]) for shard in manifest["shards"]]
             return cls(path, manifest, batches)
-        except (OSError, pa.ArrowException, KeyError, ValueError) as error:
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: damaged ({error}); delete the folder and extract again") from error
 
     def __len__(self) -> int:
@@ -150,9 +154,11 @@ def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     if size != n_bytes:
         raise ValueError(f"{path.name} has {size} bytes and should have {n_bytes}")
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
-    if reader.schema.names != SCHEMA.names or reader.num_record_batches != 1:
+    if reader.schema != SCHEMA or reader.num_record_batches != 1:
         raise ValueError(f"{path.name} is no shard")
-    return reader.get_batch(0)
+    batch = reader.get_batch(0)
+    batch.validate(full=True)  # damaged offsets would crash the process, not raise; features are not read
+    return batch
 
 
 def _strings(batches: list[pa.RecordBatch], name: str) -> list[str]:

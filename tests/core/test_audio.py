@@ -48,6 +48,18 @@ def test_silence_is_trimmed_at_both_ends_and_kept_inside():
     assert np.array_equal(trim_silence(waveform, 40), np.concatenate([loud, quiet, loud]))
     assert np.array_equal(trim_silence(waveform, 70), waveform)
     assert len(trim_silence(np.zeros(500, np.float32), 40)) == 0
+    assert np.array_equal(trim_silence(np.concatenate([quiet, loud, loud[:50]]), 40), np.concatenate([loud, loud[:50]]))
+
+
+def test_the_shortest_duration_holds_after_trimming_and_at_16_khz(tmp_path):
+    waveform = np.concatenate([np.zeros(8000), np.full(800, 0.5), np.zeros(8000)])
+    path = write(tmp_path / "a.wav", waveform, subtype="FLOAT")
+    assert len(load(path, AudioOptions(min_duration_s=1))) == 16800
+    assert len(load(path, AudioOptions(trim_silence=True, min_duration_s=0.05))) == 800
+    with pytest.raises(AudioError, match=r"0\.050 s is too short"):
+        load(path, AudioOptions(trim_silence=True))
+    path = write(tmp_path / "b.wav", tone(440, 0.2, 48000), 48000)
+    assert len(load(path, AudioOptions(min_duration_s=0.2))) == 3200
 
 
 @pytest.mark.parametrize(
@@ -72,10 +84,19 @@ def test_missing_and_corrupt_files(tmp_path):
         load(tmp_path / "corrupt.flac", AudioOptions())
     with pytest.raises(AudioError, match=r"absent\.flac: no such file"):
         load(tmp_path / "absent.flac", AudioOptions())
+    whole = write(tmp_path / "whole.flac", np.random.default_rng(0).normal(scale=0.1, size=32000)).read_bytes()
+    (tmp_path / "cut.flac").write_bytes(whole[: len(whole) * 9 // 10])
+    with pytest.raises(AudioError, match=r"cut\.flac: cannot be decoded"):
+        load(tmp_path / "cut.flac", AudioOptions())
+    (tmp_path / "headerless.raw").write_bytes(bytes(6400))
+    with pytest.raises(AudioError, match=r"headerless\.raw: cannot be decoded"):
+        load(tmp_path / "headerless.raw", AudioOptions())
 
 
 def test_options_are_checked():
-    with pytest.raises(ValueError, match="trim_top_db"):
-        AudioOptions(trim_top_db=0)
-    with pytest.raises(ValueError, match="min_duration_s"):
-        AudioOptions(min_duration_s=-1)
+    for wrong in (0, float("nan")):
+        with pytest.raises(ValueError, match="trim_top_db"):
+            AudioOptions(trim_top_db=wrong)
+    for wrong in (-1, float("nan")):
+        with pytest.raises(ValueError, match="min_duration_s"):
+            AudioOptions(min_duration_s=wrong)

@@ -72,7 +72,7 @@ def test_a_partition_that_cannot_be_trained_on(root, keep, words):
     assert words in problems(CORPORA["asvspoof2019_la"](root))[0]
 
 
-def test_counts_that_differ_from_the_real_corpus_are_said(tmp_path):
+def test_counts_that_differ_from_the_real_corpus_are_said(tmp_path, monkeypatch):
     touch(tmp_path / "ASVspoof2019_LA_train" / "flac", "LA_T_1.flac", "LA_T_2.flac")
     path = tmp_path / PROTOCOL
     path.parent.mkdir()
@@ -82,6 +82,33 @@ def test_counts_that_differ_from_the_real_corpus_are_said(tmp_path):
     assert len(corpus.warnings) == 1
     assert "2580 and 22800" in corpus.warnings[0]
     assert sum(map(sum, LA19_COUNTS.values())) == 121_461
+    monkeypatch.setitem(LA19_COUNTS, "train", (1, 1))
+    corpus = CORPORA["asvspoof2019_la"](tmp_path)
+    corpus.partition("train")
+    assert not corpus.warnings
+
+
+def test_other_names_of_folders_and_protocols(root):
+    for path in [*root.rglob("ASVspoof2019.LA.*"), *root.glob("ASVspoof2019_LA_*")]:
+        name = path.name.replace("ASVspoof2019.LA.cm", "mine").replace("ASVspoof2019_LA", "Mine")
+        path.rename(path.with_name(name))
+    corpus = CORPORA["asvspoof2019_la"](root, prefix="Mine", protocol_prefix="mine")
+    assert [corpus.counts(name) for name in corpus.partitions()] == [(2, 2)] * 3
+
+
+def test_what_is_no_file_is_no_recording(root):
+    recordings = root / "ASVspoof2019_LA_train" / "flac"
+    (recordings / "T_T_0000000.flac").unlink()
+    (recordings / "T_T_0000000.flac").mkdir()
+    (recordings / "T_T_0000001.flac").rename(root / "elsewhere.flac")
+    (recordings / "T_T_0000001.flac").symlink_to(root / "elsewhere.flac")  # a link to a file is one
+    found = problems(CORPORA["asvspoof2019_la"](root))
+    assert found == (f"{root / PROTOCOL}:1: no recording {recordings / 'T_T_0000000'} (.flac, .wav, .ogg)",)
+
+
+def test_a_protocol_that_is_no_text(root):
+    (root / PROTOCOL).write_bytes(b"S T_T_0000000 - - bonafide\n\xff\xfe")
+    assert "cannot be read" in problems(CORPORA["asvspoof2019_la"](root))[0]
 
 
 def test_asvspoof2021_takes_one_phase(tmp_path):
@@ -99,12 +126,28 @@ def test_asvspoof2021_takes_one_phase(tmp_path):
         ("LA_E_1", 0, "A07"),
         ("LA_E_3", 1, "-"),
     ]
-    assert len(CORPORA["asvspoof2021"](tmp_path, phase="all").partition("eval")) == 3
+    assert len((corpus := CORPORA["asvspoof2021"](tmp_path, phase="all")).partition("eval")) == 3
+    assert not corpus.warnings  # its utterances are named as those of ASVspoof 2019 LA, whose counts are no matter here
+    others = path.parent.parent / "ASV" / path.name  # of the same name and in the same package: speaker verification
+    others.parent.mkdir()
+    others.write_text("LA_0009 LA_E_1 alaw ita_tx bonafide nontarget notrim eval\n")
+    assert CORPORA["asvspoof2021"](tmp_path).partition("eval") == found
+    path.write_text("\n".join(lines).replace("A07 spoof", "A07 target"))
+    assert problems(CORPORA["asvspoof2021"](tmp_path), "eval") == (f"{path}:1: key 'target'; it is bonafide or spoof",)
     path.write_text("LA_0009 LA_E_1 alaw ita_tx A07 spoof notrim evaluation\nshort line\n")
     assert [each.split(": ")[0] for each in problems(CORPORA["asvspoof2021"](tmp_path), "eval")] == [
         f"{path}:1",
         f"{path}:2",
     ]
+
+
+def test_asvspoof2021_needs_the_keys_of_one_track(tmp_path):
+    assert "0 files trial_metadata.txt" in problems(CORPORA["asvspoof2021"](tmp_path), "eval")[0]
+    touch(tmp_path / "keys", "LA/CM/trial_metadata.txt", "DF/CM/trial_metadata.txt")
+    assert (
+        "2 files trial_metadata.txt in it (keys/DF/CM, keys/LA/CM)"
+        in problems(CORPORA["asvspoof2021"](tmp_path), "eval")[0]
+    )
 
 
 def test_in_the_wild(tmp_path):
@@ -116,6 +159,20 @@ def test_in_the_wild(tmp_path):
         (0, "Alan Turing", "1.wav"),
     ]
     assert "no partition 'train'; it has eval" in problems(corpus)[0]
+    assert CORPORA["in_the_wild"](tmp_path, partition="train").counts("train") == (1, 1)
+    table = tmp_path / "meta.csv"
+    table.write_text(
+        "file,speaker,label\n0.wav,A,genuine\n,A,spoof\n2.wav,A,spoof\n1.wav,A\n1.wav,A,spoof\n1.wav,B,spoof\n"
+    )
+    assert problems(CORPORA["in_the_wild"](tmp_path), "eval") == (
+        f"{table}:2: key 'genuine'; it is bonafide or spoof",
+        f"{table}:3: names no recording",
+        f"{table}:4: no recording {tmp_path / '2.wav'}",
+        f"{table}:5: 2 columns; the header has 3",
+        f"{table}:7: 1.wav stands twice; first at {table}:6",
+    )
+    table.write_text("file,who\n0.wav,A\n")
+    assert "the header lacks speaker, label" in problems(CORPORA["in_the_wild"](tmp_path), "eval")[0]
 
 
 def test_csv_with_columns_in_any_order_and_optional_ones(tmp_path):
@@ -136,6 +193,27 @@ def test_csv_with_columns_in_any_order_and_optional_ones(tmp_path):
     table.write_text("file,label\na,spoof\n")
     assert "the header lacks path, partition" in problems(CORPORA["csv"](table))[0]
     assert corpus_again.root == table
+
+
+def test_csv_as_spreadsheets_write_it(tmp_path):
+    touch(tmp_path, "lists/a.wav", "far/b.wav", "far/c.wav")
+    table = tmp_path / "lists" / "corpus.csv"
+    table.write_text(
+        "path,label,partition,speaker,attack\r\n"
+        'a.wav,bonafide,eval,"Hopper, Grace\u2028II",\r\n'
+        f"{tmp_path}/far/b.wav,spoof,eval,,A01\r\n"
+        "../far/c.wav,spoof,eval,x,\r\n",
+        encoding="utf-8-sig",
+    )
+    found = CORPORA["csv"](table).partition("eval")
+    assert [(each.label, each.speaker_id, each.attack_id) for each in found] == [
+        (1, "Hopper, Grace\u2028II", "-"),
+        (0, "-", "A01"),
+        (0, "x", "-"),
+    ]
+    assert all(each.path.is_file() for each in found)
+    table.write_text(f'path,label,partition\n"{"a" * 200_000}",spoof,eval\n')
+    assert problems(CORPORA["csv"](table), "eval") == (f"{table}:2: field larger than field limit (131072)",)
 
 
 @pytest.mark.parametrize("layout", CORPORA)

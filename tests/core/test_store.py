@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import multiprocessing
 import shutil
@@ -14,6 +15,7 @@ from core.errors import InputError
 from core.features import extraction
 from core.features.extraction import estimated_bytes, extract, is_complete, store_key, store_path
 from core.features.store import FeatureStore
+from core.features.weights import digests
 from core.protocol import CORPORA
 from core.table import Block
 from tests.speech import make_corpus
@@ -23,7 +25,7 @@ class Toy(nn.Module):
     """Frames of 160 samples as they are, times `gain`; counts its calls."""
 
     n_features, hop_length, min_samples, version = 160, 160, 160, 1
-    calls = 0
+    calls = batches = 0
 
     def __init__(self, gain: float) -> None:
         super().__init__()
@@ -31,6 +33,7 @@ class Toy(nn.Module):
 
     def forward(self, waveform):
         Toy.calls += len(waveform)
+        Toy.batches += 1
         n_frames = waveform.shape[1] // 160
         return self.gain * waveform[:, : n_frames * 160].reshape(len(waveform), n_frames, 160).transpose(1, 2)
 
@@ -46,7 +49,7 @@ TOY = Block("toy")
 def toy_front_end(monkeypatch):
     monkeypatch.setitem(features_module.FRONT_ENDS, "toy", toy)
     monkeypatch.setattr(extraction, "SHARD", 5)
-    Toy.calls = 0
+    Toy.calls = Toy.batches = 0
 
 
 @pytest.fixture
@@ -150,6 +153,48 @@ def test_bad_recordings_stop_or_are_left_out_and_listed(utterances, tmp_path):
         build(utterances, tmp_path, on_bad_audio="stop")
 
 
+def test_nothing_that_can_be_used_is_an_error_even_when_skipping(utterances, tmp_path):
+    for each in utterances[:5]:  # a whole shard
+        each.path.write_bytes(b"words")
+    assert len(build(utterances, tmp_path, on_bad_audio="skip")) == 7
+    for each in utterances:
+        each.path.write_bytes(b"words")
+    with pytest.raises(InputError, match="none of 12 recordings"):
+        build(utterances, tmp_path, on_bad_audio="skip")
+
+
+def test_what_an_earlier_process_left_behind(utterances, tmp_path):
+    path = build(utterances, tmp_path).path
+    (path / "manifest.json").unlink()
+    (path / ".000002.arrow-x1y2z3ab").write_bytes(b"half a shard")
+    shard = path / "000001.arrow"
+    whole = shard.read_bytes()
+    shard.unlink()
+    shard.write_bytes(whole[:-60])
+    with pytest.raises(InputError, match=r"000001\.arrow: damaged .*; delete it"):
+        build(utterances, tmp_path)
+    shard.unlink()
+    Toy.calls = 0
+    assert len(build(utterances, tmp_path)) == 12
+    assert Toy.calls == 5  # the shard that was deleted, no other
+    assert shard.read_bytes() == whole
+    assert not list(path.glob(".*"))
+
+
+def test_threads_and_batches_change_no_byte(utterances, tmp_path, monkeypatch):
+    for number, each in enumerate(utterances):  # lengths in common, so that batches form
+        soundfile.write(
+            each.path, np.random.default_rng(number).normal(scale=0.1, size=3200 + 1600 * (number % 2)), 16000
+        )
+    first = build(utterances, tmp_path / "a", n_workers=1).path
+    batched = Toy.batches
+    monkeypatch.setattr(extraction, "MAX_SAMPLES", 1)  # one at a time
+    second = build(utterances, tmp_path / "b", n_workers=4).path
+    assert (batched, Toy.batches - batched) == (6, 12)  # two lengths in each of 3 shards
+    for shard in first.glob("*.arrow"):
+        assert shard.read_bytes() == (second / shard.name).read_bytes()
+
+
 @pytest.mark.parametrize("gain", [1e9, float("nan")])
 def test_what_float16_cannot_hold_is_named(utterances, tmp_path, gain):
     with pytest.raises(InputError, match=r"T_T_\d+.*not finite"):
@@ -178,6 +223,29 @@ def test_the_key_covers_what_determines_features_and_nothing_else(root, utteranc
     assert len({first, *others}) == 1 + len(others)
 
 
+def test_weights_count_by_their_content_not_by_their_place(utterances, tmp_path, monkeypatch):
+    def pretrained(*, checkpoint: str):
+        front_end = Toy(1.0)
+        front_end.weights = digests([tmp_path / checkpoint])
+        return front_end
+
+    monkeypatch.setitem(features_module.FRONT_ENDS, "pretrained", pretrained)
+    contents = {"here/w.pt": b"weights", "there/w.pt": b"weights", "other/w.pt": b"other weights"}
+    keys = {}
+    for name, content in contents.items():
+        (tmp_path / name).parent.mkdir()
+        (tmp_path / name).write_bytes(content)
+        keys[name] = store_key(utterances, Block("pretrained", {"checkpoint": name}), AudioOptions())
+    assert keys["here/w.pt"] == keys["there/w.pt"] != keys["other/w.pt"]
+
+
+def test_labels_speakers_and_attacks_are_part_of_the_key(utterances):
+    first = store_key(utterances, TOY, AudioOptions())
+    for change in ({"utterance_id": "x"}, {"label": 0}, {"speaker_id": "x"}, {"attack_id": "A19"}):
+        changed = (dataclasses.replace(utterances[0], **change), *utterances[1:])
+        assert store_key(changed, TOY, AudioOptions()) != first, change
+
+
 def test_windows_by_hand(utterances, tmp_path):
     store = build(utterances, tmp_path)
     n_frames = int(store.n_frames[0])
@@ -199,11 +267,21 @@ def test_random_windows_begin_everywhere_and_repeat_with_the_generator(utterance
     windows = store.windows(indices, n_frames - 2, np.random.default_rng(0))
     again = store.windows(indices, n_frames - 2, np.random.default_rng(0))
     assert torch.equal(windows, again)
+    store_starts = np.random.default_rng(1).integers(np.maximum(store.n_frames - 18, 0) + 1)
+    windows_of_all = store.windows(np.arange(len(store)), 18, np.random.default_rng(1))
+    assert (store.n_frames < 18).any()
+    assert (store.n_frames > 18).any()
+    for index, start in enumerate(store_starts):  # frame by frame, wrapping where the utterance is shorter
+        frames, length = store.frames(index), store.n_frames[index]
+        expected = [frames[(start + t) % length] for t in range(18)]
+        assert np.array_equal(windows_of_all[index].numpy().T, np.stack(expected))
     starts = {next(s for s in range(3) if np.array_equal(w.numpy().T[0], store.frames(0)[s])) for w in windows}
     assert starts == {0, 1, 2}
 
 
-@pytest.mark.parametrize("damage", ["truncated", "missing", "manifest", "format"])
+@pytest.mark.parametrize(
+    "damage", ["truncated", "missing", "manifest", "binary", "list", "no shards", "wrong width", "format", "offsets"]
+)
 def test_a_damaged_store_says_what_to_do(utterances, tmp_path, damage):
     path = build(utterances, tmp_path).path
     shard, manifest = path / "000001.arrow", path / "manifest.json"
@@ -213,6 +291,19 @@ def test_a_damaged_store_says_what_to_do(utterances, tmp_path, damage):
         shard.unlink()
     elif damage == "manifest":
         manifest.write_text("{")
+    elif damage == "binary":
+        manifest.write_bytes(b"\xff\xfe")
+    elif damage == "list":
+        manifest.write_text("[]")
+    elif damage == "no shards":
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "shards": None}))
+    elif damage == "wrong width":
+        manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "n_features": 80}))
+    elif damage == "offsets":  # bytes that would send a reader out of the file
+        offsets = np.concatenate([[0], np.cumsum(FeatureStore.open(path).n_frames[5:10] * 160)]).astype("<i8").tobytes()
+        content = shard.read_bytes()
+        assert content.count(offsets) == 1
+        shard.write_bytes(content.replace(offsets, offsets[:-8] + (1 << 60).to_bytes(8, "little")))
     else:
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     with pytest.raises(InputError, match=r"[Dd]elete the folder"):
@@ -225,9 +316,16 @@ def test_a_root_that_cannot_be_written(utterances, tmp_path):
         extract(utterances, TOY, AudioOptions(), root=tmp_path / "file")
 
 
-def test_the_size_is_estimated_from_headers(utterances, tmp_path):
+def test_the_size_is_estimated_from_headers(utterances, tmp_path, monkeypatch):
+    real_info = soundfile.info
     store = build(utterances, tmp_path)
     path = store_path(utterances, TOY, AudioOptions(), root=tmp_path / "stores")
     assert path == store.path
     real = int(store.n_frames.sum()) * 160 * 2
     assert estimated_bytes(utterances, toy()) == pytest.approx(real, rel=0.06)
+    looked_at = []
+    monkeypatch.setattr(soundfile, "info", lambda path: looked_at.append(path) or real_info(path))
+    assert estimated_bytes(utterances, toy(), n_sampled=7) > 0
+    assert 0 < len(looked_at) <= 7
+    utterances[0].path.rename(headerless := utterances[0].path.with_suffix(".raw"))
+    assert estimated_bytes([dataclasses.replace(utterances[0], path=headerless)], toy()) == 0
