@@ -160,7 +160,7 @@ class _Listing:
             self._folders[folder] = self._names(folder)
         names = self._folders[folder]
         candidates = (file.name, *(file.name + suffix for suffix in AUDIO_SUFFIXES))
-        return next((folder / name for name in candidates if name in names), None)
+        return next((file.with_name(name) for name in candidates if name in names), None)
 
     @staticmethod
     def _names(folder: Path) -> set[str]:
