@@ -9,7 +9,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors
 import safetensors.torch
 import torch
@@ -19,7 +18,7 @@ from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.store import window_starts
+from core.gmm import GmmDetector
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
@@ -38,7 +37,7 @@ class Bundle:
         provenance: Corpus, run, trial, versions, date: plain data.
     """
 
-    detector: Detector
+    detector: Detector | GmmDetector
     experiment: Experiment
     n_features: int
     threshold: float
@@ -152,18 +151,9 @@ def score(
             if len(waveform) < shortest:
                 raise InputError(f"{path}: {len(waveform)} samples at 16 kHz; the front end needs {shortest}")
             features = front_end(torch.from_numpy(waveform)[None].to(device))[0].half()
-            yield path, float(detector.classifier(_embedding(detector, features))[0])
+            yield path, detector.score_utterance(features)
         except InputError as error:
             yield path, error
-
-
-def _embedding(detector: Detector, features: torch.Tensor) -> torch.Tensor:
-    """Embedding `(1, embedding_dim)` of the features `(n_features, n_frames)` of one utterance, as from the store."""
-    n_frames = detector.options.n_frames
-    spare = np.array([max(features.shape[1] - n_frames, 0)])
-    starts = [int(window_starts(spare, position)[0]) for position in detector.options.positions()]
-    windows = [features[:, (start + np.arange(n_frames)) % features.shape[1]] for start in starts]
-    return detector.embed(torch.stack(windows)).mean(dim=0, keepdim=True)
 
 
 def versions() -> dict[str, str]:
@@ -180,13 +170,15 @@ def versions() -> dict[str, str]:
 def model_card(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
     """The bundle's README: what it is, how good it is on which data, how to use it, what to beware of."""
     experiment, provenance = config["experiment"], config["provenance"]
+    body = f"backbone `{experiment['backbone']['name']}`"
+    if experiment["mode"] == "gmm":
+        body = f"two mixtures of {experiment['gmm']['n_components']} Gaussians"
     n_parameters = sum(value.numel() for value in tensors.values())
     lines = [
         f"# Spoofing countermeasure {provenance.get('run', '')} / trial {provenance.get('trial', '')}",
         "",
-        f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`, backbone "
-        f"`{experiment['backbone']['name']}`, {n_parameters:,} values. It scores 16 kHz speech: "
-        "higher = more bona fide.",
+        f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`, {body}, "
+        f"{n_parameters:,} values. It scores 16 kHz speech: higher = more bona fide.",
         "",
         f"Decision: bona fide at or above {config['threshold']:.6g}, the threshold of the equal error rate on dev. "
         "Another application wants another threshold.",

@@ -53,7 +53,9 @@ class Mlp(nn.Module):
         logits = self.layers(embeddings)
         return cast(Tensor, logits[:, 1] - logits[:, 0])
 
-    def fit(self, embeddings: Tensor, labels: Tensor, *, generator: torch.Generator) -> None:
+    def fit(
+        self, embeddings: Tensor, labels: Tensor, *, attacks: Tensor | None = None, generator: torch.Generator
+    ) -> None:
         """Fits the classifier from new weights by cross-entropy, and leaves it in evaluation mode.
 
         On the CPU the generator's state determines the result to the bit; torch's global one plays no part.

@@ -12,10 +12,12 @@ from core.backbones import BACKBONES
 from core.classifier import CLASSIFIERS
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.heads import HEADS
 from core.losses import LOSSES
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
 from core.pairs import PAIR_SAMPLERS
+from core.systems import SYSTEMS, laid_over, system_problem
 from core.table import Block
 
 
@@ -45,6 +47,25 @@ class InputOptions:
 
 
 @dataclass(frozen=True)
+class GmmOptions:
+    """Two mixtures of diagonal Gaussians, one of bona fide frames and one of spoofed frames.
+
+    Attributes:
+        n_components: Gaussians of each.
+        variance_floor: Least variance, as a share of the variance over all frames of both classes.
+    """
+
+    n_components: int = 512
+    variance_floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.n_components < 1:
+            raise ValueError(f"gmm: n_components is {self.n_components}; it must be at least 1")
+        if not 0 < self.variance_floor < 1:
+            raise ValueError(f"gmm: variance_floor is {self.variance_floor}; it must be above 0 and below 1")
+
+
+@dataclass(frozen=True)
 class Experiment:
     """Everything that determines one trained detector, the corpus apart.
 
@@ -53,16 +74,21 @@ class Experiment:
         audio: How a recording is decoded.
         input: How features become a backbone input.
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
-            backbone with a linear layer, trained by cross-entropy in one phase (paper, table 2).
+            backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
+            bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `gmm`: two
+            Gaussian mixtures of single frames, no network; an epoch is an iteration of EM.
         backbone: Row of BACKBONES: features -> embedding.
         pairs: Row of PAIR_SAMPLERS (siamese mode).
         loss: Row of LOSSES (siamese mode).
-        classifier: Row of CLASSIFIERS: embedding -> CM score (siamese mode).
+        classifier: Row of CLASSIFIERS: embedding -> CM score (siamese and multiclass modes).
+        head: Row of HEADS: last layer and loss (original and multiclass modes).
+        gmm: The mixtures (gmm mode).
         optimizer: Row of OPTIMIZERS.
         lr_schedule: Row of LR_SCHEDULES.
         epochs: Passes over the training partition.
         batch_size: Utterances of a minibatch, half bona fide and half spoof.
         evaluate_every: Epochs between two evaluations on dev; the last epoch is always evaluated.
+        snapshot_epochs: Epochs whose detector is kept besides the best one, for looking at embeddings (figures 2, 3).
         mixed_precision: float16 arithmetic where it is safe; CUDA only, ignored on the CPU.
         seed: Determines initial weights, minibatches, crops and pairs.
     """
@@ -70,16 +96,19 @@ class Experiment:
     front_end: Block
     audio: AudioOptions = field(default_factory=AudioOptions)
     input: InputOptions = field(default_factory=InputOptions)
-    mode: Literal["siamese", "original"] = "siamese"
+    mode: Literal["siamese", "original", "multiclass", "gmm"] = "siamese"
     backbone: Block = Block("senet34")
     pairs: Block = Block("random")
     loss: Block = Block("contrastive")
     classifier: Block = Block("mlp")
+    head: Block = Block("linear")
+    gmm: GmmOptions = field(default_factory=GmmOptions)
     optimizer: Block = Block("adam")
     lr_schedule: Block = Block("warmup_inverse_sqrt")
     epochs: int = 50
     batch_size: int = 64
     evaluate_every: int = 1
+    snapshot_epochs: tuple[int, ...] = ()
     mixed_precision: bool = True
     seed: int = 0
 
@@ -87,6 +116,8 @@ class Experiment:
         for name in ("epochs", "evaluate_every"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+        if any(epoch < 1 for epoch in self.snapshot_epochs):
+            raise ValueError(f"snapshot_epochs is {list(self.snapshot_epochs)}; epochs count from 1")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}; it must be even and at least 2")
 
@@ -97,12 +128,13 @@ TABLES: dict[str, table.Table] = {
     "pairs": PAIR_SAMPLERS,
     "loss": LOSSES,
     "classifier": CLASSIFIERS,
+    "head": HEADS,
     "optimizer": OPTIMIZERS,
     "lr_schedule": LR_SCHEDULES,
 }
 """Fields of an experiment that name the row of a table."""
 
-GROUPS: dict[str, type] = {"audio": AudioOptions, "input": InputOptions}
+GROUPS: dict[str, type] = {"audio": AudioOptions, "input": InputOptions, "gmm": GmmOptions}
 """Fields of an experiment that are a group of plain values."""
 
 
@@ -115,18 +147,26 @@ def field_types() -> dict[str, Any]:
 def experiment_from_plain(plain: Mapping[str, Any]) -> Experiment:
     """The experiment that a plain mapping describes, as it stands in a YAML or in a checkpoint.
 
+    Args:
+        plain: Fields of an experiment; `system` names a row of SYSTEMS over which the others are laid.
+
     Raises:
         InputError: every unknown key, unknown row, unknown option and wrong type, together.
     """
     wrong: list[str] = []
     values: dict[str, Any] = {}
     types = field_types()
+    if "system" in plain:
+        problem = system_problem(plain["system"])
+        if problem:
+            raise InputError(problem)
+        plain = laid_over(SYSTEMS[plain["system"]], {key: value for key, value in plain.items() if key != "system"})
     for key, value in plain.items():
         if key not in types:
-            wrong.append(f"no field {key!r}; there are {', '.join(types)}{table.did_you_mean(key, types)}")
+            wrong.append(f"no field {key!r}; there are system, {', '.join(types)}{table.did_you_mean(key, types)}")
         elif key in TABLES:
             try:
-                values[key] = table.block(value)
+                values[key] = table.block(_named(key, value))
             except InputError as error:
                 wrong.extend(f"{key}: {problem}" for problem in error.problems)
             else:
@@ -138,7 +178,7 @@ def experiment_from_plain(plain: Mapping[str, Any]) -> Experiment:
         elif not table.matches(value, types[key]):
             wrong.append(f"{key} is {value!r}; it must be {table.type_name(types[key])}")
         else:
-            values[key] = value
+            values[key] = tuple(value) if isinstance(value, list) else value
     if "front_end" not in plain:
         wrong.append(f"front_end is missing; it is one of {', '.join(FRONT_ENDS)}")
     if wrong:
@@ -159,8 +199,16 @@ def experiment_to_plain(experiment: Experiment) -> dict[str, Any]:
         elif name in GROUPS:
             plain[name] = dataclasses.asdict(value)
         else:
-            plain[name] = value
+            plain[name] = list(value) if isinstance(value, tuple) else value
     return plain
+
+
+def _named(key: str, value: object) -> object:
+    """A block that gives options alone, under the name of the field's default."""
+    default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+    if isinstance(value, Mapping) and "name" not in value and isinstance(default, Block):
+        return {"name": default.name, **value}
+    return value
 
 
 def _group(key: str, value: object) -> tuple[Any, list[str]]:

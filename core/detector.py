@@ -1,4 +1,4 @@
-"""A detector: backbone and classifier, from features to CM scores."""
+"""Detectors, from features to CM scores: backbone and classifier, or Gaussian mixtures."""
 
 from typing import cast
 
@@ -11,23 +11,9 @@ from core import table
 from core.backbones import BACKBONES
 from core.classifier import CLASSIFIERS
 from core.config import Experiment, InputOptions
-from core.features.store import FeatureStore
-
-
-class LinearHead(nn.Linear):
-    """The two-class layer that ends the original network (paper, table 2)."""
-
-    def __init__(self, embedding_dim: int) -> None:
-        super().__init__(embedding_dim, 2)
-
-    def logits(self, embeddings: Tensor) -> Tensor:
-        """Logits `(batch, 2)` of spoof and bona fide, for embeddings `(batch, embedding_dim)`."""
-        return super().forward(embeddings)
-
-    def forward(self, embeddings: Tensor) -> Tensor:
-        """CM scores `(batch,)`: the log odds of bona fide."""
-        logits = self.logits(embeddings)
-        return logits[:, 1] - logits[:, 0]
+from core.features.store import FeatureStore, window_starts
+from core.gmm import GmmDetector
+from core.heads import HEADS
 
 
 class Detector(nn.Module):
@@ -47,17 +33,38 @@ class Detector(nn.Module):
         """CM scores of features as the store holds them."""
         return cast(Tensor, self.classifier(self.embed(features)))
 
+    def score_utterance(self, features: Tensor) -> float:
+        """CM score of the features `(n_features, n_frames)` of a whole utterance, as if they came from the store."""
+        n_frames = self.options.n_frames
+        spare = np.array([max(features.shape[1] - n_frames, 0)])
+        starts = [int(window_starts(spare, position)[0]) for position in self.options.positions()]
+        windows = [features[:, (start + np.arange(n_frames)) % features.shape[1]] for start in starts]
+        return float(self.classifier(self.embed(torch.stack(windows)).mean(dim=0, keepdim=True))[0])
 
-def build_detector(experiment: Experiment, n_features: int) -> Detector:
+    def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
+        """CM scores `(n_utterances,)` of a store."""
+        with torch.inference_mode():
+            scores: Tensor = self.classifier(embed_store(self, store, device=device))
+        return cast("NDArray[np.float64]", scores.double().cpu().numpy())
+
+
+def build_detector(experiment: Experiment, n_features: int) -> Detector | GmmDetector:
     """An untrained detector of an experiment, with weights from torch's global generator.
 
     Raises:
         InputError: the backbone or classifier refuses its options or the input size.
     """
+    if experiment.mode == "gmm":
+        return GmmDetector(experiment.gmm, n_features, experiment.input)
+    return build_network(experiment, n_features)
+
+
+def build_network(experiment: Experiment, n_features: int) -> Detector:
+    """As `build_detector`, of an experiment that trains a network."""
     context = (n_features, experiment.input.n_frames)
     backbone = table.build("backbone", BACKBONES, experiment.backbone, *context)
     if experiment.mode == "original":
-        classifier: nn.Module = LinearHead(backbone.embedding_dim)
+        classifier: nn.Module = table.build("head", HEADS, experiment.head, backbone.embedding_dim, 2)
     else:
         classifier = table.build("classifier", CLASSIFIERS, experiment.classifier, backbone.embedding_dim)
     return Detector(backbone, classifier, experiment.input)
@@ -93,10 +100,8 @@ def embed_store(
     return torch.cat(parts)
 
 
-@torch.inference_mode()
 def score_store(
-    detector: Detector, store: FeatureStore, *, batch_size: int = 64, device: torch.device | str = "cpu"
+    detector: Detector | GmmDetector, store: FeatureStore, *, device: torch.device | str = "cpu"
 ) -> NDArray[np.float64]:
     """CM scores `(n_utterances,)` of a store, higher = more bona fide."""
-    embeddings = embed_store(detector, store, batch_size=batch_size, device=device)
-    return cast("NDArray[np.float64]", detector.classifier(embeddings).double().cpu().numpy())
+    return detector.eval().score_store(store, device=device)

@@ -8,19 +8,19 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core import metrics, table
+from core import gmm, metrics, table
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
-from core.detector import Detector, LinearHead, build_detector, embed_store
+from core.detector import Detector, build_detector, build_network, embed_store, normalized
 from core.errors import InputError
 from core.features.store import FeatureStore
-from core.losses import LOSSES
+from core.gmm import GmmDetector
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.pairs import PAIR_SAMPLERS, minibatches, n_minibatches
-from core.siamese import Siamese
+from core.pairs import minibatches, n_minibatches
+from core.steps import attack_numbers, build_objective
 
 OBJECTIVES = {"dev_eer": 1.0, "dev_loss": 1.0, "dev_auc": -1.0}
 """Metrics that may choose the best epoch, and the sign that makes lower better."""
@@ -65,42 +65,123 @@ def fit(
     """
     device = torch.device(device)
     _check(experiment, train, dev, objective)
-    n_batches = n_minibatches(len(train), experiment.batch_size)
-    schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
-    torch.manual_seed(derived_seed(experiment.seed, "weights"))
-    detector = build_detector(experiment, train.n_features).to(device)
-    if device.type == "cuda":
-        detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    step = original_step(detector) if experiment.mode == "original" else siamese_step(experiment, detector)
-    trained = detector if experiment.mode == "original" else detector.backbone
-    optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, trained.parameters())
-    use_amp = experiment.mixed_precision and device.type == "cuda"
-    scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)
-
-    first_epoch, best = 1, None
     if resume is not None:
         if resume["experiment"] != experiment_to_plain(experiment):
             raise InputError("the checkpoint to resume from belongs to another experiment")
-        detector.load_state_dict(resume["detector"])
-        optimizer.load_state_dict(resume["optimizer"])
-        scaler.load_state_dict(resume["scaler"])
-        first_epoch, best = resume["epoch"] + 1, resume["best"]
         if resume["epoch"] == experiment.epochs:
             return resume
+    track = _Track(experiment, train.n_features, objective, resume)
+    fitted = _fit_mixtures if experiment.mode == "gmm" else _fit_network
+    return fitted(experiment, train, dev, report, device, track, resume)
+
+
+class _Track:
+    """The best epoch so far and the snapshots: what a state holds besides the detector that is trained on."""
+
+    def __init__(self, experiment: Experiment, n_features: int, objective: str, resume: dict[str, Any] | None) -> None:
+        self.experiment, self.n_features, self.objective = experiment, n_features, objective
+        self.best: dict[str, Any] | None = resume["best"] if resume else None
+        self.snapshots: dict[str, Any] = resume["snapshots"] if resume else {}
+
+    def judged(self, epoch: int) -> bool:
+        """Whether an epoch is to be evaluated."""
+        return epoch % self.experiment.evaluate_every == 0 or epoch == self.experiment.epochs
+
+    def state(self, measured: dict[str, float], detector: nn.Module) -> dict[str, Any]:
+        """The state after an epoch, but for the optimiser; adds `objective` to the epoch's metrics."""
+        epoch = int(measured["epoch"])
+        if self.objective in measured:
+            rank = (OBJECTIVES[self.objective] * measured[self.objective], measured["dev_loss"])
+            if self.best is None or rank < tuple(self.best["rank"]):
+                tensors = _copied(detector)
+                self.best = {"epoch": epoch, "rank": list(rank), "metrics": dict(measured), "detector": tensors}
+        if self.best is not None:
+            measured["objective"] = self.best["rank"][0]
+        if epoch in self.experiment.snapshot_epochs:
+            self.snapshots = {**self.snapshots, str(epoch): _copied(detector)}
+        return {
+            "experiment": experiment_to_plain(self.experiment),
+            "n_features": self.n_features,
+            "epoch": epoch,
+            "detector": detector.state_dict(),
+            "best": self.best,
+            "snapshots": self.snapshots,
+        }
+
+
+def _fit_mixtures(
+    experiment: Experiment,
+    train: FeatureStore,
+    dev: FeatureStore,
+    report: Report,
+    device: torch.device,
+    track: _Track,
+    resume: dict[str, Any] | None,
+) -> dict[str, Any]:
+    detector = GmmDetector(experiment.gmm, train.n_features, experiment.input).to(device)
+    if resume is not None:
+        detector.load_state_dict(resume["detector"])
+    else:
+        seeds = (derived_seed(experiment.seed, "bona_fide"), derived_seed(experiment.seed, "spoof"))
+        try:
+            gmm.initialise(detector, experiment, train, seeds)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    state: dict[str, Any] = {}
+    for epoch in range(resume["epoch"] + 1 if resume else 1, experiment.epochs + 1):
+        measured = {"epoch": epoch, **gmm.em_epoch(detector, experiment, train)}
+        if track.judged(epoch):
+            measured |= dev_metrics(detector.score_store(dev, device=device), dev, epoch)
+        state = track.state(measured, detector)
+        report(measured, state)
+    return state
+
+
+def _fit_network(
+    experiment: Experiment,
+    train: FeatureStore,
+    dev: FeatureStore,
+    report: Report,
+    device: torch.device,
+    track: _Track,
+    resume: dict[str, Any] | None,
+) -> dict[str, Any]:
+    n_batches = n_minibatches(len(train), experiment.batch_size)
+    schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
+    torch.manual_seed(derived_seed(experiment.seed, "weights"))
+    detector = build_network(experiment, train.n_features).to(device)
+    if device.type == "cuda":
+        detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    goal = build_objective(experiment, detector, train, device)
+    learned = [each for each in goal.trained.parameters() if each.requires_grad]
+    optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, learned)
+    use_amp = experiment.mixed_precision and device.type == "cuda"
+    scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)
+
+    first_epoch = 1
+    if resume is None:
+        _prepare(experiment, detector, train, device)
+    else:
+        detector.load_state_dict(resume["detector"])
+        goal.extra.load_state_dict(resume["extra"])
+        optimizer.load_state_dict(resume["optimizer"])
+        scaler.load_state_dict(resume["scaler"])
+        first_epoch = resume["epoch"] + 1
 
     state: dict[str, Any] = {}
     for epoch in range(first_epoch, experiment.epochs + 1):
         torch.manual_seed(derived_seed(experiment.seed, "dropout", epoch))
         generator = torch.Generator().manual_seed(derived_seed(experiment.seed, "epoch", epoch))
         detector.train()
+        goal.extra.train()
         sums: dict[str, Tensor] = {}
         lr = 0.0
-        for number, (features, labels) in enumerate(_prefetched(train, experiment, generator, device)):
+        for number, (features, targets) in enumerate(_prefetched(train, goal.targets, experiment, generator, device)):
             lr = schedule((epoch - 1) * n_batches + number)
             for group in optimizer.param_groups:
                 group["lr"] = lr
             with torch.autocast(device.type, dtype=torch.float16, enabled=use_amp):
-                output = step(features, labels, generator)
+                output = goal.step(features, targets, generator)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(output["loss"]).backward()
             scaler.step(optimizer)
@@ -112,28 +193,36 @@ def fit(
             raise TrainingDiverged(f"the training loss of epoch {epoch} is {measured['loss']}")
         measured |= {"epoch": epoch, "learning_rate": lr}
 
-        if epoch % experiment.evaluate_every == 0 or epoch == experiment.epochs:
+        if track.judged(epoch):
             measured |= evaluate(experiment, detector, train, dev, epoch=epoch, device=device)
-            rank = (OBJECTIVES[objective] * measured[objective], measured["dev_loss"])
-            if best is None or rank < tuple(best["rank"]):
-                tensors = {name: value.detach().cpu().clone() for name, value in detector.state_dict().items()}
-                best = {"epoch": epoch, "rank": list(rank), "metrics": dict(measured), "detector": tensors}
-        if best is not None:
-            measured["objective"] = best["rank"][0]
         state = {
-            "experiment": experiment_to_plain(experiment),
-            "n_features": train.n_features,
-            "epoch": epoch,
-            "detector": detector.state_dict(),
+            **track.state(measured, detector),
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict(),
-            "best": best,
+            "extra": goal.extra.state_dict(),
         }
         report(measured, state)
     return state
 
 
-def best_detector(state: dict[str, Any]) -> Detector:
+def _prepare(experiment: Experiment, detector: Detector, train: FeatureStore, device: torch.device) -> None:
+    """Lets a backbone that has a part of its own to train do so on the bona fide speech of train."""
+    prepare: Any = getattr(detector.backbone, "prepare", None)
+    if prepare is None:
+        return
+    indices = np.flatnonzero(train.labels == 1)
+    random = np.random.default_rng(derived_seed(experiment.seed, "prepare"))
+
+    def bona_fide() -> Iterator[Tensor]:
+        order = random.permutation(indices)
+        for batch in np.array_split(order, max(1, len(order) // experiment.batch_size)):
+            windows = train.windows(batch, experiment.input.n_frames, random).to(device)
+            yield normalized(windows, experiment.input)
+
+    prepare(bona_fide)
+
+
+def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
     """The detector of the best epoch of a state, on the CPU, in evaluation mode.
 
     Raises:
@@ -155,22 +244,33 @@ def evaluate(
     epoch: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Metrics on dev of the detector as it is; in siamese mode a fresh classifier is first fitted on train (phase two).
+    """Metrics on dev of the detector as it is; first a fresh classifier is fitted on train (phase two),
+    but in original mode, where the network is its own classifier.
 
     Raises:
         TrainingDiverged: an embedding or a score is not finite.
     """
-    if experiment.mode == "siamese":
+    if experiment.mode != "original":
         generator = torch.Generator(device).manual_seed(derived_seed(experiment.seed, "classifier", epoch))
         embeddings = embed_store(detector, train, device=device).clone()  # out of inference mode: fit takes gradients
         labels = torch.from_numpy(train.labels).to(device)
         if not torch.isfinite(embeddings).all():
             raise TrainingDiverged(f"an embedding of epoch {epoch} is not finite")
         fit_classifier: Any = detector.classifier.fit
-        fit_classifier(embeddings, labels, generator=generator)
+        attacks = torch.from_numpy(attack_numbers(train)).to(device)
+        fit_classifier(embeddings, labels, attacks=attacks, generator=generator)
     detector.eval()
     with torch.inference_mode():
         cm_scores = detector.classifier(embed_store(detector, dev, device=device)).double().cpu().numpy()
+    return dev_metrics(cm_scores, dev, epoch)
+
+
+def dev_metrics(cm_scores: NDArray[np.float64], dev: FeatureStore, epoch: int) -> dict[str, float]:
+    """The metrics that judge an epoch, of the CM scores `(n_utterances,)` of dev.
+
+    Raises:
+        TrainingDiverged: a score is not finite.
+    """
     if not np.isfinite(cm_scores).all():
         raise TrainingDiverged(f"a CM score of epoch {epoch} is not finite")
     bona_fide, spoof = cm_scores[dev.labels == 1], cm_scores[dev.labels == 0]
@@ -190,57 +290,22 @@ def derived_seed(seed: int, *purpose: object) -> int:
     return int.from_bytes(digest[:8], "little") >> 1
 
 
-Step = Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]
-
-
-def siamese_step(experiment: Experiment, detector: Detector) -> Step:
-    """Phase one: the loss on random pairs of the minibatch's embeddings (paper, section 3.1)."""
-    sampler = table.build("pairs", PAIR_SAMPLERS, experiment.pairs)
-    siamese = Siamese(_Normalized(detector), table.build("loss", LOSSES, experiment.loss))
-
-    def step(features: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        pairs = sampler(labels, generator).to(features.device, non_blocking=True)
-        output: dict[str, Tensor] = siamese(features, labels.to(features.device, non_blocking=True), pairs)._asdict()
-        return output
-
-    return step
-
-
-def original_step(detector: Detector) -> Step:
-    """One phase: cross-entropy of the linear layer on the embedding (paper, table 2, "original")."""
-
-    def step(features: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        embeddings = detector.embed(features)
-        assert isinstance(detector.classifier, LinearHead)
-        targets = labels.to(features.device, non_blocking=True)
-        return {"loss": F.cross_entropy(detector.classifier.logits(embeddings).float(), targets)}
-
-    return step
-
-
-class _Normalized(nn.Module):
-    """The detector's way from stored features to an embedding, as the Siamese network's shared backbone."""
-
-    def __init__(self, detector: Detector) -> None:
-        super().__init__()
-        self.detector = detector
-
-    def forward(self, features: Tensor) -> Tensor:
-        return self.detector.embed(features)
-
-
 def _prefetched(
-    store: FeatureStore, experiment: Experiment, generator: torch.Generator, device: torch.device
+    store: FeatureStore,
+    targets: NDArray[np.int64],
+    experiment: Experiment,
+    generator: torch.Generator,
+    device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Minibatches of one epoch, gathered from the store by a thread ahead of the arithmetic.
 
-    Features come on `device`; labels stay on the host, where pairs are drawn.
+    Features come on `device`; their targets stay on the host, where pairs are drawn.
     """
     # Its own generators: the thread runs ahead of the loop, which draws pairs from `generator` meanwhile.
     seeds = torch.randint(2**62, (2,), generator=generator)
     order = torch.Generator().manual_seed(int(seeds[0]))
     crops = np.random.default_rng(int(seeds[1]))
-    labels = torch.from_numpy(store.labels)
+    labels, wanted = torch.from_numpy(store.labels), torch.from_numpy(targets)
     queue: Queue[tuple[Tensor, Tensor] | Exception | None] = Queue(maxsize=3)
     stopped = threading.Event()
 
@@ -256,10 +321,10 @@ def _prefetched(
         try:
             for indices in minibatches(labels, experiment.batch_size, order):
                 features = store.windows(indices.numpy(), experiment.input.n_frames, crops)
-                batch_labels = labels[indices]
+                batch_targets = wanted[indices]
                 if device.type == "cuda":
-                    features, batch_labels = features.pin_memory(), batch_labels.pin_memory()
-                put((features, batch_labels))
+                    features, batch_targets = features.pin_memory(), batch_targets.pin_memory()
+                put((features, batch_targets))
                 if stopped.is_set():
                     return
             put(None)
@@ -272,11 +337,15 @@ def _prefetched(
         while (item := queue.get()) is not None:
             if isinstance(item, Exception):
                 raise item
-            features, batch_labels = item
-            yield features.to(device, non_blocking=True), batch_labels
+            features, batch_targets = item
+            yield features.to(device, non_blocking=True), batch_targets
     finally:
         stopped.set()
         thread.join()
+
+
+def _copied(detector: nn.Module) -> dict[str, Tensor]:
+    return {name: value.detach().cpu().clone() for name, value in detector.state_dict().items()}
 
 
 def _check(experiment: Experiment, train: FeatureStore, dev: FeatureStore, objective: str) -> None:

@@ -191,8 +191,15 @@ class Space:
         """The space as plain data with every default written out that does not hang on a choice."""
         experiment: dict[str, Any] = {}
         written, all_defaults = self.plain["experiment"], experiment_to_plain(Experiment(Block(FRONT_END)))
+        if "system" in written:
+            # A system that is searched decides of every default; one that is fixed is written as it stands.
+            if "system" not in self.fixed:
+                all_defaults = {}
+            else:
+                known = {key: self.fixed[key] for key in STORE_FIELDS if key in self.fixed}
+                all_defaults = experiment_to_plain(experiment_from_plain({"system": self.fixed["system"], **known}))
         for name in dict.fromkeys([*written, *all_defaults]):  # the order of the ranges determines what is suggested
-            default = all_defaults[name]
+            default = all_defaults.get(name, {})
             given = written.get(name, default)
             fixed = self.fixed.get(name)
             if name in TABLES and (isinstance(fixed, str) or (isinstance(fixed, dict) and "name" in fixed)):
@@ -273,9 +280,10 @@ class Space:
     def store_experiments(self) -> list[Experiment]:
         """One experiment for every feature store that the space can ask for."""
         distinct: dict[str, Experiment] = {}
-        for values in self.enumerated(STORE_FIELDS):
+        for values in self.enumerated(("system", *STORE_FIELDS)):
             plain = self.experiment_plain(values)
-            experiment = experiment_from_plain({key: plain[key] for key in STORE_FIELDS if key in plain})
+            kept = ("system", *STORE_FIELDS)
+            experiment = experiment_from_plain({key: plain[key] for key in kept if key in plain})
             distinct.setdefault(store_name(experiment), experiment)
         return list(distinct.values())
 

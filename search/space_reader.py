@@ -14,6 +14,7 @@ from core import table
 from core.config import GROUPS, TABLES, Experiment, field_types
 from core.errors import InputError
 from core.protocol import CORPORA
+from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
 from core.training import OBJECTIVES
 from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
@@ -141,19 +142,25 @@ class _Reader:
 
     def experiment(self, section: Mapping[str, Any]) -> None:
         types = field_types()
+        known = ("system", *types)
+        if "system" in section:
+            self.slot("system", section["system"], system_problem)
         for key, value in section.items():
             path = ("experiment", key)
+            if key == "system":
+                continue
             if key not in types:
-                self.wrong(path, f"experiment: no {key!r}; it takes {', '.join(types)}{did_you_mean(key, types)}")
+                self.wrong(path, f"experiment: no {key!r}; it takes {', '.join(known)}{did_you_mean(key, known)}")
             elif key in TABLES:
                 self.table_field(key, value)
             elif key in GROUPS:
                 self.group_field(key, value)
             else:
                 self.slot(key, value, functools.partial(_type_problem, key, types[key]))
-        if "front_end" not in section:
+        if "front_end" not in section and "system" not in section:
             self.wrong(
-                ("experiment",), f"experiment.front_end is missing; it is one of {', '.join(TABLES['front_end'])}"
+                ("experiment",),
+                f"experiment.front_end is missing; it is one of {', '.join(TABLES['front_end'])}; or name a system",
             )
 
     def group_field(self, key: str, value: object) -> None:
@@ -176,28 +183,36 @@ class _Reader:
         if not isinstance(value, dict):
             self.wrong(("experiment", key), f"{key}: expected a name or a mapping with name, found {value!r}")
             return
-        default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
-        name = value.get("name", default.name if isinstance(default, Block) else None)
-        self.slot(f"{key}.name", name, lambda each: table.name_problem(key, rows, each))
-        names = self.parameters[f"{key}.name"].labels if f"{key}.name" in self.parameters else (name,)
+        by_system = self.rows_by_system(key)
+        names: tuple[Any, ...]
+        if "name" in value or not by_system:
+            default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+            name = value.get("name", default.name if isinstance(default, Block) else None)
+            self.slot(f"{key}.name", name, lambda each: table.name_problem(key, rows, each))
+            names = self.parameters[f"{key}.name"].labels if f"{key}.name" in self.parameters else (name,)
+            by_system = {}
+        else:
+            names = tuple(dict.fromkeys(by_system.values()))
         if any(each not in rows for each in names):
             return
         if f"{key}.name" in self.parameters and self.parameters[f"{key}.name"].when:
             self.wrong(("experiment", key, "name"), f"{key}.name: a name cannot have a condition")
+        decider, rows_of = ("system", by_system) if by_system else (f"{key}.name", {each: each for each in names})
         given: dict[str, set[Any]] = {}
         for option, each in value.items():
             if option == "name":
                 continue
             condition = each.get("when") if isinstance(each, dict) and range_kind(each) else None
-            allowed = condition.get(f"{key}.name") if isinstance(condition, dict) else None
-            applies = [row for row in names if allowed is None or row in as_list(allowed)]
+            allowed = condition.get(decider) if isinstance(condition, dict) else None
+            met = {one: row for one, row in rows_of.items() if allowed is None or one in as_list(allowed)}
+            applies = list(dict.fromkeys(met.values()))
             given[option] = set(applies)
             bad = [row for row in applies if table.option_problem(key, rows, str(row), option)]
             if bad:
                 hint = ""
                 if len(bad) < len(names):
-                    good = ", ".join(str(row) for row in names if row not in bad)
-                    hint = f"; give it the condition when: {{{key}.name: [{good}]}}"
+                    good = ", ".join(str(one) for one, row in rows_of.items() if row not in bad)
+                    hint = f"; give it the condition when: {{{decider}: [{good}]}}"
                 problem = table.option_problem(key, rows, str(bad[0]), option)
                 self.wrong(("experiment", key, option), f"{problem}{hint}")
                 continue
@@ -206,6 +221,17 @@ class _Reader:
             for option, default_value in table.option_defaults(rows[str(row)]).items():
                 if default_value is inspect.Parameter.empty and row not in given.get(option, ()):
                     self.wrong(("experiment", key), f"{key}: {row} needs {option!r}")
+
+    def rows_by_system(self, key: str) -> dict[Any, str]:
+        """The row of a table that each system of the space names, where the space has systems."""
+        systems: tuple[Any, ...] = ()
+        if "system" in self.parameters:
+            systems = self.parameters["system"].labels
+        elif "system" in self.fixed:
+            systems = (self.fixed["system"],)
+        default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+        ours = {"name": default.name} if isinstance(default, Block) else {}
+        return {each: SYSTEMS[each].get(key, ours)["name"] for each in systems if each in SYSTEMS}
 
     def block_problem(self, key: str, value: object) -> str | None:
         try:

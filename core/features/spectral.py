@@ -32,6 +32,7 @@ class Spectral(nn.Module):
         filters: Filter bank `(n_fft // 2 + 1, n_filters)`, or None for the bare spectrum.
         cosines: DCT `(n_filters, n_coefficients)` of the log energies, or None.
         deltas: Append 3-point deltas and the deltas of those.
+        mean_normalize: Subtract each feature's mean over the utterance, before the deltas.
 
     Raises:
         ValueError: sizes that do not fit together; every one is listed.
@@ -50,6 +51,7 @@ class Spectral(nn.Module):
         filters: Tensor | None = None,
         cosines: Tensor | None = None,
         deltas: bool = False,
+        mean_normalize: bool = False,
     ) -> None:
         super().__init__()
         self.n_fft = n_fft
@@ -58,6 +60,7 @@ class Spectral(nn.Module):
         self.weights: dict[str, str] = {}
         self.pre_emphasis = pre_emphasis
         self.deltas = deltas
+        self.mean_normalize = mean_normalize
         self.window: Tensor
         self.filters: Tensor | None
         self.cosines: Tensor | None
@@ -95,6 +98,8 @@ class Spectral(nn.Module):
         if self.cosines is not None:
             features = features @ self.cosines
         features = features.transpose(1, 2)  # (batch, n_coefficients, n_frames)
+        if self.mean_normalize:
+            features = features - features.mean(dim=-1, keepdim=True)
         if self.deltas:
             first = delta(features)
             features = torch.cat([features, first, delta(first)], dim=1)
@@ -118,6 +123,7 @@ def lfcc(
     f_max: float = SAMPLE_RATE / 2,
     pre_emphasis: float = 0.97,
     deltas: bool = True,
+    mean_normalize: bool = False,
 ) -> Spectral:
     """Linear frequency cepstral coefficients; the defaults are the 60-d ones of the ASVspoof 2019 baseline.
 
@@ -131,6 +137,7 @@ def lfcc(
         f_max: Upper edge of the last filter, Hz.
         pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
         deltas: Append deltas and double deltas, three times as many features in all.
+        mean_normalize: Subtract the mean over the utterance, which takes a constant channel out.
 
     Raises:
         ValueError: sizes that do not fit together; every one is listed.
@@ -146,6 +153,7 @@ def lfcc(
         filters=_without_gaps(filters, "n_filter", n_fft),
         cosines=audio_functional.create_dct(n_lfcc, n_filter, norm="ortho"),
         deltas=deltas,
+        mean_normalize=mean_normalize,
     ).eval()
 
 
@@ -160,6 +168,7 @@ def mfcc(
     f_max: float = SAMPLE_RATE / 2,
     pre_emphasis: float = 0.97,
     deltas: bool = True,
+    mean_normalize: bool = False,
 ) -> Spectral:
     """Mel frequency cepstral coefficients: as `lfcc`, with filters equally spaced in mel (HTK's formula).
 
@@ -173,6 +182,7 @@ def mfcc(
         f_max: Upper edge of the last filter, Hz.
         pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
         deltas: Append deltas and double deltas, three times as many features in all.
+        mean_normalize: Subtract the mean over the utterance, which takes a constant channel out.
 
     Raises:
         ValueError: sizes that do not fit together, or filters so narrow that they hold no bin of the FFT.
@@ -190,6 +200,7 @@ def mfcc(
         filters=_without_gaps(filters, "n_mels", n_fft),
         cosines=audio_functional.create_dct(n_mfcc, n_mels, norm="ortho"),
         deltas=deltas,
+        mean_normalize=mean_normalize,
     ).eval()
 
 
@@ -200,6 +211,7 @@ def logspec(
     hop_length: int = 160,
     window: Window = "hamming",
     pre_emphasis: float = 0.0,
+    mean_normalize: bool = False,
 ) -> Spectral:
     """Log10 power spectra of `n_fft // 2 + 1` bins: 257 by default, every 10 ms.
 
@@ -209,13 +221,19 @@ def logspec(
         hop_length: Samples from one frame to the next.
         window: Shape of the window.
         pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
+        mean_normalize: Subtract each bin's mean over the utterance, which takes a constant channel out.
 
     Raises:
         ValueError: sizes that do not fit together; every one is listed.
     """
     _check_framing(n_fft, win_length, hop_length, pre_emphasis)
     return Spectral(
-        n_fft=n_fft, win_length=win_length, hop_length=hop_length, window=window, pre_emphasis=pre_emphasis
+        n_fft=n_fft,
+        win_length=win_length,
+        hop_length=hop_length,
+        window=window,
+        pre_emphasis=pre_emphasis,
+        mean_normalize=mean_normalize,
     ).eval()
 
 

@@ -186,3 +186,14 @@ def test_what_a_user_may_get_wrong(name, options, message):
 def test_every_problem_is_listed_at_once():
     with pytest.raises(ValueError, match=r"win_length.*hop_length"):
         lfcc(win_length=1, hop_length=-1)
+
+
+@pytest.mark.parametrize("name", ["lfcc", "mfcc", "logspec"])
+def test_mean_normalization_takes_a_constant_channel_out(name):
+    waveform = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    options = {} if name == "logspec" else {"deltas": False}
+    plain, normalized = FRONT_ENDS[name](**options), FRONT_ENDS[name](**options, mean_normalize=True)
+    features = normalized(waveform)
+    torch.testing.assert_close(features.mean(dim=-1), torch.zeros(1, normalized.n_features), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normalized(0.25 * waveform), features, atol=1e-4, rtol=1e-4)
+    assert (plain(0.25 * waveform) - plain(waveform)).abs().max() > 0.5

@@ -1,0 +1,215 @@
+"""Gaussian mixtures of frames, the ASVspoof baselines: one of bona fide and one of spoofed speech (paper, table 1).
+
+Both are fitted by expectation-maximisation on every frame of train, streamed from the store: memory holds one chunk of
+frames whatever the corpus's size. An epoch is one iteration over all frames.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+from torch import Tensor, nn
+
+from core.config import Experiment, GmmOptions, InputOptions
+from core.features.store import FeatureStore
+
+CHUNK = 8192
+"""Frames at a time; their densities under 512 Gaussians take 16 MiB."""
+
+INITIAL_FRAMES = 50
+"""Frames for each Gaussian that the first means are sought among; EM then sees all frames."""
+
+
+class Mixture(nn.Module):
+    """A mixture of diagonal Gaussians."""
+
+    def __init__(self, n_components: int, n_features: int) -> None:
+        super().__init__()
+        self.weights: Tensor
+        self.means: Tensor
+        self.variances: Tensor
+        self.register_buffer("weights", torch.full((n_components,), 1 / n_components))
+        self.register_buffer("means", torch.zeros(n_components, n_features))
+        self.register_buffer("variances", torch.ones(n_components, n_features))
+
+    def joint(self, frames: Tensor) -> Tensor:
+        """Log of weight times density, `(n_frames, n_components)`, of frames `(n_frames, n_features)`."""
+        precisions = 1 / self.variances
+        constants = (
+            self.weights.log()
+            - 0.5 * (self.means.shape[1] * math.log(2 * math.pi) + self.variances.log().sum(dim=1))
+            - 0.5 * (self.means**2 * precisions).sum(dim=1)
+        )
+        return torch.addmm(constants, frames, (self.means * precisions).T) - 0.5 * (frames**2 @ precisions.T)
+
+    def forward(self, frames: Tensor) -> Tensor:
+        """Log densities `(n_frames,)` of frames `(n_frames, n_features)`."""
+        return self.joint(frames).logsumexp(dim=1)
+
+
+class GmmDetector(nn.Module):
+    """A countermeasure: the mean over frames of the log-likelihood ratio of bona fide against spoofed speech."""
+
+    def __init__(self, options: GmmOptions, n_features: int, input_options: InputOptions) -> None:
+        super().__init__()
+        self.normalize = input_options.normalize
+        self.bona_fide = Mixture(options.n_components, n_features)
+        self.spoof = Mixture(options.n_components, n_features)
+        # Mixtures are of standardised frames: float32 would lose the differences of large squares otherwise.
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.zeros(n_features))
+        self.register_buffer("scale", torch.ones(n_features))
+
+    def frames(self, features: Tensor) -> Tensor:
+        """Standardised frames `(n_frames, n_features)` of an utterance's frames as the store holds them.
+
+        `InputOptions.normalize` applies to the whole utterance here, since there are no windows.
+        """
+        features = features.float()
+        if self.normalize != "none":
+            features = features - features.mean(dim=0)
+        if self.normalize == "mean_variance":
+            features = features / features.std(dim=0, correction=0).clamp_min(1e-5)
+        return (features - self.mean) / self.scale
+
+    def score_utterance(self, features: Tensor) -> float:
+        """CM score of the features `(n_features, n_frames)` of a whole utterance; higher = more bona fide."""
+        frames = self.frames(features.T)
+        ratios = [(self.bona_fide(part) - self.spoof(part)).double().sum() for part in frames.split(CHUNK)]
+        return float(torch.stack(ratios).sum()) / len(frames)
+
+    @torch.inference_mode()
+    def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
+        """CM scores `(n_utterances,)` of a store."""
+        every = (torch.from_numpy(store.frames(index).T.copy()).to(device) for index in range(len(store)))
+        return np.array([self.score_utterance(features) for features in every])
+
+
+@torch.inference_mode()
+def initialise(detector: GmmDetector, experiment: Experiment, train: FeatureStore, seeds: tuple[int, int]) -> None:
+    """Standardises by the frames of train and puts the first means where k-means finds them in a sample of frames.
+
+    Raises:
+        ValueError: a class has fewer frames than the mixture Gaussians.
+    """
+    device = detector.mean.device
+    n, total, squares = 0, torch.zeros_like(detector.mean).double(), torch.zeros_like(detector.mean).double()
+    for frames in chunks(detector, train, np.arange(len(train)), device=device):
+        n += len(frames)
+        total += frames.double().sum(dim=0)
+        squares += (frames.double() ** 2).sum(dim=0)
+    mean = total / n
+    detector.mean.copy_(mean)
+    detector.scale.copy_((squares / n - mean**2).clamp_min(1e-10).sqrt())
+    for label, mixture, seed in ((1, detector.bona_fide, seeds[0]), (0, detector.spoof, seeds[1])):
+        _initialise(mixture, detector, train, np.flatnonzero(train.labels == label), seed, experiment.gmm)
+
+
+def _initialise(
+    mixture: Mixture,
+    detector: GmmDetector,
+    train: FeatureStore,
+    indices: NDArray[np.int64],
+    seed: int,
+    options: GmmOptions,
+) -> None:
+    generator = np.random.default_rng(seed)
+    lengths = train.n_frames[indices]
+    total, wanted = int(lengths.sum()), options.n_components * INITIAL_FRAMES
+    if total < options.n_components:
+        raise ValueError(f"gmm: n_components is {options.n_components}; a class of train has {total} frames alone")
+    picked = np.sort(generator.choice(total, min(total, wanted), replace=False))
+    ends = np.cumsum(lengths)
+    sample = []
+    for position in np.unique(np.searchsorted(ends, picked, side="right")):
+        begin = int(ends[position] - lengths[position])
+        inside = picked[(picked >= begin) & (picked < ends[position])] - begin
+        features = torch.from_numpy(train.frames(int(indices[position])).copy()).to(detector.mean.device)
+        sample.append(detector.frames(features)[inside])
+    found = torch.cat(sample).cpu().numpy()
+    means = MiniBatchKMeans(
+        options.n_components, batch_size=4096, n_init=1, max_iter=20, random_state=seed % 2**32
+    ).fit(found)
+    counts = np.bincount(means.labels_, minlength=options.n_components)
+    mixture.means.copy_(torch.from_numpy(means.cluster_centers_))
+    mixture.weights.copy_(torch.from_numpy((counts + 1.0) / (counts + 1.0).sum()))
+    spread = np.stack([np.bincount(means.labels_, column, options.n_components) for column in (found**2).T], axis=1)
+    average = np.stack([np.bincount(means.labels_, column, options.n_components) for column in found.T], axis=1)
+    n = np.maximum(counts, 1)[:, None]
+    # A cluster of few frames says little of its spread: ten more frames of the overall variance speak with it.
+    variances = ((spread - average**2 / n) + 10.0) / (n + 10.0)
+    mixture.variances.copy_(torch.from_numpy(variances).clamp_min(options.variance_floor))
+
+
+def chunks(
+    detector: GmmDetector,
+    store: FeatureStore,
+    indices: NDArray[np.int64],
+    *,
+    device: torch.device | str,
+    size: int = CHUNK,
+) -> Iterator[Tensor]:
+    """Standardised frames of some utterances, `(at most size, n_features)` at a time."""
+    waiting: list[Tensor] = []
+    n = 0
+    for index in indices:
+        frames = detector.frames(torch.from_numpy(store.frames(int(index)).copy()).to(device))
+        waiting.append(frames)
+        n += len(frames)
+        if n >= size:
+            whole = torch.cat(waiting)
+            *full, rest = whole.split(size)
+            yield from full
+            waiting, n = [rest], len(rest)
+    if n:
+        yield torch.cat(waiting)
+
+
+@torch.inference_mode()
+def em_step(mixture: Mixture, frames: Callable[[], Iterator[Tensor]], *, variance_floor: float) -> float:
+    """One iteration of EM on a mixture; returns the mean log density of the frames before it.
+
+    Args:
+        mixture: Changed in place.
+        frames: Gives all frames, `(any number, n_features)` at a time.
+        variance_floor: Least variance afterwards.
+    """
+    shape = mixture.means.shape
+    counts = mixture.weights.new_zeros(shape[0], dtype=torch.float64)
+    firsts, seconds = (counts.new_zeros(shape) for _ in range(2))
+    total, n = counts.new_zeros(()), 0
+    for part in frames():
+        joint = mixture.joint(part)
+        densities = joint.logsumexp(dim=1)
+        shares = (joint - densities[:, None]).exp()
+        counts += shares.sum(dim=0, dtype=torch.float64)
+        firsts += (shares.T @ part).double()
+        seconds += (shares.T @ part**2).double()
+        total += densities.sum(dtype=torch.float64)
+        n += len(part)
+    alive = counts > 1e-3  # a Gaussian that no frame belongs to stays where it is
+    held = counts.clamp_min(1e-3)[:, None]
+    means = firsts / held
+    variances = (seconds / held - means**2).clamp_min(variance_floor)
+    mixture.means.copy_(torch.where(alive[:, None], means, mixture.means))
+    mixture.variances.copy_(torch.where(alive[:, None], variances, mixture.variances))
+    weights = counts.clamp_min(1e-3)
+    mixture.weights.copy_(weights / weights.sum())
+    return float(total) / n
+
+
+def em_epoch(detector: GmmDetector, experiment: Experiment, train: FeatureStore) -> dict[str, float]:
+    """One iteration of EM on both mixtures; `loss` is minus the mean log density of a frame, averaged over both."""
+    losses = []
+    for label, mixture in ((1, detector.bona_fide), (0, detector.spoof)):
+        indices = np.flatnonzero(train.labels == label)
+
+        def frames(indices: NDArray[np.int64] = indices) -> Iterator[Tensor]:
+            return chunks(detector, train, indices, device=detector.mean.device)
+
+        losses.append(-em_step(mixture, frames, variance_floor=experiment.gmm.variance_floor))
+    return {"loss": sum(losses) / 2}
