@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from core.errors import InputError
 
 if TYPE_CHECKING:
+    from core.metrics import AsvErrorRates
     from search.plan import Plan
     from search.run import Run
 
@@ -102,16 +103,45 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    from search.plan import make_plan
-    from search.run import Run
-    from search.space_reader import read_space
-
-    storage = Path(options.storage)
-    run = Run.open(storage, options.run)
-    plan = make_plan(read_space(run.path / "space.yaml"), storage)
+    run, plan = _opened(options)
     folder = Path(options.output) if options.output else run.path / f"export-rank{options.rank}"
     _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
     return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from search.publish import ReportOptions, publish
+
+    run, plan = _opened(options)
+    wanted = {"train": options.train, "dev": True, "eval": options.eval}
+    chosen = ReportOptions(
+        partitions=tuple(partition for partition in ("dev", "eval", "train") if wanted[partition]),
+        top=options.top,
+        asv=_asv(options),
+        figures=not options.no_figures,
+        tsne=options.tsne,
+    )
+    numbers = (f"report-{k:03d}" for k in range(1, 100_000))
+    folder = Path(options.output) if options.output else next(p for n in numbers if not (p := run.path / n).exists())
+    # Progress goes to stderr: the report itself may be piped.
+    forms = publish(run, plan, folder, chosen, _console(stderr=True))
+    print(forms[options.format], end="")
+    print(f"spooftune: the report's tables and figures are in {folder}", file=sys.stderr)
+    return 0
+
+
+def _asv(options: argparse.Namespace) -> "dict[str, AsvErrorRates]":
+    from core import metrics
+    from core.score_file import read_asv_scores
+
+    rates = dict(metrics.LA19_ASV) if options.asv_rates else {}
+    for each in options.asv_scores:
+        partition, equals, path = each.partition("=")
+        if not equals or partition not in ("train", "dev", "eval"):
+            raise InputError(f"--asv-scores {each}: expected PARTITION=FILE, such as eval=asv_eval.txt")
+        scores = read_asv_scores(Path(path))
+        rates[partition] = metrics.asv_error_rates(scores.target, scores.nontarget, scores.spoof)
+    return rates
 
 
 def _score(options: argparse.Namespace) -> int:
@@ -160,11 +190,22 @@ def _plan(options: argparse.Namespace, *, embedded: bool = False) -> "Plan":
     return make_plan(space, storage, embedded=embedded)
 
 
-def _console() -> Any:
+def _opened(options: argparse.Namespace) -> "tuple[Run, Plan]":
+    from search.plan import make_plan
+    from search.run import Run
+    from search.space_reader import read_space
+
+    storage = Path(options.storage)
+    run = Run.open(storage, options.run)
+    return run, make_plan(read_space(run.path / "space.yaml"), storage)
+
+
+def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
     # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
-    return Console() if sys.stdout.isatty() else Console(width=200)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -216,6 +257,18 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--rank", type=int, default=1, metavar="K", help="1 = the best on dev (1)")
     export.add_argument("--output", metavar="DIR", help="new folder of the bundle")
     export.add_argument("--no-eval", action="store_true", help="leave eval unopened")
+
+    report = of_run("report", _report, "Tables and figures of a run's trials; in the paper's layout for its spaces.")
+    report.add_argument("--eval", action="store_true", help="score the trials on eval too; every look is counted")
+    report.add_argument("--train", action="store_true", help="score the trials on train too")
+    report.add_argument("--top", type=int, metavar="K", help="the K best trials on dev alone")
+    report.add_argument("--format", choices=("text", "markdown", "csv", "json"), default="text", help="on the terminal")
+    report.add_argument("--output", metavar="DIR", help="new folder of the report (RUN's folder, report-001, ...)")
+    report.add_argument("--no-figures", action="store_true", help="tables alone")
+    report.add_argument("--tsne", action="store_true", help="draw the best trial's embeddings too (figures 2 and 3)")
+    report.add_argument("--asv-rates", choices=("la19",), help="known ASV error rates of ASVspoof 2019 LA, for t-DCF")
+    what = "ASV scores of a partition, such as eval=asv_eval.txt; may be repeated"
+    report.add_argument("--asv-scores", metavar="PARTITION=F", action="append", default=[], help=what)
 
     score = command("score", _score, "Scores recordings with a bundle: path, CM score (higher = bona fide), decision.")
     score.add_argument("bundle", metavar="BUNDLE", help="folder of the bundle")

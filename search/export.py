@@ -4,17 +4,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from rich.console import Console
 
-from core import bundle, checkpoint, metrics, score_file, table
+from core import bundle, checkpoint, score_file, table
 from core.config import experiment_from_plain
 from core.detector import score_store
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.store import FeatureStore
+from core.score_file import CmScores
 from core.training import best_detector
 from search.plan import Plan
+from search.results import measure
 from search.run import Run, TrialRecord, now
 from search.stores import ensure_store
 
@@ -62,11 +62,11 @@ def export(
         run.update(eval_looks=looks)
         stores["eval"] = ensure_store(plan, experiment, "eval", console)
     measured: dict[str, Any] = {}
-    scores: dict[str, tuple[FeatureStore, NDArray[np.float64]]] = {}
+    scores: dict[str, CmScores] = {}
     for partition, store in stores.items():
-        cm_scores = score_store(detector, store)
-        scores[partition] = store, cm_scores
-        measured[partition] = measure(store, cm_scores)
+        columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
+        scores[partition] = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
+        measured[partition] = measure(scores[partition])
     front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
     exported = bundle.Bundle(
         detector,
@@ -86,21 +86,6 @@ def export(
         },
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights)
-    for partition, (store, cm_scores) in scores.items():
-        columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
-        table_of_scores = score_file.CmScores(np.asarray(store.utterance_ids), cm_scores, **columns)
-        score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", table_of_scores)
+    for partition, each in scores.items():
+        score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", each)
     return record, measured
-
-
-def measure(store: FeatureStore, cm_scores: NDArray[np.float64]) -> dict[str, Any]:
-    """EER, AUC and EER per attack (fractions) of the scores of a store, and the counts behind them."""
-    bona_fide, spoof = cm_scores[store.labels == 1], cm_scores[store.labels == 0]
-    attacks = np.asarray(store.attack_ids)[store.labels == 0]
-    return {
-        "eer": float(metrics.eer(bona_fide, spoof)[0]),
-        "auc": float(metrics.auc(bona_fide, spoof)),
-        "eer_per_attack": {k: float(v) for k, v in metrics.eer_per_attack(bona_fide, spoof, attacks).items()},
-        "n_bona_fide": len(bona_fide),
-        "n_spoof": len(spoof),
-    }

@@ -1,0 +1,115 @@
+"""What the trials of a run achieved: their scores on each partition, and the metrics of these."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+
+from core import checkpoint, metrics, score_file
+from core.config import experiment_from_plain
+from core.detector import score_store
+from core.errors import InputError
+from core.metrics import AsvErrorRates
+from core.score_file import CmScores
+from core.training import best_detector
+from search.plan import Plan
+from search.run import Run, TrialRecord
+from search.stores import ensure_store
+
+
+@dataclass(frozen=True)
+class Result:
+    """One trial's best detector, measured.
+
+    Attributes:
+        record: The trial.
+        epoch: The epoch of its best detector.
+        scores: CM scores by partition.
+        measured: Metrics by partition; see `measure`.
+    """
+
+    record: TrialRecord
+    epoch: int
+    scores: Mapping[str, CmScores]
+    measured: Mapping[str, Mapping[str, Any]]
+
+
+def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any]:
+    """EER, AUC, EER per attack (fractions) and counts of scores; both t-DCFs where an ASV's errors are known."""
+    assert scores.labels is not None
+    bona_fide, spoof = scores.scores[scores.labels == 1], scores.scores[scores.labels == 0]
+    attacks = np.asarray(scores.attack_ids)[scores.labels == 0]
+    found: dict[str, Any] = {
+        "eer": float(metrics.eer(bona_fide, spoof)[0]),
+        "auc": float(metrics.auc(bona_fide, spoof)),
+        "eer_per_attack": {k: float(v) for k, v in metrics.eer_per_attack(bona_fide, spoof, attacks).items()},
+        "n_bona_fide": len(bona_fide),
+        "n_spoof": len(spoof),
+    }
+    if asv is not None:
+        found["min_tdcf_2019"] = float(metrics.min_tdcf_2019(bona_fide, spoof, asv))
+        found["min_tdcf_2021"] = float(metrics.min_tdcf_2021(bona_fide, spoof, asv))
+    return found
+
+
+def collect(
+    run: Run,
+    plan: Plan,
+    records: Sequence[TrialRecord],
+    *,
+    partitions: Sequence[str],
+    asv: Mapping[str, AsvErrorRates],
+    console: Console,
+) -> list[Result]:
+    """The results of some trials; detectors that were not scored yet are scored now, and their scores are kept.
+
+    Scores lie in `<run>/scores/<trial>-epoch<epoch>/<partition>.txt`, in the format of the ASVspoof organisers.
+
+    Args:
+        run: The run.
+        plan: Its plan; names the corpus and the stores.
+        records: Trials with a checkpoint.
+        partitions: What to score. Looks at eval are counted in run.json.
+        asv: Error rates of the ASV by partition, for the t-DCF.
+        console: Where progress is shown.
+
+    Raises:
+        InputError: a partition that the corpus lacks, or a checkpoint or score file that cannot be read.
+    """
+    missing = [name for name in partitions if name not in plan.corpus.partitions()]
+    if missing:
+        raise InputError(f"the corpus at {plan.space.corpus.path} has no partition {', '.join(missing)}")
+    results = []
+    for position, record in enumerate(records, start=1):
+        path = run.checkpoint(record.number)
+        assert path is not None
+        state = checkpoint.load(path)
+        epoch = int(state["best"]["epoch"])
+        folder = run.path / "scores" / f"{record.number:05d}-epoch{epoch:03d}"
+        todo = [name for name in partitions if not (folder / f"{name}.txt").exists()]
+        if todo:
+            console.print(
+                f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(todo)}", markup=False
+            )
+            _score(run, plan, state, folder, todo, console)
+        scores = {name: score_file.read_cm_scores(folder / f"{name}.txt") for name in partitions}
+        measured = {name: measure(each, asv.get(name)) for name, each in scores.items()}
+        results.append(Result(record, epoch, scores, measured))
+    return results
+
+
+def _score(
+    run: Run, plan: Plan, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], console: Console
+) -> None:
+    detector = best_detector(dict(state))
+    experiment = experiment_from_plain(state["experiment"])
+    for partition in partitions:
+        if partition == "eval":
+            run.update(eval_looks=int(run.info().get("eval_looks", 0)) + 1)
+        store = ensure_store(plan, experiment, partition, console)
+        columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
+        scores = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
+        score_file.write_cm_scores(folder / f"{partition}.txt", scores)

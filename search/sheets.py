@@ -1,0 +1,115 @@
+"""Tables of a report as data, and their forms: text, Markdown, CSV."""
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from search.paper import Cell, PaperTable
+from search.progress import describe_values
+from search.results import Result
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """A table: a title, the heads of its columns, rows of text."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+def results_sheet(results: Sequence[Result], partitions: Sequence[str]) -> Sheet:
+    """One row for each trial, in the order given: EER and, where known, both t-DCFs on each partition."""
+    columns = ["trial", "epoch"]
+    shown: list[tuple[str, str]] = []
+    for partition in partitions:
+        keys = [
+            "eer",
+            *(k for k in ("min_tdcf_2019", "min_tdcf_2021") if any(k in r.measured[partition] for r in results)),
+        ]
+        shown += [(partition, key) for key in keys]
+        columns += [f"{partition} {_HEADS[key]}" for key in keys]
+    rows = []
+    for each in results:
+        cells = [_number(key, each.measured[partition].get(key)) for partition, key in shown]
+        what = describe_values(each.record.values) or "-"
+        rows.append((str(each.record.number), str(each.epoch), *cells, _minutes(each.record.seconds), what))
+    return Sheet("Trials, best on dev first", (*columns, "time", "configuration"), tuple(rows))
+
+
+def attacks_sheet(results: Sequence[Result], partition: str) -> Sheet:
+    """EER of each attack of a partition, one row for each trial."""
+    attacks = sorted({attack for each in results for attack in each.measured[partition]["eer_per_attack"]})
+    rows = []
+    for each in results:
+        found = each.measured[partition]["eer_per_attack"]
+        cells = [_number("eer", found.get(attack)) for attack in attacks]
+        rows.append((str(each.record.number), *cells, _number("eer", each.measured[partition]["eer"])))
+    return Sheet(f"EER % per attack on {partition}", ("trial", *attacks, "all"), tuple(rows))
+
+
+def paper_sheet(table: PaperTable, results: Sequence[Result]) -> Sheet:
+    """A table of the paper with our figures; several seeds of a system give their mean."""
+    columns = ["system"]
+    for name in table.columns:
+        prefix = f"{name} " if name else ""
+        columns += [f"{prefix}Dev", f"{prefix}Eval", f"{prefix}Dev (paper)", f"{prefix}Eval (paper)"]
+    rows = []
+    for label, cells in table.rows.items():
+        row, n_trials, seconds = [label], 0, 0.0
+        for cell in cells:
+            found = matching(cell, results)
+            row += [_mean(found, "dev"), _mean(found, "eval"), cell.dev, cell.eval]
+            n_trials += len(found)
+            seconds += sum(each.record.seconds for each in found)
+        rows.append((*row, str(n_trials), _minutes(seconds)))
+    return Sheet(f"{table.title}; EER %", (*columns, "trials", "time"), tuple(rows))
+
+
+def matching(cell: Cell, results: Sequence[Result]) -> list[Result]:
+    """The results of the system of a cell."""
+    wanted = cell.values.items()
+    return [each for each in results if all(each.record.values.get(path) == value for path, value in wanted)]
+
+
+def as_text(sheet: Sheet) -> str:
+    """The sheet in aligned columns."""
+    lines = [sheet.columns, *sheet.rows]
+    widths = [max(len(line[at]) for line in lines) for at in range(len(sheet.columns))]
+    texts = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines]
+    return "\n".join([sheet.title, *texts, ""])
+
+
+def as_markdown(sheet: Sheet) -> str:
+    """The sheet as a Markdown table under a heading."""
+    lines = [sheet.columns, tuple("---" for _ in sheet.columns), *sheet.rows]
+    rows = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return "\n".join([f"## {sheet.title}", "", *rows, ""])
+
+
+def as_csv(sheet: Sheet) -> str:
+    """The sheet as comma-separated values with a line of heads."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([sheet.columns, *sheet.rows])
+    return text.getvalue()
+
+
+_HEADS = {"eer": "EER %", "min_tdcf_2019": "t-DCF 2019", "min_tdcf_2021": "t-DCF 2021"}
+
+
+def _number(key: str, value: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{100 * value:.3f}" if key == "eer" else f"{value:.4f}"
+
+
+def _mean(results: Sequence[Result], partition: str) -> str:
+    found = [each.measured[partition]["eer"] for each in results if partition in each.measured]
+    return _number("eer", statistics.mean(found)) if found else "-"
+
+
+def _minutes(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes}:{rest:02d}"
