@@ -9,7 +9,7 @@ from typing import Any, Literal
 from core import table
 from core.audio import AudioOptions
 from core.backbones import BACKBONES
-from core.classifier import CLASSIFIERS
+from core.classifiers import CLASSIFIERS
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.heads import HEADS

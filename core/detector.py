@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from core import table
 from core.backbones import BACKBONES
-from core.classifier import CLASSIFIERS
+from core.classifiers import CLASSIFIERS
 from core.config import Experiment, InputOptions
 from core.features.store import FeatureStore, window_starts
 from core.gmm import GmmDetector

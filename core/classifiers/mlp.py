@@ -1,4 +1,4 @@
-"""CLASSIFIERS: embeddings -> CM scores, fitted when the backbone is done (paper, section 3.3)."""
+"""The paper's classifier (section 3.3): two fully connected layers."""
 
 import math
 from typing import cast
@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from core.table import Table
+from core.classifiers.check import check
 
 
 class Mlp(nn.Module):
@@ -63,18 +63,15 @@ class Mlp(nn.Module):
         Args:
             embeddings: `(n, embedding_dim)`, on the classifier's device.
             labels: `(n,)`, 1 = bona fide, 0 = spoof.
+            attacks: Not used.
             generator: Draws the weights and the order; on any device.
 
         Raises:
             FloatingPointError: an embedding is not finite.
             ValueError: one class has no embedding.
         """
-        if not torch.isfinite(embeddings).all():
-            raise FloatingPointError("an embedding to fit the classifier on is not finite")
         labels = labels.to(embeddings.device, torch.long)
-        counts = torch.bincount(labels, minlength=2)
-        if counts.min() == 0:
-            raise ValueError(f"{counts[1]} bona fide and {counts[0]} spoofed embeddings; both classes are needed")
+        counts = check(embeddings, labels)
         weights = len(labels) / (2 * counts) if self.balanced else torch.ones_like(counts, dtype=torch.float32)
         self._reset(generator)
         optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
@@ -109,6 +106,3 @@ def _step_sizes(n: int, batch_size: int) -> list[int]:
     if rest == 1 and full:  # batch norm has no variance to take from a single embedding
         sizes[-2:] = [batch_size + 1]
     return sizes
-
-
-CLASSIFIERS: Table = {"mlp": Mlp}
