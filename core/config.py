@@ -75,7 +75,8 @@ class Experiment:
         input: How features become a backbone input.
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
             backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
-            bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `gmm`: two
+            bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `classifier`:
+            the classifier alone, on what the untrained backbone gives (one epoch). `gmm`: two
             Gaussian mixtures of single frames, no network; an epoch is an iteration of EM.
         backbone: Row of BACKBONES: features -> embedding.
         pairs: Row of PAIR_SAMPLERS (siamese mode).
@@ -96,7 +97,7 @@ class Experiment:
     front_end: Block
     audio: AudioOptions = field(default_factory=AudioOptions)
     input: InputOptions = field(default_factory=InputOptions)
-    mode: Literal["siamese", "original", "multiclass", "gmm"] = "siamese"
+    mode: Literal["siamese", "original", "multiclass", "classifier", "gmm"] = "siamese"
     backbone: Block = Block("senet34")
     pairs: Block = Block("random")
     loss: Block = Block("contrastive")
@@ -118,6 +119,8 @@ class Experiment:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if any(epoch < 1 for epoch in self.snapshot_epochs):
             raise ValueError(f"snapshot_epochs is {list(self.snapshot_epochs)}; epochs count from 1")
+        if self.mode == "classifier" and self.epochs != 1:
+            raise ValueError(f"epochs is {self.epochs}; mode classifier trains no network: it must be 1")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}; it must be even and at least 2")
 

@@ -71,7 +71,7 @@ def fit(
         if resume["epoch"] == experiment.epochs:
             return resume
     track = _Track(experiment, train.n_features, objective, resume)
-    fitted = _fit_mixtures if experiment.mode == "gmm" else _fit_network
+    fitted = {"gmm": _fit_mixtures, "classifier": _fit_classifier}.get(experiment.mode, _fit_network)
     return fitted(experiment, train, dev, report, device, track, resume)
 
 
@@ -137,6 +137,23 @@ def _fit_mixtures(
     return state
 
 
+def _fit_classifier(
+    experiment: Experiment,
+    train: FeatureStore,
+    dev: FeatureStore,
+    report: Report,
+    device: torch.device,
+    track: _Track,
+    resume: dict[str, Any] | None,
+) -> dict[str, Any]:
+    torch.manual_seed(derived_seed(experiment.seed, "weights"))
+    detector = build_network(experiment, train.n_features).to(device)
+    measured = {"epoch": 1, **evaluate(experiment, detector, train, dev, epoch=1, device=device)}
+    state = track.state(measured, detector)
+    report(measured, state)
+    return state
+
+
 def _fit_network(
     experiment: Experiment,
     train: FeatureStore,
@@ -154,6 +171,11 @@ def _fit_network(
         detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     goal = build_objective(experiment, detector, train, device)
     learned = [each for each in goal.trained.parameters() if each.requires_grad]
+    if not learned:
+        name = experiment.backbone.name
+        raise InputError(
+            f"backbone: {name} has nothing to learn in {experiment.mode} mode; mode: classifier goes with it"
+        )
     optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, learned)
     use_amp = experiment.mixed_precision and device.type == "cuda"
     scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)

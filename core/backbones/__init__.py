@@ -1,5 +1,14 @@
-"""BACKBONES: features `(batch, n_features, n_frames)` -> embeddings `(batch, embedding_dim)`."""
+"""BACKBONES: features `(batch, n_features, n_frames)` -> embeddings `(batch, embedding_dim)`.
 
+A row takes `n_features` and `n_frames` of the inputs and its options, and gives an `nn.Module` with the attribute
+`embedding_dim`. One that has a part to train by itself before the first epoch has a method `prepare(bona_fide)` for it;
+see `GenuinizedLcnn.prepare`.
+"""
+
+from core.backbones.densenet import densenet
+from core.backbones.fg_lcnn import fg_lcnn
+from core.backbones.identity import identity
+from core.backbones.lc_grnn import lc_grnn
 from core.backbones.lcnn import lcnn
 from core.backbones.resnet import resnet18, resnet34, resnet50, senet18, senet34, senet50
 from core.table import Table
@@ -12,4 +21,8 @@ BACKBONES: Table = {
     "senet18": senet18,
     "senet34": senet34,
     "senet50": senet50,
+    "densenet": densenet,
+    "lc_grnn": lc_grnn,
+    "fg_lcnn": fg_lcnn,
+    "identity": identity,
 }

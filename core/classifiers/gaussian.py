@@ -114,7 +114,7 @@ def lda(embedding_dim: int, *, shrinkage: float | None = None) -> Lda:
 
 
 def plda(embedding_dim: int, *, dim: int = 32, shrinkage: float | None = None) -> Plda:
-    """Probabilistic linear discriminant analysis (two-covariance form) with bona fide speech and each attack as classes.
+    """Probabilistic linear discriminant analysis, two-covariance form; classes are bona fide speech and each attack.
 
     Class centres come from a Gaussian, too, so that an attack that train has not is expected: the score is the
     likelihood ratio of an embedding under the bona fide class, enrolled with all its embeddings, against a class that

@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.table import Block
 
 SMALL = (20, 50)
+NETWORKS = [name for name in BACKBONES if name != "identity"]
 
 
 @pytest.fixture(autouse=True)
@@ -72,7 +73,7 @@ def test_computer_vision_width_gives_the_well_known_resnet18() -> None:
     assert sum(p.numel() for p in trunk.parameters()) == 11_176_512 - 2 * 49 * 64 + 512 + 1
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("size", [SMALL, (60, 77)])
 def test_one_by_one_equals_batched(name: str, size: tuple[int, int]) -> None:
     # In float64, where rounding cannot hide a real dependence on the other inputs of the batch.
@@ -87,18 +88,18 @@ def test_one_by_one_equals_batched(name: str, size: tuple[int, int]) -> None:
     assert together.std(dim=0).min() > 1e-4  # different inputs, different embeddings
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     backbone = built(name)
     embeddings = backbone(torch.randn(6, *SMALL))
     assert embeddings.shape == (6, 512)
     embeddings.square().sum().backward()
-    gradients = [p.grad for p in backbone.parameters()]
+    gradients = [p.grad for p in backbone.parameters() if p.requires_grad]
     assert all(g is not None and torch.isfinite(g).all() for g in gradients)
     assert all(g.abs().sum() > 0 for g in gradients[-4:])
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_channels_last_and_autocast_give_the_same(name: str) -> None:
     size = (64, 96)  # large enough that the deepest norms have statistics that bear rounding
     features = torch.randn(6, *size, dtype=torch.float64)
@@ -114,7 +115,7 @@ def test_channels_last_and_autocast_give_the_same(name: str) -> None:
     assert (rounded - expected).norm() < 0.2 * expected.norm()
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_checkpoint_round_trip(name: str) -> None:
     features = torch.randn(2, *SMALL)
     first = with_statistics(built(name), features)
@@ -127,10 +128,10 @@ def test_checkpoint_round_trip(name: str) -> None:
     assert torch.equal(first(features), second(features))
 
 
-@pytest.mark.parametrize("name", BACKBONES)
+@pytest.mark.parametrize("name", NETWORKS)
 def test_width_and_embedding_size_are_options(name: str) -> None:
     narrow, wide = (sum(p.numel() for p in built(name, width=w).parameters()) for w in (8, 32))
-    assert narrow < wide / 4
+    assert narrow < wide / 3
     assert built(name, embedding_dim=3)(torch.randn(2, *SMALL)).shape == (2, 3)
 
 
@@ -176,6 +177,10 @@ def test_lcnn_keeps_16_by_16_and_refuses_less() -> None:
     ("name", "options", "message"),
     [
         ("senet34", {"embeding_dim": 2}, "did you mean 'embedding_dim'"),
+        ("densenet", {"compression": 0.0}, "compression is 0.0"),
+        ("densenet", {"n_layers": []}, "n_layers is"),
+        ("lc_grnn", {"window": 51}, "window is 51; it must be from 4 to the 50 frames"),
+        ("fg_lcnn", {"genuinizer_epochs": 0}, "genuinizer_epochs is 0"),
         ("resnet18", {"reduction": 8}, "takes embedding_dim, width"),
         ("senet18", {"reduction": 0}, "reduction is 0"),
         ("senet18", {"width": 0}, "width is 0"),
@@ -189,3 +194,68 @@ def test_lcnn_keeps_16_by_16_and_refuses_less() -> None:
 def test_wrong_options_are_named(name: str, options: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         built(name, **options)
+
+
+def test_identity_is_the_features() -> None:
+    backbone = built("identity", (3, 2))
+    assert backbone.embedding_dim == 6
+    assert backbone(torch.arange(6.0).view(1, 3, 2)).tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
+
+
+def test_densenet_channels_grow_by_its_width() -> None:
+    backbone = built("densenet", width=4, n_layers=[2, 3], compression=0.5, embedding_dim=5)
+    # 8 from the stem, 16 after two layers, halved to 8, 20 after three more.
+    assert backbone.linear.in_features == 20
+    stem = 49 * 8
+    layers = sum(2 * c + 16 * c + 2 * 16 + 9 * 16 * 4 for c in (8, 12, 8, 12, 16))
+    assert sum(p.numel() for p in backbone.parameters()) == stem + layers + (2 * 16 + 16 * 8) + 2 * 20 + 21 * 5
+
+
+def test_lc_grnn_sees_whole_windows_alone() -> None:
+    backbone = built("lc_grnn", (20, 50), window=32, hop=12, width=4).eval()
+    features = torch.randn(2, 20, 50)
+    changed = features.clone()
+    changed[:, :, 44:] = 9.0  # windows begin at 0 and 12; the next would end at 56
+    assert torch.equal(backbone(features), backbone(changed))
+    changed[:, :, 43] = 9.0
+    assert not torch.equal(backbone(features), backbone(changed))
+
+
+def test_lc_grnn_against_one_window_at_a_time() -> None:
+    backbone = built("lc_grnn", (16, 56), width=4, embedding_dim=3).double().eval()
+    features = torch.randn(2, 16, 56, dtype=torch.float64)
+
+    def larger_half(maps: Tensor) -> Tensor:
+        n = maps.shape[1] // 2
+        return torch.where(maps[:, :n] > maps[:, n:], maps[:, :n], maps[:, n:])
+
+    state = torch.zeros(2, 4, 4, 8, dtype=torch.float64)
+    with torch.no_grad():
+        for begin in (0, 12, 24):
+            update, reset, candidate = backbone.from_input(features[:, None, :, begin : begin + 32])
+            for_update, for_reset = backbone.from_state(state)[:, :8], backbone.from_state(state)[:, 8:]
+            z = 1 / (1 + torch.exp(-update - larger_half(for_update)))
+            r = 1 / (1 + torch.exp(-reset - larger_half(for_reset)))
+            new = torch.tanh(candidate + larger_half(backbone.candidate(r * state)))
+            state = state + z * (new - state)
+        expected = backbone.linear(backbone.norm(state).max(dim=3).values.flatten(1))
+        torch.testing.assert_close(backbone(features), expected)
+
+
+def test_the_genuinizer_learns_bona_fide_speech_and_then_stays() -> None:
+    pattern = torch.sin(torch.arange(16.0))[:, None] * torch.cos(torch.arange(24.0) / 3)
+    batches = [5 + 3 * pattern + 0.1 * torch.randn(8, 16, 24) for _ in range(4)]
+    backbone = built("fg_lcnn", (16, 24), width=8, genuinizer_width=4, genuinizer_epochs=40, genuinizer_lr=3e-3)
+
+    def error(features: Tensor) -> float:
+        wanted = backbone.genuinizer.standardised(features)
+        with torch.no_grad():
+            return float((backbone.genuinizer(wanted) - wanted).pow(2).mean() / wanted.pow(2).mean())
+
+    backbone.prepare(lambda: iter(batches))
+    assert error(batches[0]) < 0.2
+    assert error(5 + 3 * pattern.flip(1) * torch.randn(8, 16, 1)) > 3 * error(batches[0])
+    before = {name: value.clone() for name, value in backbone.genuinizer.state_dict().items()}
+    backbone.train()(batches[0]).sum().backward()
+    assert all(p.grad is None for p in backbone.genuinizer.parameters())
+    assert all(torch.equal(before[name], value) for name, value in backbone.genuinizer.state_dict().items())

@@ -7,11 +7,14 @@ import torch
 
 from core import training
 from core.audio import AudioOptions
+from core.backbones.fg_lcnn import GenuinizedLcnn
 from core.config import experiment_from_plain
 from core.detector import build_detector, normalized, score_store
 from core.errors import InputError
 from core.features.extraction import extract
+from core.metrics import eer
 from core.protocol import CORPORA
+from core.steps import attack_numbers
 from core.table import Block
 from core.training import TrainingDiverged, best_detector, derived_seed, fit
 from tests.speech import make_corpus
@@ -182,3 +185,71 @@ def test_auc_is_maximised(stores):
     best = max(metrics["dev_auc"] for metrics, _ in states)
     assert states[-1][1]["best"]["metrics"]["dev_auc"] == best
     assert math.isclose(states[-1][0]["objective"], -best)
+
+
+def test_multiclass_tells_attacks_apart_and_the_classifier_judges(stores):
+    changes = {"mode": "multiclass", "classifier": {"name": "lda"}, "backbone": {**PLAIN["backbone"], "width": 8}}
+    metrics, state = run(stores, epochs=8, **changes)
+    assert metrics[-1]["loss"] < 0.5 * math.log(len(set(stores["train"].attack_ids)))
+    assert metrics[-1]["objective"] < 0.2
+    assert "directions" not in state["extra"]
+    assert state["extra"]["weight"].shape == (len(set(stores["train"].attack_ids)), 16)
+    assert not any(
+        "weight" in name and "classifier" in name and value.ndim > 1
+        for name, value in state["best"]["detector"].items()
+    )
+
+
+def test_attacks_are_numbered_from_one_and_bona_fide_is_zero(stores):
+    numbers = attack_numbers(stores["train"])
+    assert set(numbers[stores["train"].labels == 1]) == {0}
+    names = {(number, name) for number, name in zip(numbers, stores["train"].attack_ids, strict=True) if number}
+    assert [name for _, name in sorted(names)] == sorted(name for _, name in names)
+
+
+@pytest.mark.parametrize("classifier", ["mlp", "svm", "lda", "plda", "centroid"])
+def test_a_classifier_alone_judges_features(stores, classifier):
+    changes = {"mode": "classifier", "backbone": "identity", "epochs": 1, "input": {"n_frames": 8}}
+    metrics, state = run(stores, classifier=classifier, **changes)
+    assert len(metrics) == 1
+    assert metrics[0]["objective"] < 0.45
+    scores = score_store(best_detector(state), stores["dev"])
+    labels = stores["dev"].labels
+    assert eer(scores[labels == 1], scores[labels == 0])[0] == pytest.approx(metrics[0]["dev_eer"], abs=0.02)
+
+
+def test_a_network_without_parameters_cannot_be_trained(stores):
+    with pytest.raises(InputError, match="identity has nothing to learn in siamese mode"):
+        run(stores, backbone="identity")
+
+
+@pytest.mark.parametrize("head", ["a_softmax", "am_softmax", "oc_softmax"])
+def test_original_mode_takes_every_head_and_resumes(stores, head):
+    changes = {"mode": "original", "head": head}
+    metrics, whole = run(stores, epochs=3, **changes)
+    assert math.isfinite(metrics[-1]["loss"])
+    _, half = run(stores, epochs=3, stop_after=1, **changes)
+    _, resumed = run(stores, epochs=3, resume=half, **changes)
+    assert same(whole["detector"], resumed["detector"])
+
+
+def test_a_genuinized_network_trains_and_resumes_without_preparing_again(stores, monkeypatch):
+    changes = {
+        "mode": "original",
+        "backbone": {"name": "fg_lcnn", "width": 4, "genuinizer_epochs": 2, "genuinizer_width": 4},
+    }
+    _, whole = run(stores, epochs=2, **changes)
+    _, half = run(stores, epochs=2, stop_after=1, **changes)
+    monkeypatch.setattr(GenuinizedLcnn, "prepare", None)
+    _, resumed = run(stores, epochs=2, resume=half, **changes)
+    assert same(whole["detector"], resumed["detector"])
+
+
+def test_snapshots_keep_the_epochs_that_were_asked_for(stores):
+    _, state = run(stores, snapshot_epochs=[1, 3])
+    assert set(state["snapshots"]) == {"1", "3"}
+    assert not same(state["snapshots"]["1"], state["snapshots"]["3"])
+    _, half = run(stores, snapshot_epochs=[1, 3], stop_after=2)
+    _, resumed = run(stores, snapshot_epochs=[1, 3], resume=half)
+    assert same(state["snapshots"]["3"], resumed["snapshots"]["3"])
+    assert same(state["snapshots"]["1"], resumed["snapshots"]["1"])
