@@ -57,7 +57,9 @@ class DenseNet(nn.Module):
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
         if not blocks or min(blocks) < 1:
-            raise ValueError(f"blocks is {list(blocks)}; it must name the layers of one or more blocks, each at least 1")
+            raise ValueError(
+                f"blocks is {list(blocks)}; it must name the layers of one or more blocks, each at least 1"
+            )
         if not 0 < compression <= 1:
             raise ValueError(f"compression is {compression}; it must be above 0 and at most 1")
         if not 0 <= dropout < 1:

@@ -11,7 +11,7 @@ class Identity(nn.Module):
         self.embedding_dim = n_features * n_frames
 
     def forward(self, features: Tensor) -> Tensor:
-        """Embeddings `(batch, n_features * n_frames)` of features `(batch, n_features, n_frames)`, feature by feature."""
+        """Embeddings `(batch, n_features * n_frames)` of features `(batch, n_features, n_frames)`."""
         return features.flatten(1)
 
 

@@ -15,6 +15,8 @@ from collections.abc import Callable
 
 from torch import nn
 
+from core.features.constant_q import cqcc, cqt
+from core.features.group_delay import gd, mgd
 from core.features.spectral import lfcc, logspec, mfcc
 from core.features.transformer import transformer
 from core.features.wav2vec import wav2vec
@@ -23,6 +25,10 @@ FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
     "lfcc": lfcc,
     "mfcc": mfcc,
     "logspec": logspec,
+    "cqt": cqt,
+    "cqcc": cqcc,
+    "gd": gd,
+    "mgd": mgd,
     "wav2vec": wav2vec,
     "transformers": transformer,
 }

@@ -142,7 +142,7 @@ def lfcc(
     Raises:
         ValueError: sizes that do not fit together; every one is listed.
     """
-    _check_framing(n_fft, win_length, hop_length, pre_emphasis)
+    check_framing(n_fft, win_length, hop_length, pre_emphasis)
     _check_filters("n_lfcc", n_lfcc, "n_filter", n_filter, f_min, f_max)
     filters = audio_functional.linear_fbanks(n_fft // 2 + 1, f_min, f_max, n_filter, SAMPLE_RATE)
     return Spectral(
@@ -187,7 +187,7 @@ def mfcc(
     Raises:
         ValueError: sizes that do not fit together, or filters so narrow that they hold no bin of the FFT.
     """
-    _check_framing(n_fft, win_length, hop_length, pre_emphasis)
+    check_framing(n_fft, win_length, hop_length, pre_emphasis)
     _check_filters("n_mfcc", n_mfcc, "n_mels", n_mels, f_min, f_max)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torchaudio warns of empty filters; here they are an error
@@ -226,7 +226,7 @@ def logspec(
     Raises:
         ValueError: sizes that do not fit together; every one is listed.
     """
-    _check_framing(n_fft, win_length, hop_length, pre_emphasis)
+    check_framing(n_fft, win_length, hop_length, pre_emphasis)
     return Spectral(
         n_fft=n_fft,
         win_length=win_length,
@@ -237,7 +237,12 @@ def logspec(
     ).eval()
 
 
-def _check_framing(n_fft: int, win_length: int, hop_length: int, pre_emphasis: float) -> None:
+def check_framing(n_fft: int, win_length: int, hop_length: int, pre_emphasis: float) -> None:
+    """Refuses windows that do not fit an FFT.
+
+    Raises:
+        ValueError: every option out of range.
+    """
     _refuse(
         {
             f"win_length is {win_length}; it must be from 2 to n_fft, {n_fft}": not 2 <= win_length <= n_fft,
