@@ -122,7 +122,11 @@ def problems(kind: str, table: Table, chosen: Block) -> list[str]:
 
 def resolved(table: Table, chosen: Block) -> Block:
     """The block with every default of the signature written out."""
-    defaults = {k: v for k, v in option_defaults(table[chosen.name]).items() if v is not inspect.Parameter.empty}
+    defaults = {
+        name: list(default) if isinstance(default, tuple) else default  # as YAML and JSON give it back
+        for name, default in option_defaults(table[chosen.name]).items()
+        if default is not inspect.Parameter.empty
+    }
     return Block(chosen.name, {**defaults, **chosen.options})
 
 

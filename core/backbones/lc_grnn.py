@@ -1,140 +1,124 @@
 """Light convolutional gated recurrent network: a GRU of feature maps over context windows (Gomez-Alanis 2019, [32])."""
 
-from typing import Literal, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from core.backbones.lcnn import MaxFeatureMap
 
-
-def convolution(in_channels: int, out_channels: int, *, bias: bool) -> nn.Sequential:
-    """A 3x3 convolution that keeps the size, and a max feature map of which `out_channels` leave."""
-    conv = nn.Conv2d(in_channels, 2 * out_channels, 3, padding=1, bias=bias)
-    # As in lcnn.py: a max feature map has the gain of a linear layer.
-    nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
-    if conv.bias is not None:
-        nn.init.zeros_(conv.bias)
-    return nn.Sequential(conv, MaxFeatureMap())
+POOL = 4
+"""Features and frames of a window for each row and column of the state."""
 
 
-class GatedConvolution(nn.Module):
-    """A GRU whose input and state are feature maps and whose products with weights are convolutions.
+class Gates(nn.Module):
+    """What update gate, reset gate and candidate take from the input: convolution, max feature map, pooling, norm."""
 
-    What the gates take from the input is pooled to half its size, rounded up, and normed; the state has that size.
-    """
-
-    def __init__(self, in_channels: int, channels: int) -> None:
+    def __init__(self, in_channels: int, channels: int, *, pool: int) -> None:
         super().__init__()
-        # Reset gate, update gate and candidate, side by side in the channels.
-        self.entering = nn.Sequential(
-            convolution(in_channels, 3 * channels, bias=True),
-            nn.MaxPool2d(2, ceil_mode=True),
+        self.layers = nn.Sequential(
+            _initialised(nn.Conv2d(in_channels, 6 * channels, 3, padding=1)),
+            MaxFeatureMap(),
+            nn.MaxPool2d(pool),
+            # Log spectra lie far from 0, where sigmoid and tanh have no slope.
             nn.BatchNorm2d(3 * channels),
         )
-        self.recurrent_gates = convolution(channels, 2 * channels, bias=False)
-        self.recurrent_candidate = convolution(channels, channels, bias=False)
 
-    def forward(self, windows: Tensor) -> Tensor:
-        """States `(batch, n_windows, channels, height / 2, width / 2)` after each window, sizes rounded up.
-
-        Args:
-            windows: `(batch, n_windows, in_channels, height, width)`.
-        """
-        # All windows pass as one batch: only what hangs on the state is computed step by step.
-        entering = self.entering(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        state = torch.zeros_like(entering[:, 0].chunk(3, dim=1)[0])
-        states = []
-        for step in entering.unbind(dim=1):
-            gates, candidate = step.tensor_split([2 * state.shape[1]], dim=1)
-            reset, update = torch.sigmoid(gates + self.recurrent_gates(state)).chunk(2, dim=1)
-            candidate = torch.tanh(candidate + self.recurrent_candidate(reset * state))
-            state = torch.lerp(state, candidate, update)
-            states.append(state)
-        return torch.stack(states, dim=1)
+    def forward(self, maps: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Three maps `(n, channels, height // pool, width // pool)` of maps `(n, in_channels, height, width)`."""
+        update, reset, candidate = self.layers(maps).chunk(3, dim=1)
+        return update, reset, candidate
 
 
 class LcGrnn(nn.Module):
-    """Layers of gated convolutions over context windows and one fully connected layer; see `lc_grnn`."""
+    """A GRU whose products with weights are convolutions with max feature maps; see `lc_grnn`."""
 
     def __init__(
-        self,
-        n_features: int,
-        n_frames: int,
-        *,
-        window: int,
-        hop: int,
-        width: int,
-        n_layers: int,
-        embedding_dim: int,
-        dropout: float,
-        pooling: Literal["last", "mean"],
+        self, n_features: int, n_frames: int, *, embedding_dim: int, width: int, window: int, hop: int, dropout: float
     ) -> None:
         super().__init__()
-        sizes = {"window": window, "hop": hop, "width": width, "n_layers": n_layers, "embedding_dim": embedding_dim}
-        for name, value in sizes.items():
+        for name, value in (("embedding_dim", embedding_dim), ("width", width), ("hop", hop)):
             if value < 1:
                 raise ValueError(f"{name} is {value}; it must be at least 1")
         if not 0 <= dropout < 1:
             raise ValueError(f"dropout is {dropout}; it must lie in [0, 1)")
-        if n_frames < window:
-            raise ValueError(f"an input of {n_frames} frames is shorter than a window; at least {window} are needed")
+        if min(n_features, n_frames) < POOL:
+            raise ValueError(
+                f"an input of {n_features} features x {n_frames} frames vanishes under the pooling; "
+                f"at least {POOL} x {POOL} are needed"
+            )
+        if not POOL <= window <= n_frames:
+            raise ValueError(f"window is {window}; it must be from {POOL} to the {n_frames} frames of an input")
         self.embedding_dim = embedding_dim
-        self.window, self.hop, self.pooling = window, hop, pooling
-        self.layers = nn.Sequential(*(GatedConvolution(width if k else 1, width) for k in range(n_layers)))
-        height, columns = (-(-side // 2**n_layers) for side in (n_features, window))  # rounded up
+        self.width, self.window, self.hop = width, window, hop
+        self.from_input = Gates(1, width, pool=POOL)
+        # Both gates, the update gate first. Biases and norm stand on the side of the input.
+        self.from_state = _initialised(nn.Conv2d(width, 4 * width, 3, padding=1, bias=False))
+        self.candidate = _initialised(nn.Conv2d(width, 2 * width, 3, padding=1, bias=False))
+        self.norm = nn.BatchNorm2d(width)
         self.dropout = nn.Dropout(dropout)
-        self.linear = nn.Linear(width * height * columns, embedding_dim)
+        self.linear = nn.Linear(width * (n_features // POOL), embedding_dim)
 
     def forward(self, features: Tensor) -> Tensor:
         """Embeddings `(batch, embedding_dim)` of features `(batch, n_features, n_frames)`."""
-        windows = features.unfold(2, self.window, self.hop)  # (batch, n_features, n_windows, window)
-        # As images of one channel: (batch, n_windows, 1, n_features, window)
-        states = self.layers(windows.transpose(1, 2).unsqueeze(2))
-        state = states[:, -1] if self.pooling == "last" else states.mean(dim=1)
-        return cast(Tensor, self.linear(self.dropout(state.flatten(1))))
+        windows = features.unfold(2, self.window, self.hop).transpose(1, 2)  # (batch, n_windows, n_features, window)
+        n_windows = windows.shape[1]
+        # All windows pass as one batch: only what hangs on the state is computed one after the other.
+        update, reset, candidate = (
+            maps.unflatten(0, (-1, n_windows)).unbind(dim=1)
+            for maps in self.from_input(windows.flatten(0, 1).unsqueeze(1))
+        )
+        state = torch.zeros_like(candidate[0])  # (batch, width, n_features // 4, window // 4)
+        for step in range(n_windows):
+            of_update, of_reset = self.from_state(state).chunk(2, dim=1)
+            z = torch.sigmoid(update[step] + _mfm(of_update))
+            r = torch.sigmoid(reset[step] + _mfm(of_reset))
+            new = torch.tanh(candidate[step] + _mfm(self.candidate(r * state)))
+            state = state + z * (new - state)
+        x = self.norm(state).amax(dim=3)  # over the frames of the state: (batch, width, n_features // 4)
+        return cast(Tensor, self.linear(self.dropout(x.flatten(1))))
 
 
 def lc_grnn(
     n_features: int,
     n_frames: int,
     *,
+    embedding_dim: int = 512,
+    width: int = 16,
     window: int = 32,
     hop: int = 12,
-    width: int = 8,
-    n_layers: int = 3,
-    embedding_dim: int = 512,
     dropout: float = 0.0,
-    pooling: Literal["last", "mean"] = "last",
 ) -> LcGrnn:
     """LC-GRNN for inputs `(batch, n_features, n_frames)` of at least one window.
 
     Of the source: windows of 32 frames every 12, gates of convolutions with max feature maps and pooling, and an
-    embedding from the state after the last window. The kernels, the number of channels and layers, the norm of what
-    enters the gates, and the size of the embedding, which is that of the other backbones, are ours.
+    embedding from the state after the last window. Kernels, channels, norms, the maximum over the frames of that state
+    and the size of the embedding, which is that of the other backbones, are ours.
 
     Args:
-        n_features: Features a frame. The last layer fits this number alone.
+        n_features: Features a frame, 4 or more. The last layer fits this number alone.
         n_frames: Frames of every input. Frames after the last whole window, fewer than `hop`, are not seen.
-        window: Frames of a context window.
-        hop: Frames from one window to the next.
-        width: Channels of every state.
-        n_layers: Layers; each halves features and frames of a window, the next one runs over its states.
         embedding_dim: Size of the embedding.
+        width: Channels of the state.
+        window: Frames of a context window, from 4 to `n_frames`.
+        hop: Frames from one window to the next.
         dropout: Chance in [0, 1) that a value before the last layer is dropped in training.
-        pooling: What the last layer sees of the last states: the one after the last window, or their mean.
 
     Raises:
-        ValueError: fewer frames than a window, or an option out of range.
+        ValueError: an input or an option out of the ranges above.
     """
     return LcGrnn(
-        n_features,
-        n_frames,
-        window=window,
-        hop=hop,
-        width=width,
-        n_layers=n_layers,
-        embedding_dim=embedding_dim,
-        dropout=dropout,
-        pooling=pooling,
+        n_features, n_frames, embedding_dim=embedding_dim, width=width, window=window, hop=hop, dropout=dropout
     )
+
+
+def _mfm(maps: Tensor) -> Tensor:
+    return torch.maximum(*maps.chunk(2, dim=1))
+
+
+def _initialised(conv: nn.Conv2d) -> nn.Conv2d:
+    # As in lcnn.py: a max feature map has the gain of a linear layer.
+    nn.init.kaiming_normal_(conv.weight, nonlinearity="linear")
+    if conv.bias is not None:
+        nn.init.zeros_(conv.bias)
+    return conv

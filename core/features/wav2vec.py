@@ -22,12 +22,14 @@ from torch import Tensor, nn
 
 from core.atomic import replacing
 from core.errors import InputError
-from core.features.wav2vec_network import Layers, Wav2Vec, Wav2VecConfig, wav2vec_large, wav2vec_tiny
+from core.features.wav2vec_network import Layers, Wav2Vec, Wav2VecConfig, wav2vec_large, wav2vec_small, wav2vec_tiny
 from core.features.weights import digests
 
 FORMAT = "spooftune-wav2vec-1"
 
-_SIZES = {"large": wav2vec_large, "tiny": wav2vec_tiny}
+SIZES = {"large": wav2vec_large, "small": wav2vec_small, "tiny": wav2vec_tiny}
+"""Shapes of a network by name; each takes `prediction_steps`."""
+
 _LONGEST_TEXT = 2000  # characters of fairseq's layer lists
 _MOST_ITEMS = 64  # of any list in them
 
@@ -48,7 +50,7 @@ def wav2vec(
     layer: Literal["context", "encoder"] = "context",
     random_init: bool = False,
     seed: int = 0,
-    size: Literal["large", "tiny"] = "large",
+    size: Literal["large", "small", "tiny"] = "large",
 ) -> Wav2Vec:
     """Features of wav2vec: 512 every 10 ms from the "large" one.
 
@@ -68,7 +70,7 @@ def wav2vec(
         given = "neither was given" if checkpoint is None else "both were given"
         raise InputError(f"front_end: wav2vec needs `checkpoint: FILE` or `random_init: true`; {given}")
     if checkpoint is None:
-        model = random_wav2vec(_SIZES[size](), seed=seed)
+        model = random_wav2vec(SIZES[size](), seed=seed)
         weights = {}
     else:
         model = load(Path(checkpoint).expanduser())
