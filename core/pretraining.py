@@ -23,6 +23,9 @@ from core.lr_schedule import LR_SCHEDULES
 from core.table import Block
 from core.training import TrainingDiverged, derived_seed
 
+HEAD_SCALE = 0.01
+"""Standard deviation of the prediction head's initial weights."""
+
 Report = Callable[[dict[str, float], dict[str, Any]], None]
 
 
@@ -49,8 +52,8 @@ class Pretraining:
     n_negatives: int = 10
     negative_weight: float = 10.0
     seconds: float = 1.5
-    batch_size: int = 16
-    lr: float = 1e-3
+    batch_size: int = 8
+    lr: float = 3e-3
     epochs: int = 50
     held_out: float = 0.05
     cache_mb: int = 2000
@@ -183,6 +186,11 @@ def pretrain(
     shape = SIZES[options.size](prediction_steps=options.n_steps)
     network = random_wav2vec(shape, seed=derived_seed(options.seed, "weights")).to(device)
     network.requires_grad_(True)
+    assert network.prediction_head is not None
+    # Predictions begin near 0, at chance: large ones would have to be unlearned first, and features with them.
+    head_generator = torch.Generator().manual_seed(derived_seed(options.seed, "head"))
+    drawn = torch.empty(network.prediction_head.weight.shape).normal_(0, HEAD_SCALE, generator=head_generator)
+    network.prediction_head.weight.data.copy_(drawn)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.0)
     n_batches = max(1, speech.n_stretches(speech.trained) // options.batch_size)
     cosine = Block("cosine", {"lr": options.lr, "warmup_epochs": options.epochs / 10})

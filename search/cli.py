@@ -109,6 +109,17 @@ def _export(options: argparse.Namespace) -> int:
     return 0
 
 
+def _pretrain(options: argparse.Namespace) -> int:
+    from search.pretrain import read_pretraining, run_pretraining
+
+    plan = read_pretraining(Path(options.config), options.set)
+    print(f"wav2vec ({plan.options.size}) on {len(plan.files)} recordings, in {plan.output}", flush=True)
+    path = run_pretraining(plan, _console())
+    print(f"watch it: tensorboard --logdir {plan.output / 'tensorboard'}")
+    print(f"in a search space: front_end: {{name: wav2vec, checkpoint: {path}}}")
+    return 0
+
+
 def _report(options: argparse.Namespace) -> int:
     from search.publish import ReportOptions, publish
 
@@ -242,6 +253,11 @@ def _parser() -> argparse.ArgumentParser:
     launch = of_space("launch", _launch, "Runs a search: stores, trials, the exported best.")
     launch.add_argument("--name", help="name of the run (default: the space's name and a number)")
     launch.add_argument("--address", help="address of a running Ray cluster (default: a Ray of its own)")
+
+    pretrain = command("pretrain", _pretrain, "Trains wav2vec on speech without labels, for a front end of your own.")
+    pretrain.add_argument("config", metavar="CONFIG", help="YAML such as spaces/pretrain/small.yaml")
+    what = "changes a value of the YAML, such as speech=/data/speech; may be repeated"
+    pretrain.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=what)
 
     def of_run(name: str, function: Any, what: str, nargs: str | None = None) -> argparse.ArgumentParser:
         added = command(name, function, what)

@@ -5,7 +5,7 @@ A row takes options and gives a module in evaluation mode whose parameters ask f
 what else is in the batch. Its attributes:
 
 - `n_features`: values a frame.
-- `hop_length`: samples from one frame to the next.
+- `hop_length`: samples from one frame to the next; where an utterance is one frame, what it is reckoned to last.
 - `min_samples`: the shortest waveform, which gives one frame.
 - `version`: raised whenever the same waveform gives other features than before.
 - `weights`: file name -> SHA-256 of the pretrained weights; empty where there are none.
@@ -20,6 +20,7 @@ from core.features.group_delay import gd, mgd
 from core.features.spectral import lfcc, logspec, mfcc
 from core.features.transformer import transformer
 from core.features.wav2vec import wav2vec
+from core.features.xvector import xvector
 
 FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
     "lfcc": lfcc,
@@ -31,4 +32,5 @@ FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
     "mgd": mgd,
     "wav2vec": wav2vec,
     "transformers": transformer,
+    "xvector": xvector,
 }

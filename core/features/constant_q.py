@@ -15,10 +15,15 @@ from scipy.interpolate import CubicSpline
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
-from core.features.spectral import FLOOR, delta
+from core.features.spectral import delta
 
-ERB_WIDTH, ERB_SLOPE = 24.7, 9.265
-"""Of the ear's filters: their bandwidth is `24.7 + f / 9.265` Hz, of which the constant part becomes gamma."""
+ERB = 228.7
+"""Frequency, Hz, by which the centre of a bin is raised so that its width is in proportion to the ear's filter, of
+`24.7 + f / 9.265` Hz: their product is 228.8, which the reference implementation writes as 228.7."""
+
+EPSILON = 2.0**-52
+"""Added to powers before the logarithm, as in the reference implementation: silence has -15.65 in base 10. On the scale
+of these powers, a sinusoid's squared amplitude, 16-bit rounding noise has 1e-14 (lowest bins) to 1e-12, above it."""
 
 TOGETHER = 32.0
 """Seconds of padded signal whose spectrum under all bins is kept at once; longer ones go bin group by bin group."""
@@ -40,7 +45,7 @@ class ConstantQ(nn.Module):
         ValueError: sizes that do not fit together; every one is listed.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -50,7 +55,7 @@ class ConstantQ(nn.Module):
         f_max: float,
         hop_length: int,
         gamma: float | None,
-        cepstra: "Tensor | None" = None,
+        cepstra: Tensor | None = None,
         deltas: bool = False,
     ) -> None:
         super().__init__()
@@ -79,11 +84,8 @@ class ConstantQ(nn.Module):
 
         `n_frames` is `time // hop_length`; frame `t` is centred on sample `t * hop_length`.
         """
-        power = self.power(waveform)
-        if self.cepstra is None:
-            features = power.clamp_min(FLOOR).log10()
-        else:
-            features = self.cepstra @ power.clamp_min(FLOOR).log()
+        power = self.power(waveform) + EPSILON
+        features = power.log10() if self.cepstra is None else self.cepstra @ power.log()
         if self.deltas:
             first = delta(features)
             features = torch.cat([features, first, delta(first)], dim=1)
@@ -148,7 +150,7 @@ def bandwidths(
         gamma: What is added to every width, Hz; None = what makes the widths proportional to the ear's.
     """
     relative = 2 ** (1 / bins_per_octave) - 2 ** (-1 / bins_per_octave)
-    added = ERB_WIDTH * ERB_SLOPE * relative if gamma is None else gamma
+    added = ERB * relative if gamma is None else gamma
     return np.asarray(relative * of + added)
 
 
@@ -229,7 +231,7 @@ def cqcc(
 ) -> ConstantQ:
     """Constant-Q cepstral coefficients; the defaults are the 90-d ones of the ASVspoof 2019 baseline.
 
-    The logarithm is the natural one of the power, as there.
+    The logarithm is the natural one of the power plus an epsilon, as there.
 
     Args:
         n_cqcc: Coefficients kept, c0 first: 30 are c0 and 29 others.

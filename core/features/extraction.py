@@ -55,7 +55,8 @@ def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioO
     built = built if built is not None else table.build("front_end", FRONT_ENDS, front_end)
     resolved = table.resolved(FRONT_ENDS, front_end).plain()
     if built.weights:
-        resolved.pop("checkpoint", None)  # where the weights lie; their hash stands for them
+        for option in ("checkpoint", "weights"):  # where the weights lie; their hash stands for them
+            resolved.pop(option, None)
     digest = hashlib.sha256()
     what = [FORMAT, SHARD, resolved, built.version, sorted(built.weights.items()), asdict(options)]
     digest.update(json.dumps(what, sort_keys=True).encode())

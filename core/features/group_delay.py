@@ -9,6 +9,12 @@ from core.features.spectral import check_framing, delta
 QUIET = 1e-8
 """Power under which a bin is taken to have this power: the group delay of nothing is a division of noise by noise."""
 
+LARGEST = 65504.0
+"""Largest number of half precision, in which features are stored; all values are held within it on either side."""
+
+HIGHEST_GAMMA = 4.0
+"""`QUIET ** gamma` must stay a number in float32, else silence would be 0 / 0."""
+
 
 class GroupDelay(nn.Module):
     """Group delay of each frame, optionally modified, as cepstra and with deltas; see `gd` and `mgd`.
@@ -48,7 +54,7 @@ class GroupDelay(nn.Module):
         n_bins = n_fft // 2 + 1
         wrong = {
             f"alpha is {alpha}; it must be above 0 and at most 1": alpha is not None and not 0 < alpha <= 1,
-            f"gamma is {gamma}; it must be above 0": not gamma > 0,
+            f"gamma is {gamma}; it must be above 0 and at most {HIGHEST_GAMMA:g}": not 0 < gamma <= HIGHEST_GAMMA,
             f"lifter is {lifter}; it must be from 1 to n_fft / 2, {n_fft // 2}": not 1 <= lifter <= n_fft // 2,
             f"n_coefficients is {n_coefficients}; it must be from 1 to the number of bins, {n_bins}": (
                 n_coefficients is not None and not 1 <= n_coefficients <= n_bins
@@ -79,14 +85,18 @@ class GroupDelay(nn.Module):
         features = self.delays(frames)
         if self.cosines is not None:
             features = features @ self.cosines
-        features = features.transpose(1, 2)
+        # Deltas halve a difference and stay within the same bounds.
+        features = features.clamp(-LARGEST, LARGEST).transpose(1, 2)
         if self.deltas:
             first = delta(features)
             features = torch.cat([features, first, delta(first)], dim=1)
         return features.contiguous()
 
     def delays(self, frames: Tensor) -> Tensor:
-        """Group delays `(..., n_bins)` of windowed frames `(..., win_length)`: in samples, or modified."""
+        """Group delays `(..., n_bins)` of windowed frames `(..., win_length)`: in samples, or modified.
+
+        Plain ones lie within `win_length` on either side of 0, modified ones within what half precision holds.
+        """
         spectrum = torch.fft.rfft(frames, self.n_fft)
         ramp = torch.arange(self.min_samples, device=frames.device, dtype=frames.dtype)
         ramped = torch.fft.rfft(frames * ramp, self.n_fft)
@@ -99,7 +109,7 @@ class GroupDelay(nn.Module):
         smoothed = self.smoothed(power.clamp_min(QUIET))
         modified = product / smoothed**self.gamma
         compressed: Tensor = modified.sign() * modified.abs() ** self.alpha
-        return compressed
+        return compressed.clamp(-LARGEST, LARGEST)
 
     def smoothed(self, power: Tensor) -> Tensor:
         """Power spectra `(..., n_bins)` without what lies beyond the first `lifter` cepstral coefficients."""
@@ -172,7 +182,7 @@ def mgd(
         hop_length: Samples from one frame to the next.
         pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
         alpha: In (0, 1]: how much of the range is left.
-        gamma: Above 0: how far the spectral envelope is taken out.
+        gamma: In (0, 4]: how far the spectral envelope is taken out.
         lifter: Cepstral coefficients of the smoothed spectrum, c0 included.
         n_coefficients: Coefficients of an orthonormal DCT over the bins; None = the bins themselves.
         deltas: Append deltas and double deltas, three times as many features in all.

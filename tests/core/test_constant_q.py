@@ -11,7 +11,7 @@ from scipy.interpolate import CubicSpline
 from core import table
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.constant_q import bandwidths, centres, cqcc, cqt
+from core.features.constant_q import EPSILON, bandwidths, centres, cqcc, cqt
 
 RATE = 16000
 
@@ -44,7 +44,7 @@ def test_it_has_the_baselines_bins():
     assert front_end.centres[96] == pytest.approx(31.25)
     assert front_end.centres[-1] < 8000
     relative = 2 ** (1 / 96) - 2 ** (-1 / 96)
-    np.testing.assert_allclose(front_end.bandwidths, relative * (front_end.centres + 24.7 * 9.265))
+    np.testing.assert_allclose(front_end.bandwidths, relative * (front_end.centres + 228.7))
 
 
 def test_power_against_explicit_sums():
@@ -57,15 +57,36 @@ def test_power_against_explicit_sums():
             assert found[k, frame].item() == pytest.approx(expected, rel=1e-3, abs=1e-9)
 
 
-@pytest.mark.parametrize("k", [100, 400, 700])
+@pytest.mark.parametrize("k", [0, 100, 400, 700, 863])
 def test_a_sinusoid_has_its_power_in_its_bin(k):
     front_end = cqt()
-    time = torch.arange(RATE, dtype=torch.float64)
+    time = torch.arange(3 * RATE, dtype=torch.float64)  # longer than the window of the lowest bin, of 1.1 s
     wave = torch.cos(2 * math.pi * front_end.centres[k] * time / RATE).float()[None]
-    features = front_end(wave)[0, :, 50:75].mean(dim=1)
+    features = front_end(wave)[0, :, 180:195].mean(dim=1)
     assert features.argmax() == k
-    assert features[k].item() == pytest.approx(0.0, abs=0.02)  # log10 of 1
-    assert features[k + 12] < -3
+    assert features[k].item() == pytest.approx(0.0, abs=1e-3)  # log10 of 1
+    # The lowest bins are 3.5 Hz wide and 0.1 Hz apart: at the 48th above, the two windows no longer touch.
+    away = 48 if k < 200 else 12
+    assert features[k + away if k < 800 else k - away] < -3
+
+
+def test_single_precision_is_enough():
+    """Half precision, in which features are stored, has steps of 0.004 to 0.008 at these values."""
+    waveform = torch.from_numpy(speechlike(8000))[None]
+    waveform[:, 4000:] *= 1e-4  # a pause of 16-bit noise
+    off = (cqt()(waveform.float()) - cqt()(waveform)).abs()
+    assert off.max() < 0.05  # where neighbours cancel in the pause, 100 dB below the rest
+    assert (off < 2e-3).float().mean() > 0.99
+    exact = cqcc().double()(waveform)
+    assert exact.abs().max() > 1000  # an orthonormal DCT of 8118 values multiplies a common level by 90
+    torch.testing.assert_close(cqcc()(waveform.float()).double(), exact, rtol=1e-4, atol=0.2)
+
+
+def test_silence_is_epsilon_and_quiet_noise_is_not():
+    silence = torch.zeros(1, 4000)
+    torch.testing.assert_close(cqt()(silence), torch.full((1, 864, 31), math.log10(2.0**-52)))
+    rounding = torch.rand(1, 4000, generator=torch.Generator().manual_seed(0)) - 0.5
+    assert (cqt()(rounding / 32768) > math.log10(2.0**-52) + 1).float().mean() > 0.95
 
 
 def test_the_end_does_not_wrap_round_to_the_beginning():
@@ -87,13 +108,26 @@ def test_groups_of_bins_give_what_all_bins_together_give(monkeypatch):
 def test_cepstra_against_splines_and_dct():
     front_end = cqcc(deltas=False)
     waveform = torch.from_numpy(speechlike()).float()[None]
-    log_power = np.log(cqt().power(waveform)[0].double().numpy().clip(1e-10))
+    log_power = np.log(cqt().power(waveform)[0].double().numpy() + EPSILON)
     frequencies = 15.625 * 2.0 ** (np.arange(864) / 96)
     step = 15.625 * (2 ** (96 * math.log2(1 + 1 / 16) / 96) - 1)
     uniform = np.arange(frequencies[0], frequencies[-1], step)
     resampled = CubicSpline(frequencies, log_power, axis=0)(uniform)
     expected = scipy.fft.dct(resampled, type=2, norm="ortho", axis=0)[:30]
-    np.testing.assert_allclose(front_end(waveform)[0], expected, rtol=1e-3, atol=0.05)
+    np.testing.assert_allclose(front_end(waveform)[0], expected, rtol=1e-4, atol=5e-3)
+
+
+def test_the_whole_chain_against_sums_splines_and_dct():
+    options = {"bins_per_octave": 12, "f_min": 250.0, "hop_length": 16}
+    front_end = cqcc(n_cqcc=12, d=8, deltas=False, **options)
+    waveform = speechlike(1500)
+    found = front_end(torch.from_numpy(waveform)[None].float())[0, :, 40]
+    power = [power_by_sums(waveform, cqt(**options), k, 40 * 16) for k in range(60)]
+    frequencies = 250.0 * 2.0 ** (np.arange(60) / 12)
+    uniform = 250.0 + 250.0 / 8 * np.arange(1 + int((frequencies[-1] - 250.0) / (250.0 / 8)))
+    resampled = CubicSpline(frequencies, np.log(np.array(power) + EPSILON))(uniform)
+    expected = scipy.fft.dct(resampled, type=2, norm="ortho")[:12]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=5e-3)
 
 
 def test_cqcc_is_90_dimensional_and_deltas_follow():

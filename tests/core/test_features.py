@@ -7,13 +7,19 @@ import scipy.signal
 import torch
 import torchaudio.functional as audio_functional
 
-from core import table
+from core import audio, table
+from core.audio import AudioOptions
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.features.extraction import extract
 from core.features.spectral import delta, lfcc, logspec, mfcc
+from core.protocol import CORPORA
 from tests.core.test_transformer import saved_model
+from tests.core.test_xvector import saved_network
+from tests.speech import make_corpus
 
 SPECTRAL = {"lfcc": lfcc, "mfcc": mfcc, "logspec": logspec}
+ONE_FRAME = ("xvector",)  # of a whole utterance
 
 
 @pytest.fixture(scope="module")
@@ -22,22 +28,28 @@ def options(tmp_path_factory):
     return {
         "wav2vec": {"random_init": True, "size": "tiny"},
         "transformers": {"model": str(saved_model("wav2vec2", tmp_path_factory.mktemp("wav2vec2")))},
+        "xvector": {"weights": str(saved_network(tmp_path_factory.mktemp("xvector")))},
     }
 
 
 @pytest.fixture(params=FRONT_ENDS)
-def front_end(request, options):
-    return table.build("front_end", FRONT_ENDS, table.Block(request.param, options.get(request.param, {})))
+def block(request, options):
+    return table.Block(request.param, options.get(request.param, {}))
+
+
+@pytest.fixture
+def front_end(block):
+    return table.build("front_end", FRONT_ENDS, block)
 
 
 def noise(batch: int, time: int, seed: int = 0) -> torch.Tensor:
     return 0.1 * torch.randn(batch, time, generator=torch.Generator().manual_seed(seed))
 
 
-def test_shape_is_as_announced(front_end):
+def test_shape_is_as_announced(front_end, block):
     for time in (4000, front_end.min_samples + front_end.hop_length - 1, front_end.min_samples + front_end.hop_length):
         features = front_end(noise(2, time))
-        n_frames = 1 + (time - front_end.min_samples) // front_end.hop_length
+        n_frames = 1 if block.name in ONE_FRAME else 1 + (time - front_end.min_samples) // front_end.hop_length
         assert features.shape == (2, front_end.n_features, n_frames)
         assert features.dtype == torch.float32
         assert torch.isfinite(features).all()
@@ -73,6 +85,21 @@ def test_leaves_the_waveform_as_it_was(front_end):
     before = waveform.clone()
     front_end(waveform)
     torch.testing.assert_close(waveform, before, rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def utterances(tmp_path_factory):
+    root = make_corpus(tmp_path_factory.mktemp("corpus") / "LA", n_per_class=2, duration_s=0.4)
+    return CORPORA["asvspoof2019_la"](root).partition("train")
+
+
+def test_a_store_holds_the_features_of_each_recording(block, front_end, utterances, tmp_path):
+    store = extract(utterances, block, AudioOptions(), root=tmp_path)
+    assert (store.n_features, store.hop_length) == (front_end.n_features, front_end.hop_length)
+    assert len(store) == len(utterances) == 4
+    for index, each in enumerate(utterances):
+        features = front_end(torch.from_numpy(audio.load(each.path, AudioOptions()))[None])[0].T
+        np.testing.assert_allclose(store.frames(index), features.half().numpy(), rtol=2e-3, atol=1e-3)
 
 
 def windows(waveform: np.ndarray, window: str, win_length: int, hop_length: int, n_fft: int, pre_emphasis: float):

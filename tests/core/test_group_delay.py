@@ -70,6 +70,31 @@ def test_frames_are_windowed_and_emphasised():
     np.testing.assert_allclose(found.numpy()[clear], np.clip(top / power, -400, 400)[clear], rtol=1e-2, atol=0.5)
 
 
+@pytest.mark.parametrize("options", [{}, {"n_coefficients": 257, "deltas": True}])
+@pytest.mark.parametrize("loudness", [0.0, 1e-30, 3e-5, 1.0, 100.0])
+def test_half_precision_holds_whatever_comes(options, loudness):
+    """Clicks, tones, silence and 16-bit noise, in the settings that spread values most."""
+    time = torch.arange(2000)
+    signals = torch.stack(
+        [(time == 399).float(), torch.cos(0.7 * time), torch.from_numpy(frame(4, 2000)).float(), (time >= 1000).float()]
+    )
+    rows = [gd, mgd]
+    extreme = [gd(n_fft=2000, win_length=2000, **options), mgd(alpha=1.0, gamma=4.0, lifter=2, **options)]
+    for front_end in [row(**options) for row in rows] + extreme:
+        assert torch.isfinite(front_end(loudness * signals).half()).all()
+
+
+def test_plain_delays_stay_within_the_window_and_a_weak_bin_within_its_power():
+    notch = torch.zeros(1, 1, 400)
+    notch[..., 0], notch[..., 2] = 1.0, -1.0  # zeros at 0 Hz and at half the sample rate
+    delays = gd().delays(notch)[0, 0]
+    assert delays.abs().max() <= 400
+    assert delays[128].item() == pytest.approx(1.0, abs=1e-3)
+    weak = torch.zeros(1, 1, 400)
+    weak[..., 100] = 1e-5  # power 1e-10, a hundredth of the floor
+    assert gd().delays(weak).flatten().tolist() == pytest.approx([1.0] * 257, rel=1e-3)
+
+
 @pytest.mark.parametrize("row", [gd, mgd])
 def test_cepstra_and_deltas(row):
     waveform = torch.from_numpy(frame(3, 4000)).float()[None]
@@ -86,6 +111,7 @@ def test_cepstra_and_deltas(row):
         ("gd", {"n_coefficients": 300}, "n_coefficients is 300"),
         ("mgd", {"alpha": 0.0, "gamma": 0.0}, "alpha is 0.0.*gamma is 0.0"),
         ("mgd", {"lifter": 0}, "lifter is 0"),
+        ("mgd", {"gamma": 5.0}, "gamma is 5.0; it must be above 0 and at most 4"),
         ("gd", {"win_length": 600}, "win_length is 600"),
     ],
 )

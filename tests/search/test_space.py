@@ -10,7 +10,8 @@ from core.errors import InputError
 from search.space_reader import read_space, space_from_tree
 from search.yaml_tree import parse
 
-SPACES = sorted((Path(__file__).resolve().parents[2] / "spaces").rglob("*.yaml"))
+ROOT = Path(__file__).resolve().parents[2] / "spaces"
+SPACES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name != "pretrain")
 
 SPACE = """\
 name: example

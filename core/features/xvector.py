@@ -1,0 +1,292 @@
+"""x-vectors (Snyder 2018) as a front end: one vector that says who speaks, of a whole utterance.
+
+The weights come from a file, safetensors or a state dict that torch saved, with these tensors (float; `i` from 0 to 4;
+sizes are read off them):
+
+- `tdnn.{i}.convolution.weight` `(channels, channels of the layer below, kernel)`, below the first: `n_mfcc`;
+  `tdnn.{i}.convolution.bias` `(channels,)`.
+- `tdnn.{i}.norm.{weight,bias,running_mean,running_var}` `(channels,)`; `num_batches_tracked` may be there.
+- `embedding.weight` `(n_features, 2 * channels of the last layer)`: means first, then standard deviations;
+  `embedding.bias` `(n_features,)`.
+
+What follows the embedding in training (two more layers and the speakers) is not part of the file.
+"""
+
+import pickle
+import struct
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from core.audio import SAMPLE_RATE
+from core.errors import InputError
+from core.features.spectral import Spectral, mfcc
+from core.features.weights import digests
+
+DILATIONS = (1, 2, 3, 1, 1)
+CHANNELS = (512, 512, 512, 512, 1500)
+KERNELS = (5, 3, 3, 1, 1)
+EMBEDDING_DIM = 512
+
+VARIANCE_FLOOR = 1e-10
+"""Least variance over time, whose root is taken: a feature that never moves has a finite gradient and no NaN."""
+
+RECKONED = 4 * SAMPLE_RATE
+"""Samples that an utterance is reckoned to last where the size of a store is estimated."""
+
+# What torch's unpickler raises on bytes that nobody pickled.
+_DAMAGE = (
+    pickle.UnpicklingError,
+    struct.error,
+    EOFError,
+    RuntimeError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    AssertionError,
+    MemoryError,
+)
+
+
+class Layer(nn.Module):
+    """A convolution over time without padding, ReLU, then batch norm, in this order."""
+
+    def __init__(self, n_in: int, n_out: int, kernel: int, dilation: int) -> None:
+        super().__init__()
+        self.convolution = nn.Conv1d(n_in, n_out, kernel, dilation=dilation)
+        self.norm = nn.BatchNorm1d(n_out)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(batch, n_out, n_frames - (kernel - 1) * dilation)` of `(batch, n_in, n_frames)`."""
+        normed: Tensor = self.norm(self.convolution(x).relu())
+        return normed
+
+
+class Network(nn.Module):
+    """Five layers over time, their mean and standard deviation, one linear layer: MFCCs to an x-vector.
+
+    Args:
+        n_mfcc: Coefficients a frame.
+        channels: Of each layer.
+        kernels: Of each layer; the dilations are 1, 2, 3, 1, 1.
+        embedding_dim: Size of the x-vector.
+    """
+
+    def __init__(
+        self,
+        n_mfcc: int,
+        *,
+        channels: Sequence[int] = CHANNELS,
+        kernels: Sequence[int] = KERNELS,
+        embedding_dim: int = EMBEDDING_DIM,
+    ) -> None:
+        super().__init__()
+        below = (n_mfcc, *channels[:-1])
+        self.tdnn = nn.Sequential(*map(Layer, below, channels, kernels, DILATIONS))
+        self.embedding = nn.Linear(2 * channels[-1], embedding_dim)
+        self.n_context = 1 + sum((kernel - 1) * step for kernel, step in zip(kernels, DILATIONS, strict=True))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """x-vectors `(batch, embedding_dim)` of MFCCs `(batch, n_mfcc, n_frames)`, `n_frames >= n_context`."""
+        frames = self.tdnn(features)
+        deviation = frames.var(dim=2, correction=0).clamp_min(VARIANCE_FLOOR).sqrt()
+        embedding: Tensor = self.embedding(torch.cat([frames.mean(dim=2), deviation], dim=1))
+        return embedding
+
+
+class XVector(nn.Module):
+    """The x-vector of a whole utterance as its only frame; see `xvector`.
+
+    Args:
+        cepstra: MFCCs less their mean over the utterance.
+        network: What makes a vector of them.
+        weights: File name -> SHA-256 of the network's weights.
+    """
+
+    version = 1
+
+    def __init__(self, cepstra: Spectral, network: Network, *, weights: dict[str, str]) -> None:
+        super().__init__()
+        self.cepstra = cepstra
+        self.network = network
+        self.weights = weights
+        self.n_features = network.embedding.out_features
+        self.hop_length = RECKONED
+        self.min_samples = cepstra.min_samples + (network.n_context - 1) * cepstra.hop_length
+
+    def forward(self, waveform: Tensor) -> Tensor:
+        """Features `(batch, n_features, 1)` of waveforms `(batch, time)`, `time >= min_samples`, however long."""
+        if waveform.shape[1] < self.min_samples:
+            raise RuntimeError(f"{waveform.shape[1]} samples; an x-vector needs {self.min_samples}")
+        embedding: Tensor = self.network(self.cepstra(waveform))
+        return embedding.unsqueeze(2)
+
+
+def xvector(
+    *,
+    weights: str,
+    n_mfcc: int = 30,
+    n_mels: int = 30,
+    n_fft: int = 512,
+    win_length: int = 400,
+    hop_length: int = 160,
+    f_min: float = 20.0,
+    f_max: float = 7600.0,
+    pre_emphasis: float = 0.97,
+) -> XVector:
+    """The x-vector of an utterance as one frame: 512 features from the published network.
+
+    To be used with `input: {n_frames: 1}` and a backbone that takes one frame, such as `identity`. The MFCCs must be
+    those of the network's training. The defaults have Kaldi's sizes for 16 kHz, but not all of its conventions: the
+    logarithm is to base 10, nothing is liftered, the window is Hamming's, and the mean is taken over the whole
+    utterance. The first two can be put into the weights that multiply coefficient n in the first layer, as a factor
+    `ln 10 * (1 + 11 sin(pi n / 22))`.
+
+    Args:
+        weights: File with the network, whose tensors the module names.
+        n_mfcc: Coefficients that the network takes, c0 first.
+        n_mels: Triangular mel filters.
+        n_fft: Points of the FFT.
+        win_length: Samples a window of the MFCCs.
+        hop_length: Samples from one frame of MFCCs to the next.
+        f_min: Lower edge of the first filter, Hz.
+        f_max: Upper edge of the last filter, Hz.
+        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
+
+    Raises:
+        InputError: the file cannot be read, or does not hold such a network.
+        ValueError: MFCC sizes that do not fit together.
+    """
+    cepstra = mfcc(
+        n_mfcc=n_mfcc,
+        n_mels=n_mels,
+        n_fft=n_fft,
+        win_length=win_length,
+        hop_length=hop_length,
+        f_min=f_min,
+        f_max=f_max,
+        pre_emphasis=pre_emphasis,
+        deltas=False,
+        mean_normalize=True,
+    )
+    path = Path(weights).expanduser()
+    network = load(path, n_mfcc=n_mfcc)
+    return XVector(cepstra, network, weights=digests([path])).requires_grad_(False).eval()
+
+
+def random_network(
+    *,
+    n_mfcc: int = 30,
+    channels: Sequence[int] = CHANNELS,
+    kernels: Sequence[int] = KERNELS,
+    embedding_dim: int = EMBEDDING_DIM,
+    seed: int,
+) -> Network:
+    """An untrained network in evaluation mode; its state dict is what `xvector` reads once it is saved.
+
+    Batch norms get statistics of their own, so that none of them passes its input on. No global generator is touched.
+    """
+    with torch.device("meta"):
+        network = Network(n_mfcc, channels=channels, kernels=kernels, embedding_dim=embedding_dim)
+    generator = torch.Generator().manual_seed(seed)
+    tensors: dict[str, Tensor] = {}
+    for name, shape in _shapes(network).items():
+        if len(shape) > 1:
+            tensors[name] = nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="relu", generator=generator)
+        elif name.endswith(("norm.weight", "running_var")):
+            tensors[name] = 0.5 + torch.rand(shape, generator=generator)
+        else:
+            tensors[name] = 0.1 * torch.randn(shape, generator=generator)
+    return _with_tensors(network, tensors)
+
+
+def load(path: Path, *, n_mfcc: int) -> Network:
+    """The network of a file, in evaluation mode and float32.
+
+    Nothing in the file is run: a pickle may hold tensors and plain data alone.
+
+    Raises:
+        InputError: no such file, one of another kind, or tensors that are not those of such a network; what is
+            expected is said.
+    """
+    where = f"front_end: xvector: {path}"
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)  # of safetensors eight bytes of length, then JSON
+        if start[8:] == b"{" and not start.startswith((b"PK", b"\x80")):
+            content: object = safetensors.torch.load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
+    except (safetensors.SafetensorError, *_DAMAGE) as error:
+        raise InputError(
+            f"{where}: neither safetensors nor a state dict that torch saved, or damaged ({type(error).__name__})"
+        ) from error
+    if not isinstance(content, Mapping):
+        raise InputError(f"{where}: holds {type(content).__name__}, not a mapping from names to tensors")
+    tensors = {
+        str(name): tensor for name, tensor in content.items() if not str(name).endswith(".norm.num_batches_tracked")
+    }
+    with torch.device("meta"):  # sizes from a file cost no memory before its tensors are seen to have them
+        network = _network_of(tensors, n_mfcc)
+    wrong = _misfits(tensors, _shapes(network))
+    if wrong:
+        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+        raise InputError(
+            f"{where}: not an x-vector network of {n_mfcc} MFCCs: {'; '.join(wrong[:3])}{more}; expected are "
+            "tdnn.{0..4}.convolution.{weight,bias}, tdnn.{0..4}.norm.{weight,bias,running_mean,running_var} and "
+            "embedding.{weight,bias}, each layer as wide as the one below gives and the embedding twice the last"
+        )
+    return _with_tensors(network, {name: tensor.detach().float() for name, tensor in tensors.items()})
+
+
+def _network_of(tensors: Mapping[str, object], n_mfcc: int) -> Network:
+    """A network of the sizes that the weights have; those of the paper stand in where a weight is not there."""
+    channels, kernels = list(CHANNELS), list(KERNELS)
+    for index in range(len(DILATIONS)):
+        match tensors.get(f"tdnn.{index}.convolution.weight"):
+            case Tensor(shape=(n_out, _, kernel)) if n_out and kernel:
+                channels[index], kernels[index] = n_out, kernel
+    match tensors.get("embedding.weight"):
+        case Tensor(shape=(embedding_dim, _)) if embedding_dim:
+            pass
+        case _:
+            embedding_dim = EMBEDDING_DIM
+    return Network(n_mfcc, channels=channels, kernels=kernels, embedding_dim=embedding_dim)
+
+
+def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
+    return {
+        name: tuple(tensor.shape)
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
+
+
+def _misfits(tensors: Mapping[str, object], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
+    """What is missing, unknown, or of another shape than expected."""
+    wrong = [f"{name} of {shape} is missing" for name, shape in expected.items() if name not in tensors]
+    wrong += [f"{name} is not known" for name in tensors if name not in expected]
+    for name, shape in expected.items():
+        match tensors.get(name):
+            case Tensor() as tensor if not tensor.is_floating_point() or tensor.layout != torch.strided:
+                wrong.append(f"{name} holds no plain floating-point numbers")
+            case Tensor() as tensor if tuple(tensor.shape) != shape:
+                wrong.append(f"{name} is of {tuple(tensor.shape)}, not {shape}")
+            case Tensor() | None:
+                pass
+            case other:
+                wrong.append(f"{name} is {type(other).__name__}, not a tensor")
+    return wrong
+
+
+def _with_tensors(network: Network, tensors: Mapping[str, Tensor]) -> Network:
+    counts = {name: torch.tensor(0) for name in network.state_dict() if name.endswith("num_batches_tracked")}
+    network.load_state_dict({**tensors, **counts}, assign=True)
+    return network.requires_grad_(False).eval()
