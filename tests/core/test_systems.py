@@ -1,10 +1,18 @@
+import numpy as np
 import pytest
+import torch
 
 from core import table
 from core.config import experiment_from_plain, experiment_to_plain
+from core.detector import score_store
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.features.extraction import extract
+from core.metrics import eer
+from core.protocol import CORPORA
 from core.systems import SYSTEMS, laid_over
+from core.training import best_detector, fit
+from tests.speech import make_corpus
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
@@ -43,3 +51,34 @@ def test_a_wav2vec_system_needs_weights_or_says_that_it_has_none():
         table.build("front_end", FRONT_ENDS, system.front_end)
     random = experiment_from_plain({"system": "wav2vec-senet34", "front_end": {"random_init": True, "size": "tiny"}})
     assert table.build("front_end", FRONT_ENDS, random.front_end).n_features > 0
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory):
+    root = tmp_path_factory.mktemp("systems")
+    return CORPORA["asvspoof2019_la"](make_corpus(root / "LA")), root / "stores"
+
+
+@pytest.mark.parametrize("name", SYSTEMS)
+def test_every_system_trains_scores_and_comes_back_from_its_state(name, corpus):
+    torch.set_num_threads(1)
+    opened, stores = corpus
+    system = SYSTEMS[name]
+    small = {"epochs": 2, "batch_size": 8, "input": {"n_frames": 40}, "gmm": {"n_components": 4}}
+    if system["mode"] != "gmm":
+        small["backbone"] = {"width": 4, "embedding_dim": 16}
+        if system["backbone"]["name"] == "fg_lcnn":
+            small["backbone"] |= {"genuinizer_epochs": 1, "genuinizer_width": 4}
+    if system["front_end"]["name"] == "wav2vec":
+        small["front_end"] = {"random_init": True, "size": "tiny"}
+    experiment = experiment_from_plain({"system": name, **small})
+    train, dev = (
+        extract(opened.partition(part), experiment.front_end, experiment.audio, root=stores)
+        for part in ("train", "dev")
+    )
+    metrics = []
+    state = fit(experiment, train, dev, lambda measured, state: metrics.append(measured))
+    assert [each["epoch"] for each in metrics] == [1, 2]
+    scores = score_store(best_detector(state), dev)
+    assert np.isfinite(scores).all()
+    assert eer(scores[dev.labels == 1], scores[dev.labels == 0])[0] == pytest.approx(metrics[-1]["objective"], abs=1e-3)
