@@ -3,6 +3,7 @@
 import json
 import math
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from ray.tune.search import Searcher
 
 from core import table
 from core.training import derived_seed
+from search.run import TrialRecord
 from search.samplers import SAMPLERS
 from search.space import Space, Values
 
@@ -25,7 +27,22 @@ class OptunaBrain(Searcher):
     trial, so that the history alone determines what comes next and no generator's state need be kept.
     """
 
-    def __init__(self, space: Space) -> None:
+    def __init__(
+        self,
+        space: Space,
+        *,
+        history: Sequence[TrialRecord] = (),
+        unfinished: Sequence[TrialRecord] = (),
+        adopted: Callable[[int, str], None] = lambda number, trial_id: None,
+    ) -> None:
+        """A searcher at the beginning of a search, or in the middle of one.
+
+        Args:
+            space: What is searched.
+            history: Trials of the search that ended before.
+            unfinished: Trials that began before and are to go on; they are suggested first, under their numbers.
+            adopted: Called with the number of such a trial and the name that Ray gives it now.
+        """
         super().__init__(metric="objective", mode="min")
         self._space = space
         self._study = optuna.create_study(direction="minimize")
@@ -33,9 +50,17 @@ class OptunaBrain(Searcher):
         self._values: list[Values] = []
         self._observed: list[float] = []
         self._grid: list[Values] = list(space.enumerated()) if space.search.sampler.name == "grid" else []
+        self._unfinished = list(unfinished)
+        self._adopted = adopted
+        for each in sorted([*history, *unfinished], key=lambda record: record.number):
+            self._values.append(each.values)
+            if each in history:
+                self._remember(each.values, math.nan if each.status == "failed" else each.objective)
 
     def suggest(self, trial_id: str) -> Any:
         """The next configuration as `{"number": int, "values": {path: value}}`, or FINISHED where a grid is done."""
+        if self._unfinished:
+            return self._resumed(self._unfinished.pop(0), trial_id)
         number = len(self._values)
         if self._space.search.sampler.name == "grid":
             if number >= len(self._grid):
@@ -48,6 +73,31 @@ class OptunaBrain(Searcher):
         self._running[trial_id] = trial
         self._values.append(values)
         return {"number": number, "values": values}
+
+    def _resumed(self, record: TrialRecord, trial_id: str) -> dict[str, Any]:
+        self._study.enqueue_trial(record.values)
+        trial = self._study.ask()
+        self._space.suggest(trial)
+        self._running[trial_id] = trial
+        self._adopted(record.number, trial_id)
+        return {"number": record.number, "values": record.values}
+
+    def _remember(self, values: Values, value: float) -> None:
+        """Takes a trial of an earlier part of the search into the study; NaN: it failed."""
+        failed = not math.isfinite(value)
+        if failed:
+            value = max(self._observed, default=1.0)
+        else:
+            self._observed.append(value)
+        distributions = self._distributions()
+        self._study.add_trial(
+            optuna.trial.create_trial(
+                params=values,
+                distributions={path: distributions[path] for path in values},
+                value=value,
+                user_attrs={"failed": True} if failed else {},
+            )
+        )
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Nothing: samplers learn from the end of a trial alone."""
@@ -74,15 +124,10 @@ class OptunaBrain(Searcher):
 
     def restore(self, checkpoint_path: str) -> None:
         """Takes the finished trials of a history that `save` wrote into a study that has none yet."""
-        distributions = self._distributions()
         for each in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
             self._values.append(each["values"])
             if each["state"] == "COMPLETE":
-                known = {path: distributions[path] for path in each["values"]}
-                self._study.add_trial(
-                    optuna.trial.create_trial(params=each["values"], distributions=known, value=each["value"])
-                )
-                self._observed.append(each["value"])
+                self._remember(each["values"], each["value"])
 
     def _distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
         found: dict[str, optuna.distributions.BaseDistribution] = {}

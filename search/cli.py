@@ -59,6 +59,22 @@ def _launch(options: argparse.Namespace) -> int:
     return _conclude(run, plan, state)
 
 
+def _resume(options: argparse.Namespace) -> int:
+    from search.launch import resume_search
+
+    run, plan = _opened(options)
+    state = resume_search(
+        plan,
+        run,
+        n_trials=options.trials,
+        hours=options.hours,
+        retry_failed=options.retry_failed,
+        address=options.address,
+        console=_console(),
+    )
+    return _conclude(run, plan, state)
+
+
 def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     from search.report import show_run
 
@@ -71,11 +87,13 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     if not run.ranked():
         print(f"spooftune: run {run.name}: no trial gave a detector", file=sys.stderr)
         return 130 if state == "interrupted" else 1
-    _export_to(run, plan, run.bundle, rank=1)
+    bundle = run.free_folder("export")
+    _export_to(run, plan, bundle, rank=1)
     print(f"watch the trials: tensorboard --logdir {run.tensorboard}")
-    print(f"score recordings: spooftune score {run.bundle} RECORDING.flac")
+    print(f"score recordings: spooftune score {bundle} RECORDING.flac")
     if state == "interrupted":
-        print(f"spooftune: run {run.name} was interrupted; what it had found is exported", file=sys.stderr)
+        what = f"what it had found is exported; spooftune resume {run.name} goes on"
+        print(f"spooftune: run {run.name} was interrupted; {what}", file=sys.stderr)
         return 130
     return 0
 
@@ -266,6 +284,12 @@ def _parser() -> argparse.ArgumentParser:
             "--storage", default="storage", metavar="DIR", help="folder of runs and feature stores (storage)"
         )
         return added
+
+    resume = of_run("resume", _resume, "Goes on with a run that was interrupted, or extends one that ended.")
+    resume.add_argument("--trials", type=int, metavar="N", help="trials in all (as many as before)")
+    resume.add_argument("--hours", type=float, metavar="H", help="wall-clock limit of this part (the space's)")
+    resume.add_argument("--retry-failed", action="store_true", help="run failed trials again, too")
+    resume.add_argument("--address", help="address of a running Ray cluster (default: a Ray of its own)")
 
     status = of_run("status", _status, "Lists the runs, or shows one.", nargs="?")
     status.add_argument("--limit", type=int, default=20, metavar="K", help="trials to show (20)")

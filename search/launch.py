@@ -1,11 +1,13 @@
 """Runs a search: plan, feature stores, Ray Tune with Optuna, the exported best."""
 
+import dataclasses
 import logging
 import os
 import secrets
 import signal
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -17,8 +19,8 @@ from core.bundle import versions
 from core.errors import InputError
 from search.plan import Plan
 from search.report import show_corpus
-from search.run import Run, now
-from search.schedulers import SCHEDULERS
+from search.run import Run, TrialRecord, now
+from search.schedulers import SCHEDULERS, replay
 from search.space import Space
 from search.stores import build_stores
 
@@ -55,6 +57,60 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     return tune_trials(plan, run, folders, console)
 
 
+def resume_search(
+    plan: Plan,
+    run: Run,
+    *,
+    n_trials: int | None,
+    hours: float | None,
+    retry_failed: bool,
+    address: str | None,
+    console: Console,
+) -> str:
+    """Goes on with a run that stopped, or extends one that ended; returns the state in which it ends now.
+
+    Trials that had ended stay as they are, and the sampler knows them; those that were cut off go on from their last
+    checkpoint, under their numbers, and with `asha` keep their places in its rungs.
+
+    Args:
+        plan: Of the run's own space.
+        run: The run.
+        n_trials: Trials in all; None = as many as before.
+        hours: Wall-clock limit of this part; None = the space's.
+        retry_failed: Whether failed trials are run again, too.
+        address: Of a Ray cluster; None = a Ray of our own.
+        console: Where progress is shown.
+
+    Raises:
+        InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
+    """
+    info, records = run.info(), run.trials()
+    if run.alive():
+        raise InputError(f"run {run.name}: goes on still, in process {info['pid']}; stop that first")
+    total = n_trials if n_trials is not None else int(info["n_trials"])
+    if total < len(records):
+        raise InputError(f"--trials {total}: run {run.name} has begun {len(records)} trials already")
+    again = ("running", "interrupted", "failed") if retry_failed else ("running", "interrupted")
+    unfinished = [each for each in records if each.status in again]
+    possible = plan.space.n_configurations() if plan.space.search.sampler.name == "grid" else None
+    total = total if possible is None else min(total, possible)
+    if not unfinished and len(records) >= total:
+        n_failed = sum(each.status == "failed" for each in records)
+        more = f", --retry-failed runs {n_failed} failed ones again" if n_failed else ""
+        raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{more}")
+    options = dataclasses.replace(plan.space.search, hours=hours or plan.space.search.hours)
+    plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total)
+    folders = build_stores(plan, console)
+    run.update(state="running", stores=folders, pid=os.getpid(), n_trials=total, resumed=now(), versions=versions())
+    begun = len(records) - len(unfinished)
+    console.print(
+        f"run {run.name} goes on: {begun} trials stand, {len(unfinished)} continue, {total - len(records)} are new",
+        highlight=False,
+    )
+    start_ray(plan.space, address)
+    return tune_trials(plan, run, folders, console, unfinished=unfinished)
+
+
 def start_ray(space: Space, address: str | None) -> None:
     """Starts a Ray of our own, or joins the cluster at `address`."""
     # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
@@ -84,8 +140,23 @@ def start_ray(space: Space, address: str | None) -> None:
     logging.getLogger("ray").setLevel(logging.CRITICAL)
 
 
-def tune_trials(plan: Plan, run: Run, folders: dict[str, dict[str, str]], console: Console) -> str:
-    """Runs the trials on the Ray that is connected; returns the state in which the search ended."""
+def tune_trials(
+    plan: Plan,
+    run: Run,
+    folders: dict[str, dict[str, str]],
+    console: Console,
+    *,
+    unfinished: Sequence[TrialRecord] = (),
+) -> str:
+    """Runs the trials on the Ray that is connected; returns the state in which the search ended.
+
+    Args:
+        plan: What to run.
+        run: Where it is recorded; trials that it holds already are history, but for those that are unfinished.
+        folders: Of the feature stores.
+        console: Where progress is shown.
+        unfinished: Trials of the run that go on.
+    """
     import ray
     from ray import tune
 
@@ -103,21 +174,32 @@ def tune_trials(plan: Plan, run: Run, folders: dict[str, dict[str, str]], consol
         raise InputError(
             f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
         )
-    setup = {"space": plan.space, "stores": folders, "errors": str((run.path / "errors").resolve())}
+    waiting = {each.number for each in unfinished}
+    history = [each for each in run.trials() if each.number not in waiting]
+    found = {number: run.checkpoint(number) for number in waiting}
+    checkpoints = {number: str(path.resolve()) for number, path in found.items() if path is not None}
+    setup = {
+        "space": plan.space,
+        "stores": folders,
+        "errors": str((run.path / "errors").resolve()),
+        "checkpoints": checkpoints,
+    }
+    scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
+    adopted = replay(scheduler, run.epochs())
     table_shown = LiveTable(run, plan.space, plan.n_trials)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=OptunaBrain(plan.space),
-            scheduler=table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs),
-            num_samples=plan.n_trials,
+            search_alg=OptunaBrain(plan.space, history=history, unfinished=unfinished, adopted=adopted),
+            scheduler=scheduler,
+            num_samples=plan.n_trials - len(history),
             max_concurrent_trials=max(1, int(min(options.concurrency or room, room))),
             time_budget_s=options.hours * 3600 if options.hours else None,
             trial_dirname_creator=trial_folder_name,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name="tune",
+            name=run.next_leg(),
             storage_path=str(run.path.resolve()),
             callbacks=[RecordTrials(run), TensorBoardWriter(run.tensorboard), table_shown],
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),

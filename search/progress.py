@@ -27,7 +27,13 @@ class RecordTrials(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = int(trial.config["number"])
-        if number not in self.started:  # HyperBand starts a trial again after a pause
+        if number in self.started:  # HyperBand starts a trial again after a pause
+            return
+        known = {each.number: each for each in self.run.trials()}
+        if number in known:
+            self.started[number] = time.time() - known[number].seconds
+            self.run.record("resume", number, status="running", error="")
+        else:
             self.started[number] = time.time()
             self.run.record("start", number, values=trial.config["values"])
 

@@ -105,7 +105,7 @@ def show_runs(storage: Path, runs: list[Run], console: Console) -> None:
         info, trials, ranked = run.info(), run.trials(), run.ranked()
         done = sum(each.status != "running" for each in trials)
         best = describe_objective(info["objective"], ranked[0].objective) if ranked else "-"
-        table.add_row(run.name, run_state(info), f"{done}/{info['n_trials']}", best, str(info["created"])[:19])
+        table.add_row(run.name, run_state(run), f"{done}/{info['n_trials']}", best, str(info["created"])[:19])
     console.print(table)
 
 
@@ -115,7 +115,7 @@ def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
 
     info, trials, ranked = run.info(), run.trials(), run.ranked()
     console.print(
-        f"run {run.name}: {run_state(info)}, {len(trials)} of {info['n_trials']} trials begun", highlight=False
+        f"run {run.name}: {run_state(run)}, {len(trials)} of {info['n_trials']} trials begun", highlight=False
     )
     rest = [each for each in trials if each.number not in {one.number for one in ranked}]
     console.print(trial_table([*ranked, *rest][:limit], info["objective"]))
@@ -123,13 +123,10 @@ def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
         console.print(f"and {len(trials) - limit} more; all stand in {run.path / 'trials.jsonl'}", highlight=False)
 
 
-def run_state(info: dict[str, Any]) -> str:
+def run_state(run: Run) -> str:
     """The state of a run; one whose process is gone without a word is `interrupted`."""
-    state = str(info["state"])
-    if state in ("extracting", "running"):
-        alive = Path(f"/proc/{info['pid']}").exists() if Path("/proc/self").exists() else True
-        return state if alive else "interrupted"
-    return state
+    state = str(run.info()["state"])
+    return state if state not in ("extracting", "running") or run.alive() else "interrupted"
 
 
 def show_measured(measured: dict[str, Any], console: Console) -> None:

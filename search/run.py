@@ -51,7 +51,6 @@ class Run:
         self.path = path
         self.name = path.name
         self.tensorboard = path / "tensorboard"
-        self.tune = path / "tune"
         self.bundle = path / "export"
 
     @classmethod
@@ -121,13 +120,8 @@ class Run:
 
     def trials(self) -> list[TrialRecord]:
         """Every trial by its number, from trials.jsonl."""
-        path = self.path / "trials.jsonl"
         records: dict[int, TrialRecord] = {}
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                event = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the last line of a run that was cut off while it wrote
+        for event in self._events():
             number = int(event["trial"])
             if event["event"] == "start":
                 records[number] = TrialRecord(number, event["values"])
@@ -137,14 +131,54 @@ class Run:
             records[number] = dataclasses.replace(records[number], **changes)
         return [records[number] for number in sorted(records)]
 
-    def trial_folder(self, number: int) -> Path:
-        """Where Ray Tune keeps the checkpoints of a trial."""
-        return self.tune / f"{number:05d}"
+    def epochs(self) -> list[tuple[int, int, float]]:
+        """Number, epoch and objective of every report of a trial, in order; infinity where it had none yet."""
+        found = []
+        for event in self._events():
+            if event["event"] == "epoch":
+                objective = event.get("objective")
+                found.append((int(event["trial"]), int(event["epoch"]), math.inf if objective is None else objective))
+        return found
+
+    def alive(self) -> bool:
+        """Whether the process that runs the search is there, as far as this machine can tell."""
+        info = self.info()
+        if info["state"] not in ("extracting", "running"):
+            return False
+        return Path(f"/proc/{info['pid']}").exists() if Path("/proc/self").exists() else True
+
+    def _events(self) -> Iterator[dict[str, Any]]:
+        path = self.path / "trials.jsonl"
+        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                continue  # the last line of a run that was cut off while it wrote
+
+    def legs(self) -> list[Path]:
+        """Folders in which Ray Tune kept the trials, one for the launch and one for each resumption, in that order."""
+        return sorted(path for path in self.path.glob("tune*") if path.is_dir())
+
+    def next_leg(self) -> str:
+        """Name of the folder of the next one: Tune would mix the trials of two into one."""
+        n = len(self.legs())
+        return "tune" if not n else f"tune-{n + 1:03d}"
 
     def checkpoint(self, number: int) -> Path | None:
         """The latest checkpoint of a trial, which holds its best detector too; None where there is none."""
-        found = sorted(self.trial_folder(number).glob(f"checkpoint_*/{CHECKPOINT}"))
-        return found[-1] if found else None
+        for leg in reversed(self.legs()):
+            found = sorted((leg / f"{number:05d}").glob(f"checkpoint_*/{CHECKPOINT}"))
+            if found:
+                return found[-1]
+        return None
+
+    def free_folder(self, name: str) -> Path:
+        """A folder of the run that is not there yet: `name`, or the first free one of `name-002`, `name-003`, ..."""
+        path, number = self.path / name, 1
+        while path.exists():
+            number += 1
+            path = self.path / f"{name}-{number:03d}"
+        return path
 
     def ranked(self) -> list[TrialRecord]:
         """The trials that have a checkpoint and a finite objective, best first."""

@@ -1,6 +1,7 @@
 """SCHEDULERS: what stops a trial early. Rows build a Ray Tune trial scheduler; the unit is the epoch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from types import SimpleNamespace
 from typing import Any
 
 # Context of every row: the metric to minimise and the epochs of the longest trial.
@@ -56,6 +57,39 @@ def none(metric: str, epochs: int) -> Any:
     from ray.tune.schedulers import FIFOScheduler
 
     return FIFOScheduler()
+
+
+def replay(scheduler: Any, epochs: Iterable[tuple[int, int, float]]) -> Callable[[int, str], None]:
+    """Brings the rungs of `asha` to where an earlier part of the search left them; other schedulers begin anew.
+
+    Args:
+        scheduler: A row of SCHEDULERS, unused.
+        epochs: Number of the trial, epoch and objective of every report of the earlier part, in order.
+
+    Returns:
+        What to call with the number of a trial that goes on and the name that Ray gives it now.
+    """
+    from ray.tune.schedulers import ASHAScheduler
+
+    if not isinstance(scheduler, ASHAScheduler):
+        return lambda number, trial_id: None
+    rungs: Any = scheduler
+    (bracket,) = rungs._brackets
+    for number, epoch, objective in epochs:
+        trial: Any = SimpleNamespace(trial_id=_former(number))
+        if epoch < rungs._max_t:  # at its last epoch a trial ends without asking the rungs
+            bracket.on_result(trial, epoch, rungs._metric_op * objective)
+
+    def adopted(number: int, trial_id: str) -> None:
+        for _, recorded in bracket._rungs:
+            if _former(number) in recorded:
+                recorded[trial_id] = recorded.pop(_former(number))
+
+    return adopted
+
+
+def _former(number: int) -> str:
+    return f"trial {number} of an earlier part"
 
 
 def _positive(**values: int) -> None:

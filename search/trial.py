@@ -23,7 +23,8 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
     Args:
         config: `number` of the trial, its `values`.
         setup: What all trials share: `space`, `stores` (from `store_name` of an experiment to the folders of train and
-            dev), `errors` (folder for the text of what failed).
+            dev), `errors` (folder for the text of what failed), `checkpoints` (by number, of trials that an earlier
+            part of the search left unfinished).
     """
     space: Space = setup["space"]
     number, gpus = int(config["number"]), space.search.gpus
@@ -39,6 +40,12 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
         if saved is not None:
             with saved.as_directory() as folder:
                 resume = checkpoint.load(Path(folder) / CHECKPOINT)
+        elif number in setup["checkpoints"]:
+            resume = checkpoint.load(Path(setup["checkpoints"][number]))
+        if resume is not None and resume["epoch"] == experiment.epochs:
+            # It was cut off between its last checkpoint and its end: what is left is to say so.
+            _report({"epoch": experiment.epochs, "objective": resume["best"]["rank"][0]}, resume)
+            return
         fit(
             experiment,
             FeatureStore.open(Path(folders["train"])),

@@ -20,7 +20,7 @@ def end(run, number, *, objective, status="finished", checkpoint=True, **what):
     run.record("end", number, status=status, seconds=2.0, **what)
     if checkpoint:
         for epoch in (1, 2):
-            path = run.trial_folder(number) / f"checkpoint_{epoch:06d}" / "checkpoint.pt"
+            path = run.path / "tune" / f"{number:05d}" / f"checkpoint_{epoch:06d}" / "checkpoint.pt"
             path.parent.mkdir(parents=True)
             path.touch()
 

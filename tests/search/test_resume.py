@@ -1,0 +1,200 @@
+"""A search that was cut off goes on; one that ended is extended. Nothing runs twice, nothing is skipped."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from ray.tune.schedulers import TrialScheduler
+
+from core import checkpoint
+from search.brain import OptunaBrain
+from search.cli import main
+from search.run import Run
+from search.schedulers import asha, median, replay
+from search.space_reader import read_space
+from tests.search.conftest import SPACE
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def command(*arguments):
+    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+
+
+def write(folder, corpus, **changes):
+    text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
+    for old, new in changes.values():
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "tiny.yaml").write_text(text)
+    return folder / "tiny.yaml"
+
+
+def events(run):
+    return Counter((event["event"], event["trial"]) for event in run._events())
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, corpus):
+    """A search whose driver was killed without warning in the midst of its trials, and its records at that moment."""
+    folder = tmp_path_factory.mktemp("killed")
+    space = write(folder, corpus, epochs=("epochs: 4", "epochs: 12"), trials=("trials: 6", "trials: 5"))
+    process = subprocess.Popen(
+        command("launch", space, "--name", "k"), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+    )
+    run = Run(folder / "storage" / "runs" / "k")
+    for _ in range(1200):
+        if sum(epoch for _, epoch, _ in run.epochs()) >= 6 and any(each.status == "running" for each in run.trials()):
+            break
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    # The processes of Ray end by themselves once their driver is gone.
+    before = run.trials()
+    assert any(each.status == "running" and each.epoch for each in before)
+    return folder, run, before
+
+
+@pytest.fixture(scope="module")
+def resumed(killed):
+    folder, _run, _before = killed
+    done = subprocess.run(
+        command("resume", "k", "--storage", folder / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    return done
+
+
+def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, resumed):
+    _, run, before = killed
+    after = {each.number: each for each in run.trials()}
+    assert sorted(after) == list(range(5))
+    assert {each.status for each in after.values()} <= {"finished", "stopped"}
+    for each in before:
+        assert after[each.number].values == each.values
+        if each.status != "running":
+            assert after[each.number] == each
+    counted = events(run)
+    assert all(counted["start", number] == 1 for number in range(5))
+    assert all(counted["end", number] == 1 for number in range(5))
+    running = [each.number for each in before if each.status == "running"]
+    assert all(counted["resume", number] == (number in running) for number in range(5))
+    for number in range(5):
+        epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
+        # At most the epoch that was saved but not yet recorded is missing; none was trained again.
+        assert len(epochs) == len(set(epochs)) >= max(epochs) - 1
+        assert epochs == sorted(epochs)
+    assert "trials stand" in resumed.stdout
+
+
+def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
+    from core.features.store import FeatureStore
+    from core.training import fit
+    from search.space import store_name
+
+    folder, run, _before = killed
+    continued = next(each for each in run.trials() if each.status == "finished" and events(run)["resume", each.number])
+    space = read_space(folder / "tiny.yaml")
+    experiment = space.experiment(continued.values)
+    stores = {k: FeatureStore.open(Path(v)) for k, v in run.info()["stores"][store_name(experiment)].items()}
+    whole = fit(experiment, stores["train"], stores["dev"], lambda metrics, state: None)
+    saved = checkpoint.load(run.checkpoint(continued.number))
+    assert all((saved["detector"][name] == value).all() for name, value in whole["detector"].items())
+
+
+def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resumed, capsys):
+    folder, run, _ = killed
+    storage = str(folder / "storage")
+    assert main(["resume", "k", "--storage", storage]) == 2
+    assert "all 5 trials have ended; --trials N extends it" in capsys.readouterr().err
+    assert main(["resume", "k", "--storage", storage, "--trials", "2"]) == 2
+    assert "has begun 5 trials already" in capsys.readouterr().err
+    before = run.trials()
+    exported = {path: path.read_bytes() for path in run.bundle.rglob("*.txt")}
+    done = subprocess.run(
+        command("resume", "k", "--storage", storage, "--trials", "7"), cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert run.trials()[:5] == before
+    assert len(run.trials()) == 7
+    assert (run.path / "export-002").is_dir()
+    assert exported == {path: path.read_bytes() for path in run.bundle.rglob("*.txt")}
+
+
+def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
+    folder, run, _ = killed
+    state = run.info()
+    run.update(state="running", pid=os.getpid())
+    assert main(["resume", "k", "--storage", str(folder / "storage")]) == 2
+    assert "goes on still" in capsys.readouterr().err
+    run.update(state=state["state"], pid=state["pid"])
+
+
+def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpus):
+    space = read_space(write(tmp_path, corpus))
+
+    def told(brain, n, first=0):
+        found = []
+        for k in range(first, first + n):
+            config = brain.suggest(f"{brain!r}{k}")
+            found.append(config)
+            brain.on_trial_complete(f"{brain!r}{k}", {"objective": config["values"]["loss.margin"] / 10})
+        return found
+
+    whole = told(OptunaBrain(space), 8)
+    records = [record(each) for each in whole]
+    assert told(OptunaBrain(space, history=records[:5]), 3) == whole[5:]
+    adopted = []
+    brain = OptunaBrain(
+        space, history=records[:5], unfinished=records[5:6], adopted=lambda number, name: adopted.append(number)
+    )
+    assert told(brain, 3) == whole[5:]
+    assert adopted == [5]
+
+
+def record(config):
+    from search.run import TrialRecord
+
+    objective = config["values"]["loss.margin"] / 10
+    return TrialRecord(config["number"], config["values"], "finished", 4, objective)
+
+
+class Named:
+    def __init__(self, name):
+        self.trial_id = name
+
+
+def test_rungs_of_asha_are_as_they_were():
+    random = np.random.default_rng(0)
+    reports = [(number, epoch, float(value)) for number in range(6) for epoch, value in enumerate(random.random(9), 1)]
+
+    def fed(scheduler, reports):
+        decisions = []
+        for number, epoch, value in reports:
+            trial = Named(str(number))
+            if trial.trial_id not in scheduler._trial_info:
+                scheduler.on_trial_add(None, trial)
+            decisions.append(scheduler.on_trial_result(None, trial, {"epoch": epoch, "objective": value}))
+        return decisions
+
+    whole, first, second = (asha("objective", 9, grace_epochs=1, reduction_factor=3) for _ in range(3))
+    cut = 9 * 3 + 4  # in the midst of the fourth trial
+    expected = fed(whole, reports)[cut:]
+    fed(first, reports[:cut])
+    adopted = replay(second, reports[:cut])
+    adopted(3, "3")
+    assert fed(second, reports[cut:]) == expected
+    assert TrialScheduler.STOP in expected
+    assert [len(recorded) for _, recorded in second._brackets[0]._rungs] == [
+        len(recorded) for _, recorded in whole._brackets[0]._rungs
+    ]
+
+
+def test_other_schedulers_begin_anew():
+    replay(median("objective", 9), [(0, 1, 0.5)])(0, "name")
