@@ -133,9 +133,10 @@ def start_ray(space: Space, address: str | None) -> None:
             num_gpus=torch.cuda.device_count() if address is None else None,
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise InputError(
-            f"--address {address}: Ray cannot be reached there: {error}" if address else f"Ray did not start: {error}"
-        ) from error
+        if address is None:
+            raise InputError(f"Ray did not start: {error}") from error
+        hint = "a cluster with a token is reached with RAY_AUTH_MODE=token in the environment"
+        raise InputError(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
     # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
 

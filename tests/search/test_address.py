@@ -1,0 +1,64 @@
+"""A search on a cluster that others started: two nodes, a token, nobody without it."""
+
+import os
+import secrets
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from search.run import Run
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+HOSTS = """
+import sys
+from ray.cluster_utils import Cluster
+
+started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+started.add_node(num_cpus=1)
+started.add_node(num_cpus=1)
+print("at", started.address, flush=True)
+sys.stdin.read()
+started.shutdown()
+"""
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """Address and token. Ray reads its authentication mode when it is imported, so the cluster has its own process."""
+    token = secrets.token_hex(32)
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_USAGE_STATS_ENABLED": "0"}
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOSTS], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+    )
+    address = next(line.split()[1] for line in process.stdout if line.startswith("at "))
+    yield address, token
+    process.communicate()
+
+
+def launch(space_file, address, name, **environment):
+    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), "--name", name, "--address", address]
+    return subprocess.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=400)
+
+
+def test_it_runs_where_the_token_is_known(cluster, space_file, tmp_path):
+    address, token = cluster
+    done = launch(space_file, address, "on", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    assert done.returncode == 0, done.stderr + done.stdout
+    run = Run.open(tmp_path / "storage", "on")
+    assert run.info()["state"] == "finished"
+    assert [each.number for each in run.trials()] == list(range(6))
+    assert token not in "".join(path.read_text(errors="replace") for path in run.path.rglob("*.json*"))
+
+
+def test_without_the_token_it_is_refused_with_one_line(cluster, space_file, tmp_path):
+    address, _ = cluster
+    done = launch(space_file, address, "off", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=secrets.token_hex(32))
+    assert done.returncode == 2
+    assert "Ray cannot be reached there" in done.stderr
+    assert "RAY_AUTH_MODE=token" in done.stderr
+    assert "Traceback" not in done.stderr
