@@ -26,6 +26,7 @@ OBJECTIVES = {"dev_eer": 1.0, "dev_loss": 1.0, "dev_auc": -1.0}
 """Metrics that may choose the best epoch, and the sign that makes lower better."""
 
 Report = Callable[[dict[str, float], dict[str, Any]], None]
+Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
 
 
 class TrainingDiverged(ArithmeticError):
@@ -63,16 +64,35 @@ def fit(
         InputError: the stores do not fit each other or the experiment, or `resume` belongs to another experiment.
         TrainingDiverged: a loss or an embedding is not finite.
     """
+    state = resume or {}
+    for measured, state in epochs(experiment, train, dev, device=device, objective=objective, resume=resume):
+        report(measured, state)
+    return state
+
+
+def epochs(
+    experiment: Experiment,
+    train: FeatureStore,
+    dev: FeatureStore,
+    *,
+    device: torch.device | str = "cpu",
+    objective: str = "dev_eer",
+    resume: dict[str, Any] | None = None,
+) -> Epochs:
+    """Metrics and state after each epoch that is left to train; arguments, metrics and errors as of `fit`.
+
+    The state's tensors are those that go on training: whoever keeps a state copies or saves it before the next epoch.
+    """
     device = torch.device(device)
     _check(experiment, train, dev, objective)
     if resume is not None:
         if resume["experiment"] != experiment_to_plain(experiment):
             raise InputError("the checkpoint to resume from belongs to another experiment")
         if resume["epoch"] == experiment.epochs:
-            return resume
+            return
     track = _Track(experiment, train.n_features, objective, resume)
     fitted = {"gmm": _fit_mixtures, "classifier": _fit_classifier}.get(experiment.mode, _fit_network)
-    return fitted(experiment, train, dev, report, device, track, resume)
+    yield from fitted(experiment, train, dev, device, track, resume)
 
 
 class _Track:
@@ -113,11 +133,10 @@ def _fit_mixtures(
     experiment: Experiment,
     train: FeatureStore,
     dev: FeatureStore,
-    report: Report,
     device: torch.device,
     track: _Track,
     resume: dict[str, Any] | None,
-) -> dict[str, Any]:
+) -> Epochs:
     detector = GmmDetector(experiment.gmm, train.n_features, experiment.input).to(device)
     if resume is not None:
         detector.load_state_dict(resume["detector"])
@@ -127,42 +146,35 @@ def _fit_mixtures(
             gmm.initialise(detector, experiment, train, seeds)
         except ValueError as error:
             raise InputError(str(error)) from error
-    state: dict[str, Any] = {}
     for epoch in range(resume["epoch"] + 1 if resume else 1, experiment.epochs + 1):
         measured = {"epoch": epoch, **gmm.em_epoch(detector, experiment, train)}
         if track.judged(epoch):
             measured |= dev_metrics(detector.score_store(dev, device=device), dev, epoch)
-        state = track.state(measured, detector)
-        report(measured, state)
-    return state
+        yield measured, track.state(measured, detector)
 
 
 def _fit_classifier(
     experiment: Experiment,
     train: FeatureStore,
     dev: FeatureStore,
-    report: Report,
     device: torch.device,
     track: _Track,
     resume: dict[str, Any] | None,
-) -> dict[str, Any]:
+) -> Epochs:
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
     detector = build_network(experiment, train.n_features).to(device)
     measured = {"epoch": 1, **evaluate(experiment, detector, train, dev, epoch=1, device=device)}
-    state = track.state(measured, detector)
-    report(measured, state)
-    return state
+    yield measured, track.state(measured, detector)
 
 
 def _fit_network(
     experiment: Experiment,
     train: FeatureStore,
     dev: FeatureStore,
-    report: Report,
     device: torch.device,
     track: _Track,
     resume: dict[str, Any] | None,
-) -> dict[str, Any]:
+) -> Epochs:
     n_batches = n_minibatches(len(train), experiment.batch_size)
     schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
@@ -190,7 +202,6 @@ def _fit_network(
         scaler.load_state_dict(resume["scaler"])
         first_epoch = resume["epoch"] + 1
 
-    state: dict[str, Any] = {}
     for epoch in range(first_epoch, experiment.epochs + 1):
         torch.manual_seed(derived_seed(experiment.seed, "dropout", epoch))
         generator = torch.Generator().manual_seed(derived_seed(experiment.seed, "epoch", epoch))
@@ -223,8 +234,7 @@ def _fit_network(
             "scaler": scaler.state_dict(),
             "extra": goal.extra.state_dict(),
         }
-        report(measured, state)
-    return state
+        yield measured, state
 
 
 def _prepare(experiment: Experiment, detector: Detector, train: FeatureStore, device: torch.device) -> None:

@@ -45,7 +45,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         versions=versions(),
         seed=space.search.seed,
         n_trials=plan.n_trials,
-        objective=space.search.objective,
+        objective=space.metric,
     )
     (run.path / "space.yaml").write_text(yaml.safe_dump(dict(space.plain), sort_keys=False), encoding="utf-8")
     (run.path / "resolved.yaml").write_text(yaml.safe_dump(space.resolved(), sort_keys=False), encoding="utf-8")

@@ -3,8 +3,10 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import torch
 
 from core import table
@@ -14,6 +16,7 @@ from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA, Corpus
+from core.validation import VALIDATIONS
 from search.space import Space, store_name
 
 SEARCHED_PARTITIONS = ("train", "dev")
@@ -95,6 +98,8 @@ def make_plan(space: Space, storage: Path, *, embedded: bool = False) -> Plan:
             front_ends[store_name(experiment)] = front_end
             n_features[store_name(experiment)] = front_end.n_features
     problems += backbone_problems(space, n_features)
+    if not problems:
+        problems += validation_problems(space, corpus)
     if embedded:
         problems += resource_problems(space)
     if problems:
@@ -127,6 +132,20 @@ def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
             except InputError as error:
                 found.update(dict.fromkeys(error.problems))
     return list(found)
+
+
+def validation_problems(space: Space, corpus: Corpus) -> list[str]:
+    """What keeps the attacks of a corpus from being left out as a space wants it."""
+    parts: list[Any] = []
+    for partition in SEARCHED_PARTITIONS:
+        utterances = corpus.partition(partition)
+        labels = np.array([each.label for each in utterances])
+        parts.append(SimpleNamespace(attack_ids=[each.attack_id for each in utterances], labels=labels))
+    try:
+        table.build("search.validation", VALIDATIONS, space.search.validation)(*parts)
+    except InputError as error:
+        return list(error.problems)
+    return []
 
 
 def resource_problems(space: Space) -> list[str]:

@@ -15,7 +15,8 @@ from search.run import Run, TrialRecord
 from search.space import Space
 
 SHOWN = ("loss", "learning_rate", "dev_eer", "dev_auc", "dev_loss", "best_dev_eer", "best_dev_loss", "best_epoch")
-KEPT = (*SHOWN, "dev_threshold", "best_dev_threshold", "positive_distance", "negative_distance")
+FOLDED = ("fold_eer", "fold_auc", "fold_loss", "worst_fold_eer", "best_fold_eer")
+KEPT = (*SHOWN, *FOLDED, "dev_threshold", "best_dev_threshold", "positive_distance", "negative_distance")
 
 
 class RecordTrials(Callback):
@@ -110,7 +111,7 @@ class LiveTable(Callback):
         elif self._console:
             record = next(each for each in self.run.trials() if each.number == number)
             done = sum(each.status != "running" for each in self.run.trials())
-            value = describe_objective(self.space.search.objective, record.objective)
+            value = describe_objective(self.space.metric, record.objective)
             what = f" ({record.error})" if record.error else ""
             line = f"[{done}/{self.n_trials}] trial {number} {record.status} at epoch {record.epoch}, {value}, "
             self._console.print(
@@ -135,7 +136,7 @@ class LiveTable(Callback):
         running = [each for each in records if each.status == "running"]
         best = sorted((each for each in records if math.isfinite(each.objective)), key=lambda each: each.objective)[:5]
         shown = [*best, *(each for each in running if each not in best)]
-        return Group(head, trial_table(shown, self.space.search.objective))
+        return Group(head, trial_table(shown, self.space.metric))
 
 
 def trial_table(records: list[TrialRecord], objective: str) -> Table:
@@ -163,10 +164,10 @@ def describe_objective(objective: str, value: float, *, name: bool = True) -> st
     """The best value of a trial as people write it: an EER in per cent, an AUC with its own sign."""
     if not math.isfinite(value):
         text = "-"
-    elif objective == "dev_eer":
+    elif objective.endswith("_eer"):
         text = f"{100 * value:.2f} %"
     else:
-        text = f"{OBJECTIVES[objective] * value:.4f}"
+        text = f"{OBJECTIVES[objective.replace('fold_', 'dev_')] * value:.4f}"
     return f"{objective} {text}" if name else text
 
 

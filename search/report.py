@@ -66,7 +66,10 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
             "  " + (", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()) or "-")
         )
     epochs = sorted({space.experiment(values).epochs for values in space.corners()})
-    say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {options.objective} (best epoch)")
+    say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {plan.space.metric} (best epoch)")
+    if options.validation.name != "dev":
+        what = ", ".join(f"{k}={v}" for k, v in options.validation.options.items())
+        say(f"  judged by attacks left out of training: {options.validation.name} {what}")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
     say(f"  {options.cpus} CPU and {options.gpus:g} GPU a trial, limit {options.hours or 'no'} hours")
     for problem in resource_problems(space):

@@ -113,7 +113,8 @@ class SearchOptions:
     """How to search.
 
     Attributes:
-        objective: Metric on dev that is optimised, best epoch of a trial.
+        objective: Metric that is optimised, best epoch of a trial.
+        validation: Row of VALIDATIONS: dev, or attacks that are left out of training.
         sampler: Row of SAMPLERS: what suggests the next configuration.
         scheduler: Row of SCHEDULERS: what stops a trial early.
         trials: Configurations to try.
@@ -126,6 +127,7 @@ class SearchOptions:
     """
 
     objective: str = "dev_eer"
+    validation: Block = Block("dev")
     sampler: Block = Block("tpe")
     scheduler: Block = Block("asha")
     trials: int = 20
@@ -156,6 +158,12 @@ class Space:
     parameters: tuple[Parameter, ...]
     search: SearchOptions
     plain: Mapping[str, Any]
+
+    @property
+    def metric(self) -> str:
+        """The metric that ranks trials: the objective, or its mean over folds of attacks."""
+        folded = self.search.validation.name != "dev"
+        return self.search.objective.replace("dev_", "fold_") if folded else self.search.objective
 
     @property
     def searched(self) -> tuple[Parameter, ...]:

@@ -17,6 +17,7 @@ from core.protocol import CORPORA
 from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
 from core.training import OBJECTIVES
+from core.validation import VALIDATIONS
 from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
 from search.samplers import SAMPLERS
 from search.schedulers import SCHEDULERS
@@ -24,7 +25,7 @@ from search.space import CorpusOptions, Parameter, SearchOptions, Space
 from search.yaml_tree import KeyPath, Tree, read
 
 SECTIONS = ("name", "corpus", "experiment", "search")
-SEARCH_TABLES: dict[str, table.Table] = {"sampler": SAMPLERS, "scheduler": SCHEDULERS}
+SEARCH_TABLES: dict[str, table.Table] = {"sampler": SAMPLERS, "scheduler": SCHEDULERS, "validation": VALIDATIONS}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -303,6 +304,10 @@ class _Reader:
             table.build("search.sampler", SAMPLERS, space.search.sampler, 0)
         except InputError as error:
             self.wrong(("search", "sampler"), str(error))
+        try:
+            table.build("search.validation", VALIDATIONS, space.search.validation)
+        except InputError as error:
+            self.wrong(("search", "validation"), str(error))
 
 
 def _one_parameter() -> tuple[Any]:

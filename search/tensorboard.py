@@ -20,6 +20,10 @@ TAGS = {
     "dev_eer": "dev/eer",
     "dev_auc": "dev/auc",
     "dev_loss": "dev/loss",
+    "fold_eer": "folds/eer",
+    "fold_auc": "folds/auc",
+    "fold_loss": "folds/loss",
+    "worst_fold_eer": "folds/worst_eer",
     "objective": "objective",
 }
 """Metric of a trial -> tag. The step is the epoch."""

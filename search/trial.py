@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from ray import tune
 
-from core import checkpoint
+from core import checkpoint, table
 from core.features.store import FeatureStore
 from core.training import fit
+from core.validation import VALIDATIONS, fit_folds
 from search.run import CHECKPOINT
 from search.space import Space, store_name
 
@@ -46,15 +47,13 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
             # It was cut off between its last checkpoint and its end: what is left is to say so.
             _report({"epoch": experiment.epochs, "objective": resume["best"]["rank"][0]}, resume)
             return
-        fit(
-            experiment,
-            FeatureStore.open(Path(folders["train"])),
-            FeatureStore.open(Path(folders["dev"])),
-            _report,
-            device=device,
-            objective=space.search.objective,
-            resume=resume,
-        )
+        train, dev = (FeatureStore.open(Path(folders[partition])) for partition in ("train", "dev"))
+        folds = table.build("search.validation", VALIDATIONS, space.search.validation)(train, dev)
+        how: dict[str, Any] = {"device": device, "objective": space.search.objective, "resume": resume}
+        if folds:
+            fit_folds(experiment, train, dev, folds, _report, **how)
+        else:
+            fit(experiment, train, dev, _report, **how)
     except Exception as error:
         # Ray keeps a pickled error; people want one that they can read.
         text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
@@ -70,7 +69,7 @@ def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
     reported = {
         "objective": math.inf,  # unknown until the first evaluation
         **metrics,
-        **{f"best_{name}": value for name, value in best.items() if name.startswith("dev_")},
+        **{f"best_{name}": value for name, value in best.items() if name.startswith(("dev_", "fold_", "worst_"))},
         "best_epoch": best.get("epoch", 0),
         "epochs": state["experiment"]["epochs"],
     }

@@ -4,6 +4,7 @@ A store is a folder of shards, each an Arrow IPC file of one record batch, and `
 and marks the store as complete. Features are float16, frame by frame: a crop in time is one contiguous copy.
 """
 
+import copy
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -109,6 +110,15 @@ class FeatureStore:
     def __len__(self) -> int:
         """Number of utterances."""
         return len(self.utterance_ids)
+
+    def subset(self, indices: NDArray[np.int64]) -> "FeatureStore":
+        """A store of some of the utterances, in the order given; it maps the same files."""
+        chosen = copy.copy(self)
+        for name in ("labels", "n_frames", "_shard", "_begin"):
+            setattr(chosen, name, getattr(self, name)[indices])
+        for name in ("utterance_ids", "speaker_ids", "attack_ids"):
+            setattr(chosen, name, [getattr(self, name)[index] for index in indices])
+        return chosen
 
     def frames(self, index: int) -> NDArray[np.float16]:
         """Features of an utterance, `(n_frames, n_features)`: a read-only view of the mapped file."""
