@@ -69,10 +69,20 @@ def _resume(options: argparse.Namespace) -> int:
         n_trials=options.trials,
         hours=options.hours,
         retry_failed=options.retry_failed,
+        force=options.force,
         address=options.address,
         console=_console(),
     )
     return _conclude(run, plan, state)
+
+
+def _stop(options: argparse.Namespace) -> int:
+    from search.run import Run
+
+    run = Run.open(Path(options.storage), options.run)
+    run.stop()
+    print(f"run {run.name} was asked to stop; spooftune status {run.name} says when it has, resume lets it go on")
+    return 0
 
 
 def _conclude(run: "Run", plan: "Plan", state: str) -> int:
@@ -289,8 +299,10 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--trials", type=int, metavar="N", help="trials in all (as many as before)")
     resume.add_argument("--hours", type=float, metavar="H", help="wall-clock limit of this part (the space's)")
     resume.add_argument("--retry-failed", action="store_true", help="run failed trials again, too")
+    resume.add_argument("--force", action="store_true", help="although the run seems to go on, on a host that is gone")
     resume.add_argument("--address", help="address of a running Ray cluster (default: a Ray of its own)")
 
+    of_run("stop", _stop, "Stops a running search as Ctrl-C does; resume lets it go on.")
     status = of_run("status", _status, "Lists the runs, or shows one.", nargs="?")
     status.add_argument("--limit", type=int, default=20, metavar="K", help="trials to show (20)")
     export = of_run("export", _export, "Exports the detector of a run's trial as a bundle.")

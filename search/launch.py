@@ -5,6 +5,7 @@ import logging
 import os
 import secrets
 import signal
+import socket
 import threading
 import time
 from collections.abc import Sequence
@@ -42,6 +43,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         state="extracting",
         created=now(),
         pid=os.getpid(),
+        host=socket.gethostname(),
         versions=versions(),
         seed=space.search.seed,
         n_trials=plan.n_trials,
@@ -64,6 +66,7 @@ def resume_search(
     n_trials: int | None,
     hours: float | None,
     retry_failed: bool,
+    force: bool,
     address: str | None,
     console: Console,
 ) -> str:
@@ -78,6 +81,7 @@ def resume_search(
         n_trials: Trials in all; None = as many as before.
         hours: Wall-clock limit of this part; None = the space's.
         retry_failed: Whether failed trials are run again, too.
+        force: Whether to believe that a search which seems to run is gone.
         address: Of a Ray cluster; None = a Ray of our own.
         console: Where progress is shown.
 
@@ -85,8 +89,9 @@ def resume_search(
         InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
     """
     info, records = run.info(), run.trials()
-    if run.alive():
-        raise InputError(f"run {run.name}: goes on still, in process {info['pid']}; stop that first")
+    if run.alive() and not force:
+        where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
+        raise InputError(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
     total = n_trials if n_trials is not None else int(info["n_trials"])
     if total < len(records):
         raise InputError(f"--trials {total}: run {run.name} has begun {len(records)} trials already")
@@ -101,7 +106,15 @@ def resume_search(
     options = dataclasses.replace(plan.space.search, hours=hours or plan.space.search.hours)
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total)
     folders = build_stores(plan, console)
-    run.update(state="running", stores=folders, pid=os.getpid(), n_trials=total, resumed=now(), versions=versions())
+    run.update(
+        state="running",
+        stores=folders,
+        pid=os.getpid(),
+        host=socket.gethostname(),
+        n_trials=total,
+        resumed=now(),
+        versions=versions(),
+    )
     begun = len(records) - len(unfinished)
     console.print(
         f"run {run.name} goes on: {begun} trials stand, {len(unfinished)} continue, {total - len(records)} are new",

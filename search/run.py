@@ -3,7 +3,10 @@
 import dataclasses
 import json
 import math
+import os
 import re
+import signal
+import socket
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -141,11 +144,29 @@ class Run:
         return found
 
     def alive(self) -> bool:
-        """Whether the process that runs the search is there, as far as this machine can tell."""
+        """Whether the process that runs the search is there; one on another host is believed to be."""
         info = self.info()
         if info["state"] not in ("extracting", "running"):
             return False
+        if info.get("host", socket.gethostname()) != socket.gethostname():
+            return True
         return Path(f"/proc/{info['pid']}").exists() if Path("/proc/self").exists() else True
+
+    def stop(self) -> None:
+        """Asks the process of the search to stop as Ctrl-C does: trials keep their last epoch, the best is exported.
+
+        Raises:
+            InputError: the search does not run, or on another host.
+        """
+        info = self.info()
+        if not self.alive():
+            raise InputError(f"run {self.name}: does not run; it is {info['state']}")
+        if info.get("host", socket.gethostname()) != socket.gethostname():
+            raise InputError(f"run {self.name}: runs on host {info['host']}; stop it there (or stop its Ray job)")
+        try:
+            os.kill(int(info["pid"]), signal.SIGTERM)
+        except (ProcessLookupError, PermissionError) as error:
+            raise InputError(f"run {self.name}: process {info['pid']} cannot be stopped: {error}") from error
 
     def _events(self) -> Iterator[dict[str, Any]]:
         path = self.path / "trials.jsonl"

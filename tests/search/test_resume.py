@@ -130,10 +130,43 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
 def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     folder, run, _ = killed
     state = run.info()
-    run.update(state="running", pid=os.getpid())
-    assert main(["resume", "k", "--storage", str(folder / "storage")]) == 2
-    assert "goes on still" in capsys.readouterr().err
-    run.update(state=state["state"], pid=state["pid"])
+    storage = str(folder / "storage")
+    for where in ({"pid": os.getpid()}, {"pid": 1, "host": "elsewhere"}):
+        run.update(state="running", **where)
+        assert main(["resume", "k", "--storage", storage]) == 2
+        assert "goes on still" in capsys.readouterr().err
+    assert main(["stop", "k", "--storage", storage]) == 2
+    assert "runs on host elsewhere" in capsys.readouterr().err
+    run.update(state=state["state"], pid=state["pid"], host=state["host"])
+    assert main(["stop", "k", "--storage", storage]) == 2
+    assert "does not run" in capsys.readouterr().err
+
+
+def test_stop_leaves_a_run_that_resume_finishes(tmp_path, corpus):
+    space = write(tmp_path, corpus, epochs=("epochs: 4", "epochs: 30"), trials=("trials: 6", "trials: 2"))
+    text = space.read_text().replace("{name: asha, grace_epochs: 1, reduction_factor: 2}", "none")
+    space.write_text(text)
+    process = subprocess.Popen(
+        command("launch", space, "--name", "s"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    run = Run(tmp_path / "storage" / "runs" / "s")
+    for _ in range(1200):
+        if len(run.epochs()) >= 3:
+            break
+        time.sleep(0.05)
+    assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
+    shown, _ = process.communicate(timeout=120)
+    assert process.returncode == 130, shown
+    assert "spooftune resume s goes on" in shown
+    assert run.info()["state"] == "interrupted"
+    done = subprocess.run(
+        command("resume", "s", "--storage", tmp_path / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert [(each.status, each.epoch) for each in run.trials()] == [("finished", 30)] * 2
+    for number in range(2):
+        epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
+        assert len(epochs) == len(set(epochs)) >= 29
 
 
 def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpus):
