@@ -11,6 +11,7 @@ from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.metrics import AsvErrorRates
+    from search.cluster import Job
     from search.plan import Plan
     from search.run import Run
 
@@ -49,31 +50,155 @@ def _extract(options: argparse.Namespace) -> int:
 
 
 def _launch(options: argparse.Namespace) -> int:
-    from search.launch import run_search
+    from search.launch import join_cluster, run_search
     from search.run import Run
 
+    if options.cluster:
+        return _launch_on_cluster(options)
     plan, console = _plan(options, embedded=options.address is None), _console()
+    if options.address:
+        join_cluster(plan, options.address, console)
     run = Run.create(plan.storage, prefix=plan.space.name, name=options.name)
     console.print(f"run {run.name} in {run.path}", highlight=False)
     state = run_search(plan, run, address=options.address, console=console)
     return _conclude(run, plan, state)
 
 
-def _resume(options: argparse.Namespace) -> int:
-    from search.launch import resume_search
+def _launch_on_cluster(options: argparse.Namespace) -> int:
+    from search.cluster import check_for_cluster, launch_on, reached
+    from search.run import check_name
+    from search.space_reader import read_space
 
+    space = read_space(Path(options.space), options.set)
+    storage = options.storage or space.search.storage
+    check_for_cluster(space, storage)
+    if options.name is not None:
+        check_name(options.name)
+    with reached(options.cluster) as cluster:
+        job, state = launch_on(cluster, space, storage, options.name, _print, wait=options.wait)
+    return _submitted(options.cluster, job, state)
+
+
+def _submitted(cluster: str, job: "Job", state: str) -> int:
+    if state in ("FAILED", "STOPPED"):
+        print(f"spooftune: job {job.id} {state.lower()}", file=sys.stderr)
+        return 1
+    if state == "RUNNING":
+        print(f"job {job.id} runs on the cluster, which needs this machine no more; from anywhere:")
+        for command in ("status", "logs", "tensorboard", "stop", "resume", "export"):
+            print(f"  spooftune {command} {job.run} --cluster {cluster}")
+    return 0
+
+
+def _on_cluster(function: Any, command: str) -> Any:
+    """A command that with `--cluster` is carried out where the run lies: the head runs it, its lines are shown here."""
+
+    def carried(options: argparse.Namespace) -> int:
+        if not options.cluster:
+            return int(function(options))
+        from search.cluster import reached
+
+        with reached(options.cluster) as cluster:
+            job = cluster.job_of(options.run)
+            arguments = [job.run, "--storage", job.storage, *_repeated(options, command)]
+            return cluster.ask(command, job.run, job.storage, arguments, _print)
+
+    return carried
+
+
+def _repeated(options: argparse.Namespace, command: str) -> list[str]:
+    """The options of a command that are passed on to the cluster."""
+    passed = {
+        "status": ("limit",),
+        "stop": (),
+        "resume": ("trials", "hours", "gpu_hours", "retry_failed", "force"),
+        "export": ("rank", "no_eval"),
+    }
+    found = []
+    for name in passed[command]:
+        value = getattr(options, name)
+        if value is not None and value is not False:
+            found += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
+    return found
+
+
+def _list(options: argparse.Namespace) -> int:
+    from search.report import show_runs
+    from search.run import Run
+
+    if not options.cluster:
+        storage = Path(options.storage)
+        show_runs(storage, Run.all(storage), _console())
+        return 0
+    from search.cluster import reached
+    from search.report import show_jobs
+
+    with reached(options.cluster) as cluster:
+        show_jobs(cluster.jobs(), _console())
+    return 0
+
+
+def _logs(options: argparse.Namespace) -> int:
+    from search.report import show_events
+    from search.run import Run
+
+    if not options.cluster:
+        show_events(Run.open(Path(options.storage), options.run), options.trial, _console())
+        return 0
+    from search.cluster import reached
+
+    with reached(options.cluster) as cluster:
+        job = cluster.job_of(options.run)
+        if options.trial is not None:
+            arguments = [job.run, "--storage", job.storage, "--trial", str(options.trial)]
+            return cluster.ask("logs", job.run, job.storage, arguments, _print)
+        if options.follow:
+            cluster.follow(job, _print)
+        else:
+            print(cluster.log(job), end="")
+    return 0
+
+
+def _tensorboard(options: argparse.Namespace) -> int:
+    from search.board import show_cluster, show_folder
+    from search.run import Run
+
+    if options.cluster:
+        return show_cluster(options.cluster, options.run, port=options.port)
+    return show_folder(Run.open(Path(options.storage), options.run).tensorboard, port=options.port)
+
+
+def _resume(options: argparse.Namespace) -> int:
+    from search.launch import join_cluster, resume_search
+
+    if options.cluster:
+        return _resume_on_cluster(options)
     run, plan = _opened(options)
+    if options.address:
+        join_cluster(plan, options.address, _console())
     state = resume_search(
         plan,
         run,
         n_trials=options.trials,
         hours=options.hours,
+        gpu_hours=options.gpu_hours,
         retry_failed=options.retry_failed,
         force=options.force,
         address=options.address,
         console=_console(),
     )
     return _conclude(run, plan, state)
+
+
+def _resume_on_cluster(options: argparse.Namespace) -> int:
+    from search.cluster import reached
+
+    with reached(options.cluster) as cluster:
+        last = cluster.job_of(options.run)
+        arguments = [last.run, "--storage", last.storage, "--address", "auto", *_repeated(options, "resume")]
+        job = cluster.submit("resume", last.run, last.storage, arguments, None)
+        state = cluster.follow(job, _print, until=f"run {last.run} goes on")
+    return _submitted(options.cluster, job, state if state in ("FAILED", "STOPPED", "SUCCEEDED") else "RUNNING")
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -119,21 +244,41 @@ def _export_to(run: "Run", plan: "Plan", folder: Path, *, rank: int, look_at_eva
 
 
 def _status(options: argparse.Namespace) -> int:
-    from search.report import show_run, show_runs
+    from search.report import show_run
     from search.run import Run
 
-    storage = Path(options.storage)
     if options.run is None:
-        show_runs(storage, Run.all(storage), _console())
-    else:
-        show_run(Run.open(storage, options.run), _console(), limit=options.limit)
+        return _list(options)
+    if options.cluster:
+        return int(_on_cluster(_status, "status")(options))
+    show_run(Run.open(Path(options.storage), options.run), _console(), limit=options.limit)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
+    if options.cluster:
+        return _export_from_cluster(options)
     run, plan = _opened(options)
     folder = Path(options.output) if options.output else run.path / f"export-rank{options.rank}"
     _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
+    return 0
+
+
+def _export_from_cluster(options: argparse.Namespace) -> int:
+    from search.cluster import reached
+    from search.run import now
+
+    target = Path(options.output or f"{options.run}-rank{options.rank}")
+    if target.exists():
+        raise InputError(f"{target}: is there already; nothing of it was touched. Choose another --output")
+    with reached(options.cluster) as cluster:
+        job = cluster.job_of(options.run)
+        folder = f"{job.storage}/runs/{job.run}/export-{now().replace(':', '').replace('+0000', '')}"
+        arguments = [job.run, "--storage", job.storage, "--output", folder, *_repeated(options, "export")]
+        if cluster.ask("export", job.run, job.storage, arguments, _print):
+            return 1
+        cluster.fetch(folder, target)
+    print(f"copied to {target}")
     return 0
 
 
@@ -239,6 +384,10 @@ def _opened(options: argparse.Namespace) -> "tuple[Run, Plan]":
     return run, make_plan(read_space(run.path / "space.yaml"), storage)
 
 
+def _print(line: str) -> None:
+    print(line, flush=True)
+
+
 def _console(*, stderr: bool = False) -> Any:
     from rich.console import Console
 
@@ -267,6 +416,10 @@ def _parser() -> argparse.ArgumentParser:
         added.set_defaults(command=function)
         return added
 
+    def on_cluster(added: argparse.ArgumentParser) -> None:
+        what = "YAML of a Ray cluster, or the address of its Jobs API: carried out there"
+        added.add_argument("--cluster", metavar="FILE|URL", help=what)
+
     def of_space(name: str, function: Any, what: str) -> argparse.ArgumentParser:
         added = command(name, function, what)
         added.add_argument("space", metavar="SPACE", help="YAML of the search space")
@@ -280,7 +433,10 @@ def _parser() -> argparse.ArgumentParser:
     of_space("extract", _extract, "Builds the feature stores of a space.")
     launch = of_space("launch", _launch, "Runs a search: stores, trials, the exported best.")
     launch.add_argument("--name", help="name of the run (default: the space's name and a number)")
-    launch.add_argument("--address", help="address of a running Ray cluster (default: a Ray of its own)")
+    what = "on a node of a cluster: Ray's address of it, such as auto (default: a Ray of its own)"
+    launch.add_argument("--address", help=what)
+    on_cluster(launch)
+    launch.add_argument("--wait", action="store_true", help="with --cluster: show the search until its end")
 
     pretrain = command("pretrain", _pretrain, "Trains wav2vec on speech without labels, for a front end of your own.")
     pretrain.add_argument("config", metavar="CONFIG", help="YAML such as spaces/pretrain/small.yaml")
@@ -298,16 +454,35 @@ def _parser() -> argparse.ArgumentParser:
     resume = of_run("resume", _resume, "Goes on with a run that was interrupted, or extends one that ended.")
     resume.add_argument("--trials", type=int, metavar="N", help="trials in all (as many as before)")
     resume.add_argument("--hours", type=float, metavar="H", help="wall-clock limit of this part (the space's)")
+    what = "limit of the GPU-hours of this part (the space's)"
+    resume.add_argument("--gpu-hours", type=float, metavar="H", help=what)
     resume.add_argument("--retry-failed", action="store_true", help="run failed trials again, too")
     resume.add_argument("--force", action="store_true", help="although the run seems to go on, on a host that is gone")
-    resume.add_argument("--address", help="address of a running Ray cluster (default: a Ray of its own)")
+    what = "on a node of a cluster: Ray's address of it, such as auto (default: a Ray of its own)"
+    resume.add_argument("--address", help=what)
+    on_cluster(resume)
 
-    of_run("stop", _stop, "Stops a running search as Ctrl-C does; resume lets it go on.")
+    stop = of_run("stop", _on_cluster(_stop, "stop"), "Stops a running search as Ctrl-C does; resume lets it go on.")
+    on_cluster(stop)
+    logs = of_run("logs", _logs, "Shows what a search did so far, or why a trial failed.")
+    logs.add_argument("--trial", type=int, metavar="N", help="of one trial, with the error that ended it")
+    logs.add_argument("--follow", action="store_true", help="with --cluster: go on until the search ends")
+    on_cluster(logs)
+    board = of_run("tensorboard", _tensorboard, "Shows a run in TensorBoard, on this machine's loopback.")
+    board.add_argument("--port", type=int, default=6006, help="of the page (6006)")
+    on_cluster(board)
+    listed = command("list", _list, "Lists the runs of a storage, or the jobs of a cluster.")
+    listed.add_argument(
+        "--storage", default="storage", metavar="DIR", help="folder of runs and feature stores (storage)"
+    )
+    on_cluster(listed)
     status = of_run("status", _status, "Lists the runs, or shows one.", nargs="?")
     status.add_argument("--limit", type=int, default=20, metavar="K", help="trials to show (20)")
+    on_cluster(status)
     export = of_run("export", _export, "Exports the detector of a run's trial as a bundle.")
     export.add_argument("--rank", type=int, default=1, metavar="K", help="1 = the best on dev (1)")
     export.add_argument("--output", metavar="DIR", help="new folder of the bundle")
+    on_cluster(export)
     export.add_argument("--no-eval", action="store_true", help="leave eval unopened")
 
     report = of_run("report", _report, "Tables and figures of a run's trials; in the paper's layout for its spaces.")

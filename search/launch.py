@@ -7,7 +7,6 @@ import secrets
 import signal
 import socket
 import threading
-import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,7 +17,9 @@ from rich.console import Console
 from core import table
 from core.bundle import versions
 from core.errors import InputError
+from search.patience import StorageLost
 from search.plan import Plan
+from search.preflight import places, preflight
 from search.report import show_corpus
 from search.run import Run, TrialRecord, now
 from search.schedulers import SCHEDULERS, replay
@@ -28,11 +29,28 @@ from search.stores import build_stores
 METRIC = "objective"
 
 
+def join_cluster(plan: Plan, address: str, console: Console) -> None:
+    """Connects to a cluster and checks what a search needs of it.
+
+    Raises:
+        InputError: it cannot be reached, or a node cannot do what a search needs of it.
+    """
+    start_ray(plan.space, address)
+    for line in preflight(plan):
+        console.print(line, highlight=False)
+
+
 def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
     """Runs the trials of a new run, whose folder exists; returns the state in which the search ended.
 
+    Args:
+        plan: What to run.
+        run: Where it is recorded.
+        address: Of the cluster that was joined; None = a Ray of our own is started.
+        console: Where progress is shown.
+
     Returns:
-        `finished`, `interrupted` (by the user) or `out of time`.
+        `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
 
     Raises:
         InputError: Ray cannot be reached.
@@ -51,11 +69,11 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     )
     (run.path / "space.yaml").write_text(yaml.safe_dump(dict(space.plain), sort_keys=False), encoding="utf-8")
     (run.path / "resolved.yaml").write_text(yaml.safe_dump(space.resolved(), sort_keys=False), encoding="utf-8")
-    (run.path / "errors").mkdir()
     show_corpus(plan, console)
     folders = build_stores(plan, console)
     run.update(state="running", stores=folders)
-    start_ray(space, address)
+    if address is None:
+        start_ray(space, None)
     return tune_trials(plan, run, folders, console)
 
 
@@ -65,6 +83,7 @@ def resume_search(
     *,
     n_trials: int | None,
     hours: float | None,
+    gpu_hours: float | None,
     retry_failed: bool,
     force: bool,
     address: str | None,
@@ -80,9 +99,10 @@ def resume_search(
         run: The run.
         n_trials: Trials in all; None = as many as before.
         hours: Wall-clock limit of this part; None = the space's.
+        gpu_hours: Limit of the GPU-hours of this part; None = the space's.
         retry_failed: Whether failed trials are run again, too.
         force: Whether to believe that a search which seems to run is gone.
-        address: Of a Ray cluster; None = a Ray of our own.
+        address: Of the cluster that was joined; None = a Ray of our own is started.
         console: Where progress is shown.
 
     Raises:
@@ -103,7 +123,11 @@ def resume_search(
         n_failed = sum(each.status == "failed" for each in records)
         more = f", --retry-failed runs {n_failed} failed ones again" if n_failed else ""
         raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{more}")
-    options = dataclasses.replace(plan.space.search, hours=hours or plan.space.search.hours)
+    options = dataclasses.replace(
+        plan.space.search,
+        hours=hours or plan.space.search.hours,
+        gpu_hours=gpu_hours or plan.space.search.gpu_hours,
+    )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total)
     folders = build_stores(plan, console)
     run.update(
@@ -120,7 +144,8 @@ def resume_search(
         f"run {run.name} goes on: {begun} trials stand, {len(unfinished)} continue, {total - len(records)} are new",
         highlight=False,
     )
-    start_ray(plan.space, address)
+    if address is None:
+        start_ray(plan.space, None)
     return tune_trials(plan, run, folders, console, unfinished=unfinished)
 
 
@@ -175,16 +200,15 @@ def tune_trials(
     from ray import tune
 
     from search.brain import OptunaBrain
+    from search.budget import Budget
     from search.progress import LiveTable, RecordTrials
     from search.tensorboard import TensorBoardWriter
     from search.trial import run_trial
 
     options = plan.space.search
     epochs = max(plan.space.experiment(values).epochs for values in plan.space.corners())
-    room = ray.cluster_resources().get("CPU", 1) // options.cpus
-    if options.gpus:
-        room = min(room, ray.cluster_resources().get("GPU", 0) / options.gpus)
-    if room < 1:
+    room = places(options)
+    if room == 0:
         raise InputError(
             f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
         )
@@ -195,44 +219,46 @@ def tune_trials(
     setup = {
         "space": plan.space,
         "stores": folders,
-        "errors": str((run.path / "errors").resolve()),
         "checkpoints": checkpoints,
     }
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
     adopted = replay(scheduler, run.epochs())
     table_shown = LiveTable(run, plan.space, plan.n_trials)
+    budget = Budget(options)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
             search_alg=OptunaBrain(plan.space, history=history, unfinished=unfinished, adopted=adopted),
             scheduler=scheduler,
             num_samples=plan.n_trials - len(history),
-            max_concurrent_trials=max(1, int(min(options.concurrency or room, room))),
-            time_budget_s=options.hours * 3600 if options.hours else None,
+            max_concurrent_trials=min(each for each in (options.concurrency, room, plan.n_trials) if each is not None),
             trial_dirname_creator=trial_folder_name,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=run.next_leg(),
             storage_path=str(run.path.resolve()),
-            callbacks=[RecordTrials(run), TensorBoardWriter(run.tensorboard), table_shown],
+            callbacks=[RecordTrials(run), TensorBoardWriter(run.tensorboard), table_shown, budget],
+            stop=budget,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
-            failure_config=tune.FailureConfig(max_failures=0),
+            failure_config=tune.FailureConfig(max_failures=options.deaths),
             verbose=0,
         ),
     )
     forward_sigterm()
-    began = time.monotonic()
     try:
         tuner.fit()
+    except StorageLost as error:
+        raise InputError(f"{error}; spooftune resume {run.name} goes on once it can") from error
     finally:
         table_shown.close()
-    in_time = options.hours is None or time.monotonic() - began < options.hours * 3600
+    if budget.problem:
+        raise InputError(f"{budget.problem}; spooftune resume {run.name} goes on once it can")
     done = [each for each in run.trials() if each.status != "running"]
     for each in run.trials():
         if each.status == "running":
             run.record("end", each.number, status="interrupted", seconds=each.seconds)
-    state = "finished" if len(done) >= plan.n_trials else "interrupted" if in_time else "out of time"
+    state = "finished" if len(done) >= plan.n_trials else budget.reason or "interrupted"
     run.update(state=state, finished=now())
     return state
 

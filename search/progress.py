@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from ray.tune import Callback
@@ -41,24 +42,39 @@ class RecordTrials(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self._record("epoch", trial, result)
+        if not ended_badly(result):
+            self._record("epoch", trial, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         result = trial.last_result or {}
+        if "storage_lost" in result:
+            return  # it is unfinished, and resume lets it go on
+        if "failed" in result:
+            number = int(trial.config["number"])
+            folder = self.run.path / "errors"
+            folder.mkdir(exist_ok=True)
+            (folder / f"{number:05d}.txt").write_text(result["failed"], encoding="utf-8")
+            self._record("end", trial, {}, status="failed", error=result["failed"].splitlines()[0])
+            return
         finished = result.get("epoch", 0) >= result.get("epochs", math.inf)
         self._record("end", trial, result, status="finished" if finished else "stopped")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        text = self.run.path / "errors" / f"{int(trial.config['number']):05d}.txt"
-        error = text.read_text(encoding="utf-8") if text.exists() else f"the trial's process died: {trial.get_error()}"
+        error = f"the trial's process died again and again: {trial.get_error()}"
         self._record("end", trial, trial.last_result or {}, status="failed", error=error.strip().splitlines()[0])
 
     def _record(self, event: str, trial: Any, result: dict[str, Any], **what: Any) -> None:
         number = int(trial.config["number"])
         if result.get("epoch"):
             what |= {"epoch": result["epoch"], "objective": result["objective"]}
+            what["node"] = result.get("node_ip", "")
             what["metrics"] = {name: result[name] for name in KEPT if name in result}
         self.run.record(event, number, seconds=round(time.time() - self.started[number], 3), **what)
+
+
+def ended_badly(result: Mapping[str, Any]) -> bool:
+    """Whether a trial reports that it failed, or that it lost its storage, and not an epoch."""
+    return "failed" in result or "storage_lost" in result
 
 
 class LiveTable(Callback):

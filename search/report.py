@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -12,6 +12,9 @@ from rich.table import Table
 
 from search.plan import SEARCHED_PARTITIONS, Plan, resource_problems
 from search.run import Run
+
+if TYPE_CHECKING:
+    from search.cluster import Job
 
 
 @contextmanager
@@ -71,7 +74,9 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
         what = ", ".join(f"{k}={v}" for k, v in options.validation.options.items())
         say(f"  judged by attacks left out of training: {options.validation.name} {what}")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
-    say(f"  {options.cpus} CPU and {options.gpus:g} GPU a trial, limit {options.hours or 'no'} hours")
+    limits = {"hours": options.hours, "GPU-hours": options.gpu_hours, "trials without progress": options.patience}
+    known = ", ".join(f"{value:g} {what}" for what, value in limits.items() if value) or "none"
+    say(f"  {options.cpus} CPU and {options.gpus:g} GPU a trial; limits: {known}")
     for problem in resource_problems(space):
         say(f"  only on a larger machine or a cluster: {problem}")
     say("\nfeature stores")
@@ -143,3 +148,33 @@ def show_measured(measured: dict[str, Any], console: Console) -> None:
         )
         attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
         console.print(f"  EER % per attack: {attacks}", highlight=False, soft_wrap=True)
+
+
+def show_jobs(jobs: "list[Job]", console: Console) -> None:
+    """Prints one line a job of a cluster, oldest first."""
+    if not jobs:
+        console.print("no searches on this cluster yet", highlight=False)
+        return
+    table = Table(box=None, pad_edge=False)
+    for column in ("run", "job", "state", "began", "storage"):
+        table.add_column(column, no_wrap=True)
+    for each in jobs:
+        began = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(each.began)) if each.began else "-"
+        table.add_row(each.run, each.id, each.state.lower(), began, each.storage)
+    console.print(table)
+
+
+def show_events(run: Run, number: int | None, console: Console) -> None:
+    """Prints what happened in a run, a line an event; of one trial with the text of its error."""
+    for each in run.events():
+        if number is not None and each["trial"] != number:
+            continue
+        metrics = each.get("metrics") or {}
+        told = ", ".join(f"{key} {value:.4g}" for key, value in metrics.items() if isinstance(value, float))
+        what = {"start": str(each.get("values", "")), "epoch": f"{each.get('epoch')}: {told}"}
+        ended = f"{each.get('status')}{': ' + each['error'] if each.get('error') else ''}"
+        line = f"{str(each['time'])[:19]} trial {each['trial']} {each['event']} {what.get(each['event'], ended)}"
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
+    error = run.path / "errors" / f"{number:05d}.txt" if number is not None else None
+    if error and error.is_file():
+        console.print(error.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from core.atomic import replacing
 from core.errors import InputError
+from search.patience import patiently
 
 CHECKPOINT = "checkpoint.pt"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -63,10 +64,8 @@ class Run:
         Raises:
             InputError: the name is taken, would leave the storage, or the storage cannot be written.
         """
-        if name is not None and not NAME.fullmatch(name):
-            raise InputError(
-                f"--name {name!r}: a name is letters, digits, '.', '_' or '-', and begins with one of the first two"
-            )
+        if name is not None:
+            check_name(name)
         runs = storage / "runs"
         candidates: Iterator[str] = iter([name]) if name else (f"{prefix}-{k:03d}" for k in range(1, 100_000))
         try:
@@ -113,18 +112,25 @@ class Run:
     def update(self, **changes: Any) -> None:
         """Lays changes over run.json; the file is replaced whole."""
         known = self.info() if (self.path / "run.json").exists() else {}
-        write_json(self.path / "run.json", {**known, **changes})
+        patiently(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
 
     def record(self, event: str, number: int, **what: Any) -> None:
         """Appends a line to trials.jsonl: `start`, `epoch` or `end` of a trial."""
         line = json.dumps({"event": event, "trial": number, "time": now(), **finite(what)})
-        with (self.path / "trials.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        path = self.path / "trials.jsonl"
+
+        def append() -> None:
+            # What a full disk left of a line before is ended first: readers pass over it.
+            broken = path.exists() and path.stat().st_size and not _ends_a_line(path)
+            with path.open("a", encoding="utf-8") as file:
+                file.write(("\n" if broken else "") + line + "\n")
+
+        patiently(append, str(path))
 
     def trials(self) -> list[TrialRecord]:
         """Every trial by its number, from trials.jsonl."""
         records: dict[int, TrialRecord] = {}
-        for event in self._events():
+        for event in self.events():
             number = int(event["trial"])
             if event["event"] == "start":
                 records[number] = TrialRecord(number, event["values"])
@@ -137,7 +143,7 @@ class Run:
     def epochs(self) -> list[tuple[int, int, float]]:
         """Number, epoch and objective of every report of a trial, in order; infinity where it had none yet."""
         found = []
-        for event in self._events():
+        for event in self.events():
             if event["event"] == "epoch":
                 objective = event.get("objective")
                 found.append((int(event["trial"]), int(event["epoch"]), math.inf if objective is None else objective))
@@ -168,7 +174,8 @@ class Run:
         except (ProcessLookupError, PermissionError) as error:
             raise InputError(f"run {self.name}: process {info['pid']} cannot be stopped: {error}") from error
 
-    def _events(self) -> Iterator[dict[str, Any]]:
+    def events(self) -> Iterator[dict[str, Any]]:
+        """Every line of trials.jsonl: `event`, `trial`, `time` and what came with it."""
         path = self.path / "trials.jsonl"
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             try:
@@ -205,6 +212,20 @@ class Run:
         """The trials that have a checkpoint and a finite objective, best first."""
         usable = [each for each in self.trials() if math.isfinite(each.objective) and self.checkpoint(each.number)]
         return sorted(usable, key=lambda each: (each.objective, each.metrics.get("best_dev_loss", 0.0), each.number))
+
+
+def check_name(name: str) -> None:
+    """Raises InputError where a name cannot be a run's."""
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"--name {name!r}: a name is letters, digits, '.', '_' or '-', and begins with one of the first two"
+        )
+
+
+def _ends_a_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
 
 
 def now() -> str:

@@ -119,6 +119,9 @@ class SearchOptions:
         scheduler: Row of SCHEDULERS: what stops a trial early.
         trials: Configurations to try.
         hours: Wall-clock limit; None = no limit.
+        gpu_hours: Limit of the GPU-hours of all trials together; None = no limit.
+        patience: The search ends after so many trials in a row that found nothing better; None = never.
+        deaths: How often a trial whose process or node died is started again, from its last epoch.
         concurrency: Trials at a time; None = as many as the resources hold.
         cpus: CPUs a trial; its arithmetic uses as many threads.
         gpus: GPUs a trial; a fraction shares one.
@@ -132,6 +135,9 @@ class SearchOptions:
     scheduler: Block = Block("asha")
     trials: int = 20
     hours: float | None = None
+    gpu_hours: float | None = None
+    patience: int | None = None
+    deaths: int = 5
     concurrency: int | None = None
     cpus: int = 1
     gpus: float = 0.0

@@ -125,11 +125,16 @@ class _Reader:
         if options.objective not in OBJECTIVES:
             known = f"there are {', '.join(OBJECTIVES)}{did_you_mean(options.objective, OBJECTIVES)}"
             self.wrong(("search", "objective"), f"search.objective is {options.objective!r}; {known}")
-        for key in ("trials", "concurrency", "cpus"):
+        for key in ("trials", "concurrency", "cpus", "patience"):
             if getattr(options, key) is not None and getattr(options, key) < 1:
                 self.wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be at least 1")
-        if options.hours is not None and not options.hours > 0:
-            self.wrong(("search", "hours"), f"search.hours is {options.hours}; it must be above 0")
+        for key in ("hours", "gpu_hours"):
+            if getattr(options, key) is not None and not getattr(options, key) > 0:
+                self.wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be above 0")
+        if options.gpu_hours and not options.gpus:
+            self.wrong(("search", "gpu_hours"), "search.gpu_hours: a trial takes no GPU (search.gpus is 0)")
+        if options.deaths < 0:
+            self.wrong(("search", "deaths"), f"search.deaths is {options.deaths}; it must be at least 0")
         if options.gpus < 0 or (options.gpus > 1 and options.gpus != int(options.gpus)):
             self.wrong(("search", "gpus"), f"search.gpus is {options.gpus}; it is a fraction of one GPU or a number")
         return options

@@ -12,6 +12,8 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from search.progress import ended_badly
+
 TAGS = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
@@ -51,10 +53,12 @@ class TensorBoardWriter(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        self.epoch(int(trial.config["number"]), result)
+        if not ended_badly(result):
+            self.epoch(int(trial.config["number"]), result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self.end(int(trial.config["number"]), trial.last_result or {}, failed=False)
+        result = trial.last_result or {}
+        self.end(int(trial.config["number"]), result, failed="failed" in result)
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.end(int(trial.config["number"]), trial.last_result or {}, failed=True)

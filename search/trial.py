@@ -14,6 +14,7 @@ from core import checkpoint, table
 from core.features.store import FeatureStore
 from core.training import fit
 from core.validation import VALIDATIONS, fit_folds
+from search.patience import StorageLost, patiently
 from search.run import CHECKPOINT
 from search.space import Space, store_name
 
@@ -24,8 +25,10 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
     Args:
         config: `number` of the trial, its `values`.
         setup: What all trials share: `space`, `stores` (from `store_name` of an experiment to the folders of train and
-            dev), `errors` (folder for the text of what failed), `checkpoints` (by number, of trials that an earlier
-            part of the search left unfinished).
+            dev), `checkpoints` (by number, of trials that an earlier part of the search left unfinished).
+
+    A configuration that fails is reported as such and the trial ends: Tune's own errors are left to processes and nodes
+    that die, which it starts again. So is a storage that cannot be written, which ends the search.
     """
     space: Space = setup["space"]
     number, gpus = int(config["number"]), space.search.gpus
@@ -54,11 +57,11 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
             fit_folds(experiment, train, dev, folds, _report, **how)
         else:
             fit(experiment, train, dev, _report, **how)
-    except Exception as error:
-        # Ray keeps a pickled error; people want one that they can read.
+    except StorageLost as error:
+        tune.report({"objective": math.inf, "storage_lost": str(error)})
+    except Exception as error:  # noqa: BLE001 - whatever it was, it is this configuration that failed
         text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
-        (Path(setup["errors"]) / f"{number:05d}.txt").write_text(text, encoding="utf-8")
-        raise
+        tune.report({"objective": math.inf, "failed": text})
     finally:
         if torch.cuda.is_initialized():
             torch.cuda.empty_cache()  # the process is used again by the next trial
@@ -75,4 +78,5 @@ def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
     }
     with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
         checkpoint.save(Path(folder) / CHECKPOINT, state)
-        tune.report(reported, checkpoint=tune.Checkpoint.from_directory(folder))
+        saved = tune.Checkpoint.from_directory(folder)
+        patiently(lambda: tune.report(reported, checkpoint=saved), "the trial's checkpoint")

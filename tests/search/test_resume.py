@@ -37,7 +37,7 @@ def write(folder, corpus, **changes):
 
 
 def events(run):
-    return Counter((event["event"], event["trial"]) for event in run._events())
+    return Counter((event["event"], event["trial"]) for event in run.events())
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,305 @@
+"""Searches on a Ray cluster: submitted as jobs, watched and steered from any machine that reaches its head."""
+
+import contextlib
+import copy
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import yaml
+
+from core.errors import InputError
+from search.space import Space
+
+JOBS_PORT = 8265
+"""Port of the Jobs API on the head's loopback."""
+
+TUNNEL_SECONDS = 90.0
+"""How long ssh may take to reach the head."""
+
+ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command of spooftune that runs, or ran, on the cluster.
+
+    Attributes:
+        id: The name by which Ray knows it.
+        run: The run that it belongs to.
+        storage: Where that run lies.
+        command: `launch` or `resume`.
+        state: As Ray has it: PENDING, RUNNING, SUCCEEDED, FAILED or STOPPED.
+        began: Seconds since the epoch.
+    """
+
+    id: str
+    run: str
+    storage: str
+    command: str
+    state: str
+    began: float
+
+
+class Cluster:
+    """The Jobs API of a cluster, and the files of its head."""
+
+    def __init__(self, client: Any, config: Path | None) -> None:
+        self._client = client
+        self._config = config
+
+    def submit(self, command: str, run: str, storage: str, arguments: Sequence[str], files: Path | None) -> Job:
+        """Submits `spooftune COMMAND ARGUMENTS`, which goes on when this process ends.
+
+        Args:
+            command: `launch`, `resume` or another command of spooftune.
+            run: The run that it is about.
+            storage: Where that run lies.
+            arguments: Of the command.
+            files: A small folder that is to be the job's current folder.
+        """
+        taken = {each.id for each in self.jobs()}
+        numbers = (f"{run}.{command}-{k}" for k in range(1, 100_000))
+        job_id = next(each for each in numbers if each not in taken)
+        found = self._client.submit_job(
+            entrypoint=shlex.join(["spooftune", command, *arguments]),
+            submission_id=job_id,
+            runtime_env={"working_dir": str(files)} if files else None,
+            metadata={"spooftune": command, "run": run, "storage": storage},
+        )
+        return Job(str(found), run, storage, command, "PENDING", time.time())
+
+    def jobs(self) -> list[Job]:
+        """Every job of spooftune that the cluster remembers, oldest first."""
+        jobs = []
+        for each in self._client.list_jobs():
+            known = each.metadata or {}
+            if "spooftune" in known and each.submission_id:
+                began = (each.start_time or 0) / 1000
+                what = (known.get("run", ""), known.get("storage", ""), known["spooftune"])
+                jobs.append(Job(each.submission_id, *what, str(each.status.value), began))
+        return sorted(jobs, key=lambda job: job.began)
+
+    def job_of(self, run: str) -> Job:
+        """The latest launch or resumption of a run.
+
+        Raises:
+            InputError: the cluster remembers none; names those it does.
+        """
+        jobs = [each for each in self.jobs() if each.command in ("launch", "resume")]
+        found = [each for each in jobs if each.run == run]
+        if not found:
+            known = ", ".join(dict.fromkeys(each.run for each in jobs)) or "none yet"
+            raise InputError(f"no run {run!r} on this cluster; it remembers: {known}")
+        return found[-1]
+
+    def follow(self, job: Job, say: Callable[[str], None], *, until: str | None = None) -> str:
+        """Passes on what a job prints; returns its state at its end, or `until` when a line began with that."""
+        shown = ""
+        while True:
+            state = str(self._client.get_job_status(job.id).value)
+            text = self.log(job)
+            new = text[len(shown) :]
+            if state not in ENDED:
+                new = new[: new.rfind("\n") + 1]  # whole lines
+            for line in new.splitlines():
+                say(line)
+                if until is not None and line.startswith(until):
+                    return until
+            shown += new
+            if state in ENDED:
+                return state
+            time.sleep(1.0)
+
+    def log(self, job: Job) -> str:
+        """What a job printed so far, without Ray's own lines about its connection."""
+        text: str = self._client.get_job_logs(job.id)
+        return "".join(line for line in text.splitlines(keepends=True) if not _of_ray(line))
+
+    def ask(self, command: str, run: str, storage: str, arguments: Sequence[str], say: Callable[[str], None]) -> int:
+        """Runs a short command on the head and passes on what it prints; returns 0, or 1 where it failed."""
+        return 0 if self.follow(self.submit(command, run, storage, arguments, None), say) == "SUCCEEDED" else 1
+
+    def fetch(self, folder: str, target: Path) -> None:
+        """Copies a folder of the head, or of what it mounts, to this machine.
+
+        Raises:
+            InputError: the cluster is known by the address of its Jobs API alone, or the copy fails.
+        """
+        if self._config is None:
+            raise InputError(f"{folder} lies on the cluster: copying it needs --cluster FILE.yaml, not an address")
+        target.mkdir(parents=True, exist_ok=True)
+        command = [_ray(), "rsync-down", str(self._config), f"{folder.rstrip('/')}/", f"{target}/"]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise InputError(f"{folder}: could not be copied from the cluster: {_last_line(done.stdout + done.stderr)}")
+
+
+@contextlib.contextmanager
+def reached(where: str) -> Iterator[Cluster]:
+    """A cluster, while its head is reached.
+
+    Args:
+        where: The cluster's YAML, whose head is then reached through ssh, or the address of its Jobs API,
+            such as `http://127.0.0.1:8265`.
+
+    Raises:
+        InputError: the YAML has mistakes, the head is not reached, or it refuses the token.
+    """
+    require_token()
+    with contextlib.ExitStack() as stack:
+        config = None if "://" in where else read_cluster(Path(where))
+        address = where if config is None else stack.enter_context(_tunnel(config))
+        from ray.job_submission import JobSubmissionClient
+
+        try:
+            client = JobSubmissionClient(address)
+        except (ConnectionError, RuntimeError) as error:
+            hint = "the token of this machine and of the cluster must be the same"
+            why = _last_line(str(error))
+            raise InputError(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
+        yield Cluster(client, config)
+
+
+def read_cluster(path: Path) -> Path:
+    """The path of a cluster's YAML, which Ray accepts.
+
+    Raises:
+        InputError: it cannot be read, or Ray's schema refuses it.
+    """
+    from ray.autoscaler._private.util import prepare_config, validate_config
+
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--cluster {path}: cannot be read: {error}") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"--cluster {path}: no YAML: {error}") from error
+    if not isinstance(config, dict) or "provider" not in config:
+        raise InputError(f"--cluster {path}: is no cluster; it needs cluster_name and provider, see cluster.yaml")
+    try:
+        validate_config(prepare_config(copy.deepcopy(config)))
+    except Exception as error:
+        raise InputError(f"--cluster {path}: Ray refuses it: {_first_line(str(error))}") from error
+    return path
+
+
+def require_token() -> None:
+    """Makes this process speak to clusters with a token.
+
+    Raises:
+        InputError: there is no token.
+    """
+    os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported, which reads it then
+    place = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
+    if not os.environ.get("RAY_AUTH_TOKEN") and not place.is_file():
+        what = "ray get-auth-token --generate makes one; cluster.yaml gives it to every node"
+        raise InputError(f"no token for the cluster: neither RAY_AUTH_TOKEN nor {place} is there; {what}")
+
+
+def check_for_cluster(space: Space, storage: str) -> None:
+    """Checks what of a space can be wrong on a cluster alone.
+
+    Raises:
+        InputError: corpus or storage are named by a path that depends on where a process runs.
+    """
+    problems = []
+    if not PurePosixPath(space.corpus.path).is_absolute():
+        what = "on a cluster it must be absolute, the same on every node"
+        problems.append(f"corpus.path is {space.corpus.path!r}: {what}")
+    if not PurePosixPath(storage).is_absolute():
+        what = "on a cluster it must be an absolute path that every node shares"
+        problems.append(f"search.storage (or --storage) is {storage!r}: {what}")
+    if problems:
+        raise InputError(problems)
+
+
+def launch_on(
+    cluster: Cluster, space: Space, storage: str, name: str | None, say: Callable[[str], None], *, wait: bool
+) -> tuple[Job, str]:
+    """Submits a search and follows it until the cluster is checked and the run exists.
+
+    Args:
+        cluster: Where it runs.
+        space: What is searched; it travels with the job.
+        storage: Folder of runs and stores, on the cluster.
+        name: Of the run; None = the space's name and the time.
+        say: Called with each line that the job prints meanwhile.
+        wait: Whether to follow it to its end.
+
+    Returns:
+        The job and, where that was waited for, its state at its end; otherwise RUNNING.
+    """
+    run = name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
+    with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
+        text = yaml.safe_dump(dict(space.plain), sort_keys=False)
+        (Path(folder) / "space.yaml").write_text(text, encoding="utf-8")
+        arguments = ["space.yaml", "--name", run, "--storage", storage, "--address", "auto"]
+        job = cluster.submit("launch", run, storage, arguments, Path(folder))
+    state = cluster.follow(job, say, until=None if wait else f"run {run} in ")
+    return job, state if state in ENDED else "RUNNING"
+
+
+@contextlib.contextmanager
+def _tunnel(config: Path) -> Iterator[str]:
+    """The address on this machine's loopback at which a cluster's Jobs API answers through Ray's own ssh."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [_ray(), "dashboard", "--port", str(port), "--remote-port", str(JOBS_PORT), str(config)]
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            began = time.monotonic()
+            while not _answers(port):
+                if process.poll() is not None or time.monotonic() - began > TUNNEL_SECONDS:
+                    output.seek(0)
+                    hint = f"is it up (ray up -y {config}), and does ssh reach its head?"
+                    why = _last_line(output.read())
+                    raise InputError(f"--cluster {config}: its head is not reached: {why}; {hint}")
+                time.sleep(0.3)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+            process.wait()
+
+
+def _answers(port: int) -> bool:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=5):
+            return True
+    except urllib.error.HTTPError:
+        return True  # it is there, and asks for the token
+    except OSError:
+        return False
+
+
+def _ray() -> str:
+    return str(Path(sys.executable).with_name("ray"))
+
+
+def _of_ray(line: str) -> bool:
+    return "INFO worker.py" in line or "INFO job_manager.py" in line or line.startswith("Running entrypoint for job")
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")

@@ -1,0 +1,175 @@
+"""What is checked on every node of a cluster before a search begins there."""
+
+import hashlib
+import math
+import secrets
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+import core
+import search
+from core.bundle import versions
+from core.errors import InputError
+from search.plan import SEARCHED_PARTITIONS, Plan
+from search.space import SearchOptions
+
+SAMPLED = 8
+"""Recordings of a partition that every node opens."""
+
+BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
+"""Where `ray up` leaves, on the head, what the cluster may grow to."""
+
+SECONDS = 120.0
+"""How long a node may take to answer."""
+
+
+def preflight(plan: Plan) -> list[str]:
+    """Checks every node that is there: versions, storage, corpus, and that a trial fits somewhere.
+
+    Args:
+        plan: Of the search that is about to begin.
+
+    Returns:
+        A line about each node.
+
+    Raises:
+        InputError: everything that is wrong, with the node's address.
+    """
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    options = plan.space.search
+    problems: list[str] = []
+    if places(options) == 0:
+        size = f"a trial takes {options.cpus} CPUs and {options.gpus:g} GPUs"
+        problems.append(f"search: {size}; no node of the cluster has that, nor can it grow to one")
+    mark = plan.storage / f".preflight-{secrets.token_hex(8)}"
+    ours = fingerprint()
+    partitions = [plan.corpus.partition(each) for each in SEARCHED_PARTITIONS]
+    files = [each.path for part in partitions for each in part[:: max(1, len(part) // SAMPLED)][:SAMPLED]]
+    said = []
+    try:
+        try:
+            plan.storage.mkdir(parents=True, exist_ok=True)
+            mark.write_text(mark.name, encoding="utf-8")
+        except OSError as error:
+            raise InputError([*problems, f"storage {plan.storage}: cannot be written: {error}"]) from error
+        nodes = [each for each in ray.nodes() if each["Alive"]]
+        remote = ray.remote(num_cpus=0, max_retries=0)(probe)
+        answers = {
+            each["NodeManagerAddress"]: remote.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(each["NodeID"], soft=False)
+            ).remote(str(mark), [str(path) for path in files])
+            for each in nodes
+        }
+        for address, answer in answers.items():
+            try:
+                found = ray.get(answer, timeout=SECONDS)
+            except Exception as error:  # noqa: BLE001 - whatever kept the node from answering
+                reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
+                problems.append(f"node {address}: does not answer: {reason}")
+                continue
+            problems += [f"node {address}: {each}" for each in differences(ours, found["versions"])]
+            problems += [f"node {address}: {each}" for each in found["problems"]]
+            said.append(f"node {address} ({found['host']}): storage, corpus and versions are as here")
+    finally:
+        for path in plan.storage.glob(f"{mark.name}*"):
+            path.unlink(missing_ok=True)
+    if problems:
+        raise InputError(problems)
+    return said
+
+
+def probe(mark: str, files: Sequence[str]) -> dict[str, Any]:
+    """What one node finds: runs there.
+
+    Args:
+        mark: A file that the driver wrote into the storage; its name is its content.
+        files: Recordings.
+    """
+    problems = []
+    place = Path(mark)
+    try:
+        if place.read_text(encoding="utf-8") != place.name:
+            problems.append(f"storage {place.parent}: is not the one of the head")
+        place.with_name(f"{place.name}-{secrets.token_hex(4)}").write_text("", encoding="utf-8")
+    except FileNotFoundError:
+        problems.append(f"storage {place.parent}: is not the one of the head; every node must share it")
+    except OSError as error:
+        problems.append(f"storage {place.parent}: cannot be used: {error}")
+    for path in files:
+        try:
+            with Path(path).open("rb") as file:
+                file.read(1)
+        except OSError as error:
+            problems.append(f"corpus: {path} cannot be read: {error.strerror}")
+            break
+    return {"host": socket.gethostname(), "versions": fingerprint(), "problems": problems}
+
+
+def fingerprint() -> dict[str, str]:
+    """Versions of what results hang on, spooftune's own source among them."""
+    digest = hashlib.sha256()
+    for package in (core, search):
+        root = Path(str(package.__file__)).parent
+        for path in sorted(root.rglob("*.py")):
+            digest.update(str(path.relative_to(root)).encode() + b"\0" + path.read_bytes())
+    return {**{str(key): str(value) for key, value in versions().items()}, "source": digest.hexdigest()[:12]}
+
+
+def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """What of the versions of a node differs from the head's."""
+    names = sorted({*ours, *theirs} - {"platform"})
+    return [
+        f"{name} is {theirs.get(name, 'missing')}; on the head it is {ours.get(name, 'missing')}"
+        for name in names
+        if ours.get(name) != theirs.get(name)
+    ]
+
+
+def places(options: SearchOptions) -> int | None:
+    """How many trials the connected Ray can run at a time, with the nodes that it may still add; None = unknown."""
+    import ray
+
+    now = sum(fitting(options, each["Resources"]) for each in ray.nodes() if each["Alive"])
+    growth = growing(options)
+    if growth is None:
+        return now
+    return None if math.isinf(growth) else max(now, int(growth))
+
+
+def growing(options: SearchOptions) -> float | None:
+    """How many trials the cluster can run when it has grown; infinity where it does not say, None if it cannot grow."""
+    path = BOOTSTRAP.expanduser()
+    if path.is_file():
+        try:
+            types = yaml.safe_load(path.read_text(encoding="utf-8")).get("available_node_types") or {}
+        except (OSError, yaml.YAMLError, AttributeError):
+            return math.inf
+        if any(not each.get("resources") for each in types.values()):
+            return math.inf
+        return float(sum(fitting(options, each["resources"]) * each.get("max_workers", 0) for each in types.values()))
+    import ray
+
+    config = ray._private.state.state.get_cluster_config()
+    groups = getattr(config, "node_group_configs", None)
+    if not groups:
+        return None
+    found = 0.0
+    for each in groups:
+        found += fitting(options, each.resources) * (math.inf if each.max_count < 0 else each.max_count or 0)
+    return found
+
+
+def fitting(options: SearchOptions, resources: Mapping[str, float]) -> int:
+    """How many trials fit on a node at a time."""
+    room = resources.get("CPU", 0) / options.cpus
+    if options.gpus:
+        gpus = resources.get("GPU", 0)
+        # A fraction never straddles two GPUs.
+        room = min(room, gpus * (1 // options.gpus) if options.gpus < 1 else gpus // options.gpus)
+    return int(room)
