@@ -39,15 +39,14 @@ def show_folder(folder: Path, *, port: int, refresh: Callable[[], None] | None =
         process.wait()
 
 
-def show_cluster(where: str, run: str, *, port: int) -> int:
+def show_cluster(where: str, run: str, storage: str | None, *, port: int) -> int:
     """Copies the event files of a run on a cluster, again and again, and runs TensorBoard on them until Ctrl-C.
 
     Raises:
         InputError: the cluster is not reached, or knows no such run.
     """
     with reached(where) as cluster, tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
-        job = cluster.job_of(run)
-        source = f"{job.storage}/runs/{job.run}/tensorboard"
+        source = f"{cluster.storage_of(run, storage)}/runs/{run}/tensorboard"
         cluster.fetch(source, Path(folder))
 
         def refresh() -> None:

@@ -22,6 +22,10 @@ def main(arguments: list[str] | None = None) -> int:
     """Runs one command and returns its exit code; a user's mistake gets its messages and no traceback."""
     options = _parser().parse_args(arguments)
     try:
+        if getattr(options, "cluster", None):
+            from search.cluster import require_token
+
+            require_token()  # before anything imports Ray
         return int(options.command(options))
     except InputError as error:
         for problem in error.problems:
@@ -99,9 +103,9 @@ def _on_cluster(function: Any, command: str) -> Any:
         from search.cluster import reached
 
         with reached(options.cluster) as cluster:
-            job = cluster.job_of(options.run)
-            arguments = [job.run, "--storage", job.storage, *_repeated(options, command)]
-            return cluster.ask(command, job.run, job.storage, arguments, _print)
+            storage = cluster.storage_of(options.run, options.storage)
+            arguments = [options.run, "--storage", storage, *_repeated(options, command)]
+            return cluster.ask(command, options.run, storage, arguments, _print)
 
     return carried
 
@@ -127,7 +131,7 @@ def _list(options: argparse.Namespace) -> int:
     from search.run import Run
 
     if not options.cluster:
-        storage = Path(options.storage)
+        storage = _storage(options)
         show_runs(storage, Run.all(storage), _console())
         return 0
     from search.cluster import reached
@@ -143,15 +147,16 @@ def _logs(options: argparse.Namespace) -> int:
     from search.run import Run
 
     if not options.cluster:
-        show_events(Run.open(Path(options.storage), options.run), options.trial, _console())
+        show_events(Run.open(_storage(options), options.run), options.trial, _console())
         return 0
     from search.cluster import reached
 
     with reached(options.cluster) as cluster:
-        job = cluster.job_of(options.run)
         if options.trial is not None:
-            arguments = [job.run, "--storage", job.storage, "--trial", str(options.trial)]
-            return cluster.ask("logs", job.run, job.storage, arguments, _print)
+            storage = cluster.storage_of(options.run, options.storage)
+            arguments = [options.run, "--storage", storage, "--trial", str(options.trial)]
+            return cluster.ask("logs", options.run, storage, arguments, _print)
+        job = cluster.job_of(options.run)
         if options.follow:
             cluster.follow(job, _print)
         else:
@@ -164,8 +169,8 @@ def _tensorboard(options: argparse.Namespace) -> int:
     from search.run import Run
 
     if options.cluster:
-        return show_cluster(options.cluster, options.run, port=options.port)
-    return show_folder(Run.open(Path(options.storage), options.run).tensorboard, port=options.port)
+        return show_cluster(options.cluster, options.run, options.storage, port=options.port)
+    return show_folder(Run.open(_storage(options), options.run).tensorboard, port=options.port)
 
 
 def _resume(options: argparse.Namespace) -> int:
@@ -194,17 +199,17 @@ def _resume_on_cluster(options: argparse.Namespace) -> int:
     from search.cluster import reached
 
     with reached(options.cluster) as cluster:
-        last = cluster.job_of(options.run)
-        arguments = [last.run, "--storage", last.storage, "--address", "auto", *_repeated(options, "resume")]
-        job = cluster.submit("resume", last.run, last.storage, arguments, None)
-        state = cluster.follow(job, _print, until=f"run {last.run} goes on")
+        storage = cluster.storage_of(options.run, options.storage)
+        arguments = [options.run, "--storage", storage, "--address", "auto", *_repeated(options, "resume")]
+        job = cluster.submit("resume", options.run, storage, arguments, None)
+        state = cluster.follow(job, _print, until=f"run {options.run} goes on")
     return _submitted(options.cluster, job, state if state in ("FAILED", "STOPPED", "SUCCEEDED") else "RUNNING")
 
 
 def _stop(options: argparse.Namespace) -> int:
     from search.run import Run
 
-    run = Run.open(Path(options.storage), options.run)
+    run = Run.open(_storage(options), options.run)
     run.stop()
     print(f"run {run.name} was asked to stop; spooftune status {run.name} says when it has, resume lets it go on")
     return 0
@@ -251,7 +256,7 @@ def _status(options: argparse.Namespace) -> int:
         return _list(options)
     if options.cluster:
         return int(_on_cluster(_status, "status")(options))
-    show_run(Run.open(Path(options.storage), options.run), _console(), limit=options.limit)
+    show_run(Run.open(_storage(options), options.run), _console(), limit=options.limit)
     return 0
 
 
@@ -272,10 +277,10 @@ def _export_from_cluster(options: argparse.Namespace) -> int:
     if target.exists():
         raise InputError(f"{target}: is there already; nothing of it was touched. Choose another --output")
     with reached(options.cluster) as cluster:
-        job = cluster.job_of(options.run)
-        folder = f"{job.storage}/runs/{job.run}/export-{now().replace(':', '').replace('+0000', '')}"
-        arguments = [job.run, "--storage", job.storage, "--output", folder, *_repeated(options, "export")]
-        if cluster.ask("export", job.run, job.storage, arguments, _print):
+        storage = cluster.storage_of(options.run, options.storage)
+        folder = f"{storage}/runs/{options.run}/export-{now()[:19].replace(':', '')}"
+        arguments = [options.run, "--storage", storage, "--output", folder, *_repeated(options, "export")]
+        if cluster.ask("export", options.run, storage, arguments, _print):
             return 1
         cluster.fetch(folder, target)
     print(f"copied to {target}")
@@ -379,9 +384,13 @@ def _opened(options: argparse.Namespace) -> "tuple[Run, Plan]":
     from search.run import Run
     from search.space_reader import read_space
 
-    storage = Path(options.storage)
+    storage = _storage(options)
     run = Run.open(storage, options.run)
     return run, make_plan(read_space(run.path / "space.yaml"), storage)
+
+
+def _storage(options: argparse.Namespace) -> Path:
+    return Path(options.storage or "storage")
 
 
 def _print(line: str) -> None:
@@ -446,9 +455,7 @@ def _parser() -> argparse.ArgumentParser:
     def of_run(name: str, function: Any, what: str, nargs: str | None = None) -> argparse.ArgumentParser:
         added = command(name, function, what)
         added.add_argument("run", metavar="RUN", help="name of the run", nargs=nargs)
-        added.add_argument(
-            "--storage", default="storage", metavar="DIR", help="folder of runs and feature stores (storage)"
-        )
+        added.add_argument("--storage", metavar="DIR", help="folder of runs and feature stores (storage)")
         return added
 
     resume = of_run("resume", _resume, "Goes on with a run that was interrupted, or extends one that ended.")

@@ -2,6 +2,8 @@
 
 import contextlib
 import copy
+import io
+import logging
 import os
 import shlex
 import signal
@@ -92,6 +94,14 @@ class Cluster:
                 jobs.append(Job(each.submission_id, *what, str(each.status.value), began))
         return sorted(jobs, key=lambda job: job.began)
 
+    def storage_of(self, run: str, given: str | None) -> str:
+        """Where a run lies: as given, or as its latest launch or resumption has it.
+
+        Raises:
+            InputError: the cluster remembers no such run; names those it does.
+        """
+        return given if given is not None else self.job_of(run).storage
+
     def job_of(self, run: str) -> Job:
         """The latest launch or resumption of a run.
 
@@ -102,7 +112,8 @@ class Cluster:
         found = [each for each in jobs if each.run == run]
         if not found:
             known = ", ".join(dict.fromkeys(each.run for each in jobs)) or "none yet"
-            raise InputError(f"no run {run!r} on this cluster; it remembers: {known}")
+            hint = "of a run from before the cluster was started, say --storage DIR, as the cluster sees it"
+            raise InputError(f"no run {run!r} on this cluster; it remembers: {known}; {hint}")
         return found[-1]
 
     def follow(self, job: Job, say: Callable[[str], None], *, until: str | None = None) -> str:
@@ -158,17 +169,18 @@ def reached(where: str) -> Iterator[Cluster]:
     Raises:
         InputError: the YAML has mistakes, the head is not reached, or it refuses the token.
     """
-    require_token()
+    logging.getLogger("ray").setLevel(logging.ERROR)
+    from ray.exceptions import RayError
+    from ray.job_submission import JobSubmissionClient
+
     with contextlib.ExitStack() as stack:
         config = None if "://" in where else read_cluster(Path(where))
         address = where if config is None else stack.enter_context(_tunnel(config))
-        from ray.job_submission import JobSubmissionClient
-
         try:
             client = JobSubmissionClient(address)
-        except (ConnectionError, RuntimeError) as error:
+        except (ConnectionError, RuntimeError, RayError) as error:
             hint = "the token of this machine and of the cluster must be the same"
-            why = _last_line(str(error))
+            why = _first_line(str(error))
             raise InputError(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
         yield Cluster(client, config)
 
@@ -190,14 +202,15 @@ def read_cluster(path: Path) -> Path:
     if not isinstance(config, dict) or "provider" not in config:
         raise InputError(f"--cluster {path}: is no cluster; it needs cluster_name and provider, see cluster.yaml")
     try:
-        validate_config(prepare_config(copy.deepcopy(config)))
+        with contextlib.redirect_stdout(io.StringIO()):  # it remarks on every file mount
+            validate_config(prepare_config(copy.deepcopy(config)))
     except Exception as error:
         raise InputError(f"--cluster {path}: Ray refuses it: {_first_line(str(error))}") from error
     return path
 
 
 def require_token() -> None:
-    """Makes this process speak to clusters with a token.
+    """Makes this process speak to clusters with a token: must be called before Ray is imported.
 
     Raises:
         InputError: there is no token.

@@ -5,7 +5,6 @@ import logging
 import os
 import secrets
 import signal
-import socket
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -21,7 +20,7 @@ from search.patience import StorageLost
 from search.plan import Plan
 from search.preflight import places, preflight
 from search.report import show_corpus
-from search.run import Run, TrialRecord, now
+from search.run import Run, TrialRecord, now, this_process
 from search.schedulers import SCHEDULERS, replay
 from search.space import Space
 from search.stores import build_stores
@@ -60,8 +59,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         name=run.name,
         state="extracting",
         created=now(),
-        pid=os.getpid(),
-        host=socket.gethostname(),
+        **this_process(),
         versions=versions(),
         seed=space.search.seed,
         n_trials=plan.n_trials,
@@ -133,8 +131,7 @@ def resume_search(
     run.update(
         state="running",
         stores=folders,
-        pid=os.getpid(),
-        host=socket.gethostname(),
+        **this_process(),
         n_trials=total,
         resumed=now(),
         versions=versions(),

@@ -156,7 +156,7 @@ class Run:
             return False
         if info.get("host", socket.gethostname()) != socket.gethostname():
             return True
-        return Path(f"/proc/{info['pid']}").exists() if Path("/proc/self").exists() else True
+        return process_start(int(info["pid"])) == info.get("pid_start") if Path("/proc/self").exists() else True
 
     def stop(self) -> None:
         """Asks the process of the search to stop as Ctrl-C does: trials keep their last epoch, the best is exported.
@@ -220,6 +220,21 @@ def check_name(name: str) -> None:
         raise InputError(
             f"--name {name!r}: a name is letters, digits, '.', '_' or '-', and begins with one of the first two"
         )
+
+
+def this_process() -> dict[str, Any]:
+    """What tells this process from every other, for run.json."""
+    return {"pid": os.getpid(), "pid_start": process_start(os.getpid()), "host": socket.gethostname()}
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this machine began, in a form to compare: numbers are given again; None where there is none."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
+    except OSError:
+        return None
+    return f"{boot} {stat.rsplit(')', 1)[1].split()[19]}"
 
 
 def _ends_a_line(path: Path) -> bool:

@@ -240,7 +240,8 @@ def hosts(n_workers: int = 2, *, n_cpus: int = 1) -> Iterator[Hosts]:
 
 
 def _config(made: Hosts, name: str, n_cpus: int) -> dict[str, object]:
-    start = f"export RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_enable_autoscaler_v2=0 OMP_NUM_THREADS=1 PATH={BIN}:$PATH; {BIN}/ray start"
+    variables = "RAY_AUTH_MODE=token RAY_USAGE_STATS_ENABLED=0 RAY_enable_autoscaler_v2=0 OMP_NUM_THREADS=1"
+    start = f"export {variables} PATH={BIN}:$PATH; {BIN}/ray start"
     common = "--object-store-memory=100000000 --disable-usage-stats"
     return {
         "cluster_name": name,
