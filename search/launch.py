@@ -68,7 +68,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     (run.path / "space.yaml").write_text(yaml.safe_dump(dict(space.plain), sort_keys=False), encoding="utf-8")
     (run.path / "resolved.yaml").write_text(yaml.safe_dump(space.resolved(), sort_keys=False), encoding="utf-8")
     show_corpus(plan, console)
-    folders = build_stores(plan, console)
+    folders = build_stores(plan, console, spread=address is not None)
     run.update(state="running", stores=folders)
     if address is None:
         start_ray(space, None)
@@ -127,7 +127,7 @@ def resume_search(
         gpu_hours=gpu_hours or plan.space.search.gpu_hours,
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total)
-    folders = build_stores(plan, console)
+    folders = build_stores(plan, console, spread=address is not None)
     run.update(
         state="running",
         stores=folders,

@@ -147,8 +147,11 @@ def growing(options: SearchOptions) -> float | None:
     path = BOOTSTRAP.expanduser()
     if path.is_file():
         try:
-            types = yaml.safe_load(path.read_text(encoding="utf-8")).get("available_node_types") or {}
-        except (OSError, yaml.YAMLError, AttributeError):
+            config = yaml.safe_load(path.read_text(encoding="utf-8"))
+            types = config.get("available_node_types") or {}
+            if config["provider"]["type"] == "local":
+                return None  # the hosts of a list: what is there is there
+        except (OSError, yaml.YAMLError, AttributeError, KeyError):
             return math.inf
         if any(not each.get("resources") for each in types.values()):
             return math.inf

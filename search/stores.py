@@ -11,9 +11,12 @@ from core.features.store import FeatureStore
 from search.plan import Plan
 from search.report import extraction_progress
 from search.space import store_name
+from search.spread import write_spread
 
 
-def ensure_store(plan: Plan, experiment: Experiment, partition: str, console: Console) -> FeatureStore:
+def ensure_store(
+    plan: Plan, experiment: Experiment, partition: str, console: Console, *, spread: bool = False
+) -> FeatureStore:
     """The feature store of a partition, extracted now where it is not complete.
 
     Args:
@@ -21,17 +24,29 @@ def ensure_store(plan: Plan, experiment: Experiment, partition: str, console: Co
         experiment: Carries front end and decoding.
         partition: Which utterances.
         console: Where progress is shown.
+        spread: Whether the nodes of the connected cluster extract, all at once.
 
     Raises:
         InputError: recordings that cannot be used, or a storage that cannot be written.
     """
     utterances = plan.corpus.partition(partition)
     root = plan.storage / "stores"
-    complete = is_complete(store_path(utterances, experiment.front_end, experiment.audio, root=root))
+    path = store_path(utterances, experiment.front_end, experiment.audio, root=root)
+    complete = is_complete(path)
     what = f"{experiment.front_end.name} of {partition}"
     if complete:
         console.print(f"{what}: {len(utterances)} utterances, nothing to extract", highlight=False)
     with extraction_progress(console, what, len(utterances), shown=not complete) as progress:
+        if spread and not complete:
+            write_spread(
+                utterances,
+                experiment.front_end,
+                experiment.audio,
+                path=path,
+                on_bad_audio=plan.space.corpus.on_bad_audio,
+                gpus=plan.space.search.gpus > 0,
+                progress=progress,
+            )
         store = extract(
             utterances,
             experiment.front_end,
@@ -47,10 +62,10 @@ def ensure_store(plan: Plan, experiment: Experiment, partition: str, console: Co
     return store
 
 
-def build_stores(plan: Plan, console: Console) -> dict[str, dict[str, str]]:
+def build_stores(plan: Plan, console: Console, *, spread: bool = False) -> dict[str, dict[str, str]]:
     """Folders of every feature store of a plan, by `store_name` and partition."""
     folders: dict[str, dict[str, str]] = {}
     for each in plan.stores:
-        store = ensure_store(plan, each.experiment, each.partition, console)
+        store = ensure_store(plan, each.experiment, each.partition, console, spread=spread)
         folders.setdefault(store_name(each.experiment), {})[each.partition] = str(Path(store.path).resolve())
     return folders

@@ -21,7 +21,6 @@ import yaml
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
-SUBNET = "10.213.77"
 
 HOST = """
 set -e
@@ -201,6 +200,7 @@ def hosts(n_workers: int = 2, *, n_cpus: int = 1) -> Iterator[Hosts]:
     base = Path(tempfile.mkdtemp(prefix="spooftune-hosts-", dir="/var/tmp"))
     mark = secrets.token_hex(3)
     bridge = f"st{mark}"
+    subnet = f"10.{200 + secrets.randbelow(50)}.{secrets.randbelow(256)}"
     shared = base / "shared"
     shared.mkdir()
     made = Hosts(base, shared, base / "cluster.yaml", secrets.token_hex(32))
@@ -214,10 +214,10 @@ def hosts(n_workers: int = 2, *, n_cpus: int = 1) -> Iterator[Hosts]:
         for name in ("key", "host_key"):
             run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", base / name)
         run("ip", "link", "add", bridge, "type", "bridge")
-        run("ip", "addr", "add", f"{SUBNET}.1/24", "dev", bridge)
+        run("ip", "addr", "add", f"{subnet}.1/24", "dev", bridge)
         run("ip", "link", "set", bridge, "up")
         for number in range(1 + n_workers):
-            host = Host(f"{bridge}-{number}", f"{SUBNET}.{number + 2}", base / f"host{number}")
+            host = Host(f"{bridge}-{number}", f"{subnet}.{number + 2}", base / f"host{number}")
             made.all.append(host)
             run("ip", "netns", "add", host.name)
             run("ip", "link", "add", f"{bridge}v{number}", "type", "veth", "peer", "name", "eth0", "netns", host.name)
@@ -225,7 +225,7 @@ def hosts(n_workers: int = 2, *, n_cpus: int = 1) -> Iterator[Hosts]:
             run("ip", "-n", host.name, "addr", "add", f"{host.address}/24", "dev", "eth0")
             run("ip", "-n", host.name, "link", "set", "eth0", "up")
             run("ip", "-n", host.name, "link", "set", "lo", "up")
-            run("ip", "-n", host.name, "route", "add", "default", "via", f"{SUBNET}.1")
+            run("ip", "-n", host.name, "route", "add", "default", "via", f"{subnet}.1")
             host.boot(base, shared)
         made.config.write_text(yaml.safe_dump(_config(made, f"spooftune-{mark}", n_cpus)), encoding="utf-8")
         time.sleep(1)

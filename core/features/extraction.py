@@ -140,12 +140,13 @@ def extract(
             path.mkdir(parents=True, exist_ok=True)
             with filelock.FileLock(root / f".{path.name}.lock"):
                 if not is_complete(path):
-                    for stale in path.glob(".*-*"):  # half a file of a process that was killed
-                        stale.unlink()
-                    shards = _write_shards(
-                        utterances, built.to(device), options, path, on_bad_audio, device, n_workers, progress
+                    clean(path)
+                    missing = missing_shards(utterances, path)
+                    write_shards(
+                        utterances, built.to(device), options, path, missing, on_bad_audio, device, n_workers, progress
                     )
-                    _write_manifest(path, key, built, shards, table.resolved(FRONT_ENDS, front_end), options)
+                    files = [shard_file(path, number) for number in range(n_shards(utterances))]
+                    _write_manifest(path, key, built, files, table.resolved(FRONT_ENDS, front_end), options)
         except OSError as error:
             raise InputError(f"{path}: the feature store could not be written: {error}") from error
     store = FeatureStore.open(path)
@@ -157,18 +158,55 @@ def extract(
     return store
 
 
-def _write_shards(
+def n_shards(utterances: Sequence[Utterance]) -> int:
+    """Shards of the store of some utterances."""
+    return -(-len(utterances) // SHARD)
+
+
+def shard_file(path: Path, number: int) -> Path:
+    """The file of a shard in the folder of its store."""
+    return path / f"{number:06d}.arrow"
+
+
+def missing_shards(utterances: Sequence[Utterance], path: Path) -> list[int]:
+    """Numbers of the shards that the folder of a store lacks."""
+    return [number for number in range(n_shards(utterances)) if not shard_file(path, number).exists()]
+
+
+def clean(path: Path) -> None:
+    """Removes from the folder of a store the halves of files that a killed process left."""
+    for stale in path.glob(".*-*"):
+        stale.unlink()
+
+
+def write_shards(
     utterances: Sequence[Utterance],
     front_end: Any,
     options: AudioOptions,
     path: Path,
-    on_bad_audio: str,
-    device: torch.device | str,
-    n_workers: int,
-    progress: Progress | None,
-) -> list[Path]:
-    files = [path / f"{begin // SHARD:06d}.arrow" for begin in range(0, len(utterances), SHARD)]
-    missing = [number for number, file in enumerate(files) if not file.exists()]
+    missing: Sequence[int],
+    on_bad_audio: str = "stop",
+    device: torch.device | str = "cpu",
+    n_workers: int = 2,
+    progress: Progress | None = None,
+) -> None:
+    """Writes some shards of a store, each whole or not at all; their bytes do not hang on who writes which.
+
+    Args:
+        utterances: Of the whole store.
+        front_end: Built, on `device`.
+        options: How recordings are decoded.
+        path: Folder of the store, which exists.
+        missing: Numbers of the shards.
+        on_bad_audio: As for `extract`.
+        device: Where the front end computes.
+        n_workers: Threads that decode ahead of it.
+        progress: Called with the utterances and the seconds of audio done in this call.
+
+    Raises:
+        InputError: as for `extract`.
+        OSError: the folder cannot be written.
+    """
     done, seconds = 0, 0.0
     with ThreadPoolExecutor(n_workers) as pool:
 
@@ -200,8 +238,7 @@ def _write_shards(
                 raise
             done += len(bad)
             skipped = [{"utterance_id": part[index].utterance_id, "reason": reason} for index, reason in bad.items()]
-            _write_shard(files[number], part, found, skipped)
-    return files
+            _write_shard(shard_file(path, number), part, found, skipped)
 
 
 def _waveforms(

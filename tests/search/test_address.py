@@ -8,7 +8,12 @@ from pathlib import Path
 
 import pytest
 
+from core.features.extraction import extract
+from search.plan import open_corpus
 from search.run import Run
+from search.space_reader import read_space
+from tests.search.conftest import SPACE
+from tests.speech import make_corpus
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -61,4 +66,38 @@ def test_without_the_token_it_is_refused_with_one_line(cluster, space_file, tmp_
     assert done.returncode == 2
     assert "Ray cannot be reached there" in done.stderr
     assert "RAY_AUTH_MODE=token" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_nodes_extract_together_what_one_process_would(cluster, tmp_path):
+    address, token = cluster
+    corpus = make_corpus(tmp_path / "LA", n_per_class=150, duration_s=0.3)
+    text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(tmp_path / "storage"))
+    path = tmp_path / "wide.yaml"
+    path.write_text(text.replace("trials: 6", "trials: 1").replace("epochs: 4", "epochs: 1"))
+    done = launch(path, address, "wide", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "lfcc of train: 300 utterances extracted" in done.stdout
+    space = read_space(path)
+    (experiment,) = space.store_experiments()
+    for partition in ("train", "dev"):
+        utterances = open_corpus(space).partition(partition)
+        alone = extract(utterances, experiment.front_end, experiment.audio, root=tmp_path / "alone")
+        together = tmp_path / "storage" / "stores" / alone.path.name
+        files = sorted(each.name for each in alone.path.iterdir())
+        assert files == ["000000.arrow", "000001.arrow", "000002.arrow", "manifest.json"]
+        for name in files:
+            assert (alone.path / name).read_bytes() == (together / name).read_bytes()
+
+
+def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path):
+    address, token = cluster
+    corpus = make_corpus(tmp_path / "LA", n_per_class=70, duration_s=0.3)
+    bad = next((corpus / "ASVspoof2019_LA_train").rglob("*139.flac"))
+    bad.write_bytes(b"fLaC")
+    path = tmp_path / "wide.yaml"
+    path.write_text(SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(tmp_path / "storage")))
+    done = launch(path, address, "bad", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+    assert done.returncode == 2
+    assert bad.name in done.stderr
     assert "Traceback" not in done.stderr

@@ -1,0 +1,111 @@
+"""Extraction by every node of a cluster at once: shards are handed out, one at a time, to an actor a CPU or GPU."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import torch
+
+from core import table
+from core.audio import AudioOptions
+from core.errors import InputError
+from core.features import FRONT_ENDS
+from core.features.extraction import Progress, clean, is_complete, missing_shards, write_shards
+from core.protocol import Utterance
+from core.table import Block
+
+DEATHS = 5
+"""How often an actor, or a shard, is tried again when a node dies."""
+
+
+class ShardWriter:
+    """Writes shards of one store; lives on a node."""
+
+    def __init__(
+        self, utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, path: str, on_bad_audio: str
+    ) -> None:
+        torch.set_num_threads(1)
+        self.device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.front_end = table.build("front_end", FRONT_ENDS, front_end).to(self.device)
+        self.utterances, self.options, self.path, self.on_bad_audio = utterances, options, Path(path), on_bad_audio
+
+    def write(self, number: int) -> tuple[int, float]:
+        """Writes a shard; returns its utterances and seconds of audio."""
+        seen = (0, 0.0)
+
+        def progress(utterances: int, seconds: float) -> None:
+            nonlocal seen
+            seen = (utterances, seconds)
+
+        write_shards(
+            self.utterances,
+            self.front_end,
+            self.options,
+            self.path,
+            [number],
+            self.on_bad_audio,
+            self.device,
+            n_workers=1,
+            progress=progress,
+        )
+        return seen
+
+
+def write_spread(
+    utterances: Sequence[Utterance],
+    front_end: Block,
+    options: AudioOptions,
+    *,
+    path: Path,
+    on_bad_audio: str,
+    gpus: bool,
+    progress: Progress,
+) -> None:
+    """Lets the nodes of the connected cluster write what a store lacks; its manifest is left to `extract`.
+
+    Args:
+        utterances: Of one partition.
+        front_end: Row of FRONT_ENDS and its options.
+        options: How recordings are decoded.
+        path: Folder of the store, which every node shares.
+        on_bad_audio: As for `extract`.
+        gpus: Whether an actor takes a GPU, and not a CPU.
+        progress: Called with the utterances and seconds of audio done.
+
+    Raises:
+        InputError: recordings that cannot be used, or a folder that cannot be written.
+    """
+    import ray
+    from ray.util import ActorPool
+
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        with filelock.FileLock(path.parent / f".{path.name}.lock"):
+            if is_complete(path):
+                return
+            clean(path)
+            missing = missing_shards(utterances, path)
+            kind = "GPU" if gpus else "CPU"
+            n_actors = min(len(missing), max(1, int(ray.cluster_resources().get(kind, 0))))
+            writer: Any = ray.remote(ShardWriter)
+            placed = writer.options(
+                num_cpus=1,
+                num_gpus=1 if gpus else 0,
+                max_restarts=DEATHS,
+                max_task_retries=DEATHS,
+                scheduling_strategy="SPREAD",
+            )
+            shared = ray.put(utterances)
+            writers = [placed.remote(shared, front_end, options, str(path), on_bad_audio) for _ in range(n_actors)]
+            done, seconds = 0, 0.0
+            pool = ActorPool(writers)
+            for written in pool.map_unordered(lambda actor, number: actor.write.remote(number), missing):
+                done, seconds = done + written[0], seconds + written[1]
+                progress(done, seconds)
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, InputError):
+            raise error.cause from None
+        raise InputError(f"{path}: extraction failed: {error.cause}") from error
+    except OSError as error:
+        raise InputError(f"{path}: the feature store could not be written: {error}") from error

@@ -1,0 +1,182 @@
+"""Searches on a cluster of three hosts, started by `ray up` over ssh and steered from outside."""
+
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from core import bundle
+from search.cli import main
+from search.cluster import check_for_cluster
+from search.run import Run
+from search.space_reader import read_space
+from tests.chaos import kill_trial, kill_worker, problems_of, write_space
+from tests.hosts import BIN, hosts, reason_why_not
+from tests.search.conftest import SPACE
+
+REASON = reason_why_not()
+on_hosts = pytest.mark.skipif(REASON is not None, reason=f"no hosts in namespaces: {REASON}")
+
+
+@pytest.fixture(scope="module")
+def made():
+    """A head and two workers."""
+    with hosts() as found:
+        found.up()
+        yield found
+
+
+@pytest.fixture(scope="module")
+def launched(made):
+    """A search that was launched from outside and has ended."""
+    done = made.spooftune("launch", write_space(made), "--cluster", made.config, "--name", "first", "--wait")
+    assert done.returncode == 0, done.stdout + done.stderr
+    return Run(made.shared / "storage" / "runs" / "first"), done.stdout
+
+
+@on_hosts
+def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
+    run, printed = launched
+    assert run.info()["state"] == "finished"
+    assert {each.status for each in run.trials()} <= {"finished", "stopped"}
+    assert {each["node"] for each in run.events() if each["event"] == "epoch"} == {
+        each.address for each in made.workers
+    }
+    for host in made.all:
+        assert f"node {host.address} " in printed
+    assert (run.path / "export" / "config.json").is_file()
+    for path in made.shared.rglob("*"):
+        assert not path.is_file() or made.token.encode() not in path.read_bytes()
+
+
+@on_hosts
+def test_a_run_is_seen_from_outside(made, launched, tmp_path):
+    run, _ = launched
+    listed = made.spooftune("list", "--cluster", made.config)
+    assert "first.launch-1" in listed.stdout
+    assert str(made.shared / "storage") in listed.stdout
+    status = made.spooftune("status", "first", "--cluster", made.config)
+    assert "run first: finished, 8 of 8 trials begun" in status.stdout
+    logs = made.spooftune("logs", "first", "--cluster", made.config)
+    assert "[8/8] trial" in logs.stdout
+    done = made.spooftune("export", "first", "--cluster", made.config, "--rank", 2, "--output", tmp_path / "second")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert bundle.load(tmp_path / "second").provenance["trial"] == run.ranked()[1].number
+    unknown = made.spooftune("status", "nobody", "--cluster", made.config)
+    assert unknown.returncode == 2
+    assert "it remembers: first" in unknown.stderr
+
+
+@on_hosts
+def test_a_storage_that_the_nodes_do_not_share_is_refused_before_anything_runs(made, launched):
+    private = "/tmp/ray/private"  # each host has its own /tmp/ray
+    space = write_space(made)
+    arguments = ["--cluster", made.config, "--name", "lost", "--storage", private, "--set", "search.cpus=2"]
+    done = made.spooftune("launch", space, *arguments)
+    assert done.returncode == 1
+    for host in made.workers:
+        assert f"node {host.address}: storage {private}: is not the one of the head" in done.stdout
+    assert "a trial takes 2 CPUs and 0 GPUs; no node of the cluster has that" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@on_hosts
+def test_without_the_token_nothing_answers(made):
+    url = "http://127.0.0.1:8265/api/jobs/"
+    code = "curl -s -o /dev/null -w %{http_code}"
+    assert made.head.run(f"{code} {url}").stdout == "401"
+    assert made.head.run(f"{code} -H 'Authorization: Bearer wrong' {url}").stdout == "403"
+    assert made.head.run(f"{code} -H 'Authorization: Bearer {made.token}' {url}").stdout == "200"
+    # From another host even the port is closed.
+    worker = made.workers[0]
+    refused = worker.run(f"{code} http://{made.head.address}:8265/api/version", check=False)
+    assert refused.returncode == 7
+    # Ray's own port asks for the token, too.
+    join = f"import ray; ray.init(address='{made.head.address}:6379', logging_level=50)"
+    for variables in ("RAY_AUTH_MODE=disabled", "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=" + 64 * "a"):
+        done = worker.run(f'{variables} timeout 60 {BIN}/python -c "{join}"', check=False)
+        assert done.returncode != 0
+        assert "uthenticat" in done.stdout + done.stderr
+
+
+@on_hosts
+def test_a_client_without_the_token_gets_one_line(made, tmp_path):
+    clean = {**made.environment(), "HOME": str(tmp_path)}
+    del clean["RAY_AUTH_TOKEN"]
+    command = [sys.executable, "-m", "search.cli", "list", "--cluster", str(made.config)]
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "no token for the cluster" in done.stderr
+    clean["RAY_AUTH_TOKEN"] = 64 * "a"
+    done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert "its Jobs API does not answer" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@on_hosts
+def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made, launched):
+    import random
+
+    draw = random.Random(0)
+    space = write_space(made)
+    done = made.spooftune("launch", space, "--cluster", made.config, "--name", "hurt")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "job hurt.launch-1 runs on the cluster" in done.stdout
+    run = Run(made.shared / "storage" / "runs" / "hurt")
+    for n_epochs, disturbance in ((20, kill_worker), (60, kill_trial)):
+        while len(run.epochs()) < n_epochs:
+            time.sleep(0.2)
+        disturbance(made, run, draw)
+    while len(run.epochs()) < 75:
+        time.sleep(0.2)
+    assert made.spooftune("stop", "hurt", "--cluster", made.config).returncode == 0
+    for _ in range(300):
+        if run.info()["state"] == "interrupted":
+            break
+        time.sleep(0.2)
+    assert run.info()["state"] == "interrupted"
+    resumed = made.spooftune("resume", "hurt", "--cluster", made.config)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    for _ in range(600):
+        if run.info()["state"] == "finished":
+            break
+        time.sleep(0.5)
+    assert problems_of(run, 8, 3) == []
+
+
+def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeypatch):
+    path = tmp_path / "space.yaml"
+    path.write_text(SPACE.replace("CORPUS", "data/LA").replace("STORAGE", "storage"))
+    monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "a")
+    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 2
+    said = capsys.readouterr().err
+    assert "corpus.path is 'data/LA': on a cluster it must be absolute" in said
+    assert "search.storage (or --storage) is 'storage': on a cluster it must be an absolute path" in said
+    absolute = SPACE.replace("CORPUS", "/data/LA").replace("STORAGE", "/mnt/storage")
+    path.write_text(absolute)
+    check_for_cluster(read_space(path), "/mnt/storage")
+    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 2
+    assert "its Jobs API does not answer" in capsys.readouterr().err
+
+
+def test_a_cluster_file_with_a_mistake_is_refused(tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "a")
+    path = tmp_path / "cluster.yaml"
+    for text, said in (
+        ("cluster_name: x\n", "is no cluster"),
+        ("a: [", "no YAML"),
+        (
+            json.dumps(
+                {"cluster_name": "x", "provider": {"type": "local", "head_ip": "h", "worker_ips": []}, "auht": {}}
+            ),
+            "auht",
+        ),
+    ):
+        path.write_text(text)
+        assert main(["list", "--cluster", str(path)]) == 2
+        assert said in capsys.readouterr().err
+    assert main(["list", "--cluster", str(tmp_path / "none.yaml")]) == 2
+    assert "cannot be read" in capsys.readouterr().err
