@@ -1,5 +1,6 @@
 """The bridge from Ray Tune to Optuna: asks for configurations, tells results."""
 
+import itertools
 import json
 import math
 import warnings
@@ -47,13 +48,13 @@ class OptunaBrain(Searcher):
         self._space = space
         self._study = optuna.create_study(direction="minimize")
         self._running: dict[str, optuna.Trial] = {}
-        self._values: list[Values] = []
+        self._taken: set[int] = set()
         self._observed: list[float] = []
         self._grid: list[Values] = list(space.enumerated()) if space.search.sampler.name == "grid" else []
         self._unfinished = list(unfinished)
         self._adopted = adopted
         for each in sorted([*history, *unfinished], key=lambda record: record.number):
-            self._values.append(each.values)
+            self._taken.add(each.number)
             if each in history:
                 self._remember(each.values, math.nan if each.status == "failed" else each.objective)
 
@@ -61,7 +62,8 @@ class OptunaBrain(Searcher):
         """The next configuration as `{"number": int, "values": {path: value}}`, or FINISHED where a grid is done."""
         if self._unfinished:
             return self._resumed(self._unfinished.pop(0), trial_id)
-        number = len(self._values)
+        # The first free one: a search that was cut off may lack a trial that was suggested and had not begun.
+        number = next(each for each in itertools.count() if each not in self._taken)
         if self._space.search.sampler.name == "grid":
             if number >= len(self._grid):
                 return Searcher.FINISHED
@@ -71,7 +73,7 @@ class OptunaBrain(Searcher):
         trial = self._study.ask()
         values = self._space.suggest(trial)
         self._running[trial_id] = trial
-        self._values.append(values)
+        self._taken.add(number)
         return {"number": number, "values": values}
 
     def _resumed(self, record: TrialRecord, trial_id: str) -> dict[str, Any]:
@@ -125,7 +127,7 @@ class OptunaBrain(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Takes the finished trials of a history that `save` wrote into a study that has none yet."""
         for each in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
-            self._values.append(each["values"])
+            self._taken.add(len(self._taken))
             if each["state"] == "COMPLETE":
                 self._remember(each["values"], each["value"])
 

@@ -18,6 +18,7 @@ from search.cli import main
 from search.run import Run
 from search.schedulers import asha, median, replay
 from search.space_reader import read_space
+from tests import interruptions
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -231,3 +232,10 @@ def test_rungs_of_asha_are_as_they_were():
 
 def test_other_schedulers_begin_anew():
     replay(median("objective", 9), [(0, 1, 0.5)])(0, "name")
+
+
+def test_a_search_that_is_interrupted_decides_as_one_that_is_not(tmp_path):
+    whole, cut = interruptions.compare(tmp_path, 2, seed=0)
+    assert len(whole) == interruptions.TRIALS
+    assert {each["status"] for each in whole} == {"finished", "stopped"}
+    assert whole == cut

@@ -1,0 +1,104 @@
+"""Interrupts a search at random moments, resumes it each time, and compares it with one that was left alone.
+
+    .venv/bin/python -m tests.interruptions --times 10
+
+pytest does the same with fewer interruptions; this prints what the two searches did.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from search.run import Run
+from tests.search.conftest import SPACE
+from tests.speech import make_corpus
+
+ROOT = Path(__file__).resolve().parent.parent
+TRIALS, EPOCHS = 10, 16
+
+
+def write_space(folder: Path) -> Path:
+    """A space that is searched one trial at a time, with rungs at 2, 4 and 8 epochs."""
+    text = SPACE.replace("CORPUS", str(make_corpus(folder / "LA", n_per_class=32))).replace(
+        "STORAGE", str(folder / "s")
+    )
+    for old, new in (
+        ("epochs: 4", f"epochs: {EPOCHS}"),
+        ("trials: 6", f"trials: {TRIALS}"),
+        ("concurrency: 2", "concurrency: 1"),
+        ("grace_epochs: 1", "grace_epochs: 2"),
+        ("lr: 2e-3", "lr: {log_uniform: [1e-5, 1e-3]}"),
+    ):
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "space.yaml").write_text(text)
+    return folder / "space.yaml"
+
+
+def decisions(run: Run) -> list[dict[str, Any]]:
+    """What a search tried and how each trial ended, to the last bit."""
+    return [
+        {"values": each.values, "status": each.status, "epoch": each.epoch, "objective": each.objective}
+        for each in run.trials()
+    ]
+
+
+def spooftune(*arguments: object) -> "subprocess.Popen[bytes]":
+    """A command in a process group of its own."""
+    command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
+
+
+def interrupted(folder: Path, space: Path, times: int, draw: random.Random) -> Run:
+    """A search that is cut off so many times, by turns killed and stopped, and ends at last."""
+    run = Run(folder / "s" / "runs" / "cut")
+    process = spooftune("launch", space, "--name", "cut")
+    for number in range(times):
+        before = len(run.epochs())
+        target = before + draw.randint(1, max(2, TRIALS * 8 // (times + 1)))
+        while len(run.epochs()) < target and process.poll() is None:
+            time.sleep(0.02)
+        if process.poll() is not None:
+            print(f"ended before interruption {number}", flush=True)
+            break
+        kind = draw.choice([signal.SIGKILL, signal.SIGTERM])
+        os.killpg(process.pid, kind) if kind == signal.SIGKILL else os.kill(process.pid, kind)
+        process.wait()
+        print(f"interruption {number + 1}: {kind.name} after {len(run.epochs())} epochs", flush=True)
+        process = spooftune("resume", "cut", "--storage", folder / "s")
+    process.wait()
+    return run
+
+
+def compare(folder: Path, times: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Decisions of a search that was left alone, and of one that was interrupted."""
+    space = write_space(folder)
+    spooftune("launch", space, "--name", "whole").wait()
+    cut = interrupted(folder, space, times, random.Random(seed))
+    return decisions(Run(folder / "s" / "runs" / "whole")), decisions(cut)
+
+
+def main() -> int:
+    """Prints both; returns 1 where they differ."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--times", type=int, default=10)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        whole, cut = compare(Path(folder), options.times, options.seed)
+    for number, (one, other) in enumerate(zip(whole, cut, strict=True)):
+        what = f"{one['status']} at epoch {one['epoch']}, {one['objective']:.4f}"
+        print(f"trial {number}: {what}", "the same" if one == other else f"BUT {other}")
+    return 0 if whole == cut else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
