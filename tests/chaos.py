@@ -7,6 +7,7 @@ Not a test that pytest runs: it takes an hour. It prints a row for each disturba
 
 import argparse
 import random
+import signal
 import sys
 import time
 from collections import Counter
@@ -195,6 +196,7 @@ def main() -> int:
         return 2
     draw = random.Random(options.seed)
     lost = 0
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))  # the hosts are taken down
     with hosts() as made:
         made.up()
         space = write_space(made)

@@ -4,6 +4,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from search.brain import OptunaBrain
+from search.run import TrialRecord
 from search.space_reader import space_from_tree
 from search.yaml_tree import parse
 
@@ -95,11 +96,9 @@ def test_a_saved_history_goes_on_as_if_never_stopped(tmp_path):
     assert searched(second, 3) == whole[5:]
 
 
-def test_a_trial_that_had_not_begun_when_the_search_was_cut_off_is_not_skipped(space_file):
-    space = read_space(space_file)
-    begun = [
-        TrialRecord(number, {"backbone.name": "lcnn", "loss.margin": 1.0}, status="finished", epoch=4, objective=0.1)
-        for number in (1, 3)
-    ]
-    brain = OptunaBrain(space, history=begun[:1], unfinished=begun[1:])
-    assert [brain.suggest(f"t{k}")["number"] for k in range(4)] == [3, 0, 2, 4]
+def test_a_trial_that_had_not_begun_when_the_search_was_cut_off_is_not_skipped():
+    values = {"mode": "siamese", "loss.margin": 1.0}
+    begun = [TrialRecord(number, values, status="finished", epoch=4, objective=0.1) for number in (1, 3)]
+    space = space_from_tree(parse(SPACE.replace("SAMPLER", "tpe")))
+    resumed = OptunaBrain(space, history=begun[:1], unfinished=begun[1:])
+    assert [resumed.suggest(f"t{k}")["number"] for k in range(4)] == [3, 0, 2, 4]
