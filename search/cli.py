@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import sys
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from search.cluster import Job
     from search.plan import Plan
     from search.run import Run
+    from search.storage import Storage
 
 # Commands import what they need themselves: `evaluate` must not wait for torch and Ray.
 
@@ -63,9 +65,10 @@ def _launch(options: argparse.Namespace) -> int:
     if options.address:
         join_cluster(plan, options.address, console)
     run = Run.create(plan.storage, prefix=plan.space.name, name=options.name)
-    console.print(f"run {run.name} in {run.path}", highlight=False)
-    state = run_search(plan, run, address=options.address, console=console)
-    return _conclude(run, plan, state)
+    console.print(f"run {run.name} in {plan.storage}/runs/{run.name}", highlight=False)
+    with _kept(run, plan):
+        state = run_search(plan, run, address=options.address, console=console)
+        return _conclude(run, plan, state)
 
 
 def _launch_on_cluster(options: argparse.Namespace) -> int:
@@ -181,18 +184,19 @@ def _resume(options: argparse.Namespace) -> int:
     run, plan = _opened(options)
     if options.address:
         join_cluster(plan, options.address, _console())
-    state = resume_search(
-        plan,
-        run,
-        n_trials=options.trials,
-        hours=options.hours,
-        gpu_hours=options.gpu_hours,
-        retry_failed=options.retry_failed,
-        force=options.force,
-        address=options.address,
-        console=_console(),
-    )
-    return _conclude(run, plan, state)
+    with _kept(run, plan):
+        state = resume_search(
+            plan,
+            run,
+            n_trials=options.trials,
+            hours=options.hours,
+            gpu_hours=options.gpu_hours,
+            retry_failed=options.retry_failed,
+            force=options.force,
+            address=options.address,
+            console=_console(),
+        )
+        return _conclude(run, plan, state)
 
 
 def _resume_on_cluster(options: argparse.Namespace) -> int:
@@ -213,6 +217,11 @@ def _stop(options: argparse.Namespace) -> int:
     run.stop()
     print(f"run {run.name} was asked to stop; spooftune status {run.name} says when it has, resume lets it go on")
     return 0
+
+
+def _kept(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
+    """Keeps a run's folder at its URL up to date; what Tune wrote is there already."""
+    return plan.storage.kept(f"runs/{run.name}", skip=("tune",))
 
 
 def _conclude(run: "Run", plan: "Plan", state: str) -> int:
@@ -265,7 +274,8 @@ def _export(options: argparse.Namespace) -> int:
         return _export_from_cluster(options)
     run, plan = _opened(options)
     folder = Path(options.output) if options.output else run.path / f"export-rank{options.rank}"
-    _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
+    with _kept(run, plan):
+        _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
     return 0
 
 
@@ -313,7 +323,8 @@ def _report(options: argparse.Namespace) -> int:
     numbers = (f"report-{k:03d}" for k in range(1, 100_000))
     folder = Path(options.output) if options.output else next(p for n in numbers if not (p := run.path / n).exists())
     # Progress goes to stderr: the report itself may be piped.
-    forms = publish(run, plan, folder, chosen, _console(stderr=True))
+    with _kept(run, plan):
+        forms = publish(run, plan, folder, chosen, _console(stderr=True))
     print(forms[options.format], end="")
     print(f"spooftune: the report's tables and figures are in {folder}", file=sys.stderr)
     return 0
@@ -373,9 +384,10 @@ def _corpus_demo(options: argparse.Namespace) -> int:
 def _plan(options: argparse.Namespace, *, embedded: bool = False) -> "Plan":
     from search.plan import make_plan
     from search.space_reader import read_space
+    from search.storage import Storage
 
     space = read_space(Path(options.space), options.set)
-    storage = Path(getattr(options, "storage", None) or space.search.storage)
+    storage = Storage(getattr(options, "storage", None) or space.search.storage)
     return make_plan(space, storage, embedded=embedded)
 
 
@@ -389,8 +401,10 @@ def _opened(options: argparse.Namespace) -> "tuple[Run, Plan]":
     return run, make_plan(read_space(run.path / "space.yaml"), storage)
 
 
-def _storage(options: argparse.Namespace) -> Path:
-    return Path(options.storage or "storage")
+def _storage(options: argparse.Namespace) -> "Storage":
+    from search.storage import Storage
+
+    return Storage(options.storage or "storage")
 
 
 def _print(line: str) -> None:

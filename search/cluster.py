@@ -6,6 +6,7 @@ import io
 import logging
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ import yaml
 
 from core.errors import InputError
 from search.space import Space
+from search.storage import Storage
 
 JOBS_PORT = 8265
 """Port of the Jobs API on the head's loopback."""
@@ -149,6 +151,12 @@ class Cluster:
         Raises:
             InputError: the cluster is known by the address of its Jobs API alone, or the copy fails.
         """
+        if "://" in folder:
+            place, _, relative = folder.partition("/runs/")
+            storage = Storage(place)
+            storage.pull(f"runs/{relative}")
+            shutil.copytree(storage.folder / "runs" / relative, target, dirs_exist_ok=True)
+            return
         if self._config is None:
             raise InputError(f"{folder} lies on the cluster: copying it needs --cluster FILE.yaml, not an address")
         target.mkdir(parents=True, exist_ok=True)
@@ -232,8 +240,8 @@ def check_for_cluster(space: Space, storage: str) -> None:
     if not PurePosixPath(space.corpus.path).is_absolute():
         what = "on a cluster it must be absolute, the same on every node"
         problems.append(f"corpus.path is {space.corpus.path!r}: {what}")
-    if not PurePosixPath(storage).is_absolute():
-        what = "on a cluster it must be an absolute path that every node shares"
+    if "://" not in storage and not PurePosixPath(storage).is_absolute():
+        what = "on a cluster it must be an absolute path that every node shares, or a URL"
         problems.append(f"search.storage (or --storage) is {storage!r}: {what}")
     if problems:
         raise InputError(problems)

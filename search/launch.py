@@ -209,13 +209,18 @@ def tune_trials(
         raise InputError(
             f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
         )
+    storage = plan.storage
     waiting = {each.number for each in unfinished}
     history = [each for each in run.trials() if each.number not in waiting]
     found = {number: run.checkpoint(number) for number in waiting}
-    checkpoints = {number: str(path.resolve()) for number, path in found.items() if path is not None}
+    checkpoints = {number: storage.relative(path) for number, path in found.items() if path is not None}
     setup = {
         "space": plan.space,
-        "stores": folders,
+        "storage": storage.place,
+        "stores": {
+            name: {partition: storage.relative(folder) for partition, folder in each.items()}
+            for name, each in folders.items()
+        },
         "checkpoints": checkpoints,
     }
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
@@ -234,7 +239,7 @@ def tune_trials(
         ),
         run_config=tune.RunConfig(
             name=run.next_leg(),
-            storage_path=str(run.path.resolve()),
+            storage_path=f"{storage.place}/runs/{run.name}",
             callbacks=[RecordTrials(run), TensorBoardWriter(run.tensorboard), table_shown, budget],
             stop=budget,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
@@ -251,6 +256,9 @@ def tune_trials(
         table_shown.close()
     if budget.problem:
         raise InputError(f"{budget.problem}; spooftune resume {run.name} goes on once it can")
+    for leg in storage.names(f"runs/{run.name}"):
+        if leg.startswith("tune"):
+            storage.pull(f"runs/{run.name}/{leg}")
     done = [each for each in run.trials() if each.status != "running"]
     for each in run.trials():
         if each.status == "running":

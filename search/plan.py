@@ -18,6 +18,7 @@ from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA, Corpus
 from core.validation import VALIDATIONS
 from search.space import Space, store_name
+from search.storage import Storage
 
 SEARCHED_PARTITIONS = ("train", "dev")
 """A search reads these alone; eval is for the exported detector."""
@@ -50,14 +51,14 @@ class Plan:
 
     Attributes:
         space: The space.
-        storage: Folder of runs and stores.
+        storage: Where runs and stores lie.
         corpus: The corpus.
         stores: Every feature store that the search needs.
         n_trials: Configurations that will be tried.
     """
 
     space: Space
-    storage: Path
+    storage: Storage
     corpus: Corpus
     stores: tuple[StorePlan, ...]
     n_trials: int
@@ -69,12 +70,12 @@ def open_corpus(space: Space) -> Corpus:
     return corpus
 
 
-def make_plan(space: Space, storage: Path, *, embedded: bool = False) -> Plan:
+def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan:
     """The plan of a space, everything checked that can be checked before a trial starts.
 
     Args:
         space: The space.
-        storage: Folder of runs and stores.
+        storage: Where runs and stores lie.
         embedded: Whether this machine alone is to run the trials, and so must have what a trial asks for.
 
     Raises:
@@ -109,7 +110,7 @@ def make_plan(space: Space, storage: Path, *, embedded: bool = False) -> Plan:
         front_end = front_ends[store_name(experiment)]
         for partition in SEARCHED_PARTITIONS:
             utterances = corpus.partition(partition)
-            path = store_path(utterances, experiment.front_end, experiment.audio, root=storage / "stores")
+            path = store_path(utterances, experiment.front_end, experiment.audio, root=storage.folder / "stores")
             size = estimated_bytes(utterances, front_end)
             stores.append(StorePlan(experiment, partition, path, is_complete(path), front_end.n_features, size))
     possible = space.n_configurations()

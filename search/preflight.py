@@ -1,5 +1,6 @@
 """What is checked on every node of a cluster before a search begins there."""
 
+import contextlib
 import hashlib
 import math
 import secrets
@@ -16,6 +17,7 @@ from core.bundle import versions
 from core.errors import InputError
 from search.plan import SEARCHED_PARTITIONS, Plan
 from search.space import SearchOptions
+from search.storage import Storage
 
 SAMPLED = 8
 """Recordings of a partition that every node opens."""
@@ -47,23 +49,23 @@ def preflight(plan: Plan) -> list[str]:
     if places(options) == 0:
         size = f"a trial takes {options.cpus} CPUs and {options.gpus:g} GPUs"
         problems.append(f"search: {size}; no node of the cluster has that, nor can it grow to one")
-    mark = plan.storage / f".preflight-{secrets.token_hex(8)}"
+    storage = plan.storage
+    mark = f".preflight-{secrets.token_hex(8)}"
     ours = fingerprint()
     partitions = [plan.corpus.partition(each) for each in SEARCHED_PARTITIONS]
     files = [each.path for part in partitions for each in part[:: max(1, len(part) // SAMPLED)][:SAMPLED]]
     said = []
     try:
         try:
-            plan.storage.mkdir(parents=True, exist_ok=True)
-            mark.write_text(mark.name, encoding="utf-8")
+            storage.write(mark, mark)
         except OSError as error:
-            raise InputError([*problems, f"storage {plan.storage}: cannot be written: {error}"]) from error
+            raise InputError([*problems, f"storage {storage}: cannot be written: {error}"]) from error
         nodes = [each for each in ray.nodes() if each["Alive"]]
         remote = ray.remote(num_cpus=0, max_retries=0)(probe)
         answers = {
             each["NodeManagerAddress"]: remote.options(
                 scheduling_strategy=NodeAffinitySchedulingStrategy(each["NodeID"], soft=False)
-            ).remote(str(mark), [str(path) for path in files])
+            ).remote(storage.place, mark, [str(path) for path in files])
             for each in nodes
         }
         for address, answer in answers.items():
@@ -77,30 +79,33 @@ def preflight(plan: Plan) -> list[str]:
             problems += [f"node {address}: {each}" for each in found["problems"]]
             said.append(f"node {address} ({found['host']}): storage, corpus and versions are as here")
     finally:
-        for path in plan.storage.glob(f"{mark.name}*"):
-            path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError, InputError):
+            for name in storage.names("."):
+                if name.startswith(mark):
+                    storage.delete(name)
     if problems:
         raise InputError(problems)
     return said
 
 
-def probe(mark: str, files: Sequence[str]) -> dict[str, Any]:
+def probe(place: str, mark: str, files: Sequence[str]) -> dict[str, Any]:
     """What one node finds: runs there.
 
     Args:
-        mark: A file that the driver wrote into the storage; its name is its content.
+        place: Of the storage.
+        mark: A file that the driver wrote into it; its name is its content.
         files: Recordings.
     """
     problems = []
-    place = Path(mark)
+    storage = Storage(place)
     try:
-        if place.read_text(encoding="utf-8") != place.name:
-            problems.append(f"storage {place.parent}: is not the one of the head")
-        place.with_name(f"{place.name}-{secrets.token_hex(4)}").write_text("", encoding="utf-8")
+        if storage.read(mark) != mark:
+            problems.append(f"storage {place}: is not the one of the head")
+        storage.write(f"{mark}-{secrets.token_hex(4)}", "")
     except FileNotFoundError:
-        problems.append(f"storage {place.parent}: is not the one of the head; every node must share it")
+        problems.append(f"storage {place}: is not the one of the head; every node must share it")
     except OSError as error:
-        problems.append(f"storage {place.parent}: cannot be used: {error}")
+        problems.append(f"storage {place}: cannot be used: {error}")
     for path in files:
         try:
             with Path(path).open("rb") as file:

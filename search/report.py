@@ -1,9 +1,9 @@
 """What the command line shows: plans, runs, trials, scores."""
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -12,6 +12,7 @@ from rich.table import Table
 
 from search.plan import SEARCHED_PARTITIONS, Plan, resource_problems
 from search.run import Run
+from search.storage import Storage
 
 if TYPE_CHECKING:
     from search.cluster import Job
@@ -99,7 +100,7 @@ def show_corpus(plan: Plan, console: Console) -> None:
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 
 
-def show_runs(storage: Path, runs: list[Run], console: Console) -> None:
+def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
     """Prints one line a run."""
     if not runs:
         console.print(f"no runs in {storage} yet", highlight=False)
@@ -110,9 +111,10 @@ def show_runs(storage: Path, runs: list[Run], console: Console) -> None:
     from search.progress import describe_objective
 
     for run in runs:
-        info, trials, ranked = run.info(), run.trials(), run.ranked()
+        info, trials = run.info(), run.trials()
+        finite = [each.objective for each in trials if math.isfinite(each.objective)]
         done = sum(each.status != "running" for each in trials)
-        best = describe_objective(info["objective"], ranked[0].objective) if ranked else "-"
+        best = describe_objective(info["objective"], min(finite)) if finite else "-"
         table.add_row(run.name, run_state(run), f"{done}/{info['n_trials']}", best, str(info["created"])[:19])
     console.print(table)
 

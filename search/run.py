@@ -16,8 +16,10 @@ from typing import Any
 from core.atomic import replacing
 from core.errors import InputError
 from search.patience import patiently
+from search.storage import Storage
 
 CHECKPOINT = "checkpoint.pt"
+TRIALS = "trials.jsonl"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
 """`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""
@@ -58,7 +60,7 @@ class Run:
         self.bundle = path / "export"
 
     @classmethod
-    def create(cls, storage: Path, *, prefix: str, name: str | None = None) -> "Run":
+    def create(cls, storage: Storage, *, prefix: str, name: str | None = None) -> "Run":
         """A new, empty folder: `name`, or the first free one of `prefix-001`, `prefix-002`, ...
 
         Raises:
@@ -66,11 +68,14 @@ class Run:
         """
         if name is not None:
             check_name(name)
-        runs = storage / "runs"
+        runs = storage.folder / "runs"
+        taken = set(storage.names("runs"))
         candidates: Iterator[str] = iter([name]) if name else (f"{prefix}-{k:03d}" for k in range(1, 100_000))
         try:
             runs.mkdir(parents=True, exist_ok=True)
             for candidate in candidates:
+                if candidate in taken:
+                    continue
                 try:
                     (runs / candidate).mkdir()
                 except FileExistsError:
@@ -83,22 +88,25 @@ class Run:
         )
 
     @classmethod
-    def open(cls, storage: Path, name: str) -> "Run":
+    def open(cls, storage: Storage, name: str) -> "Run":
         """The run of that name.
 
         Raises:
             InputError: there is none; names the ones there are.
         """
-        run = cls(storage / "runs" / name)
+        if NAME.fullmatch(name):
+            storage.pull(f"runs/{name}")
+        run = cls(storage.folder / "runs" / name)
         if not NAME.fullmatch(name) or not (run.path / "run.json").is_file():
             known = ", ".join(each.name for each in Run.all(storage)) or "none yet"
             raise InputError(f"no run {name!r} in {storage}; there are: {known} (another place is given by --storage)")
         return run
 
     @classmethod
-    def all(cls, storage: Path) -> "list[Run]":
+    def all(cls, storage: Storage) -> "list[Run]":
         """Every run of a storage, oldest first."""
-        found = [cls(each.parent) for each in (storage / "runs").glob("*/run.json")]
+        storage.pull("runs", only=("run.json", TRIALS))
+        found = [cls(each.parent) for each in (storage.folder / "runs").glob("*/run.json")]
         return sorted(found, key=lambda run: (str(run.info().get("created")), run.name))
 
     def info(self) -> dict[str, Any]:
@@ -117,7 +125,7 @@ class Run:
     def record(self, event: str, number: int, **what: Any) -> None:
         """Appends a line to trials.jsonl: `start`, `epoch` or `end` of a trial."""
         line = json.dumps({"event": event, "trial": number, "time": now(), **finite(what)})
-        path = self.path / "trials.jsonl"
+        path = self.path / TRIALS
 
         def append() -> None:
             # What a full disk left of a line before is ended first: readers pass over it.
@@ -176,7 +184,7 @@ class Run:
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Every line of trials.jsonl: `event`, `trial`, `time` and what came with it."""
-        path = self.path / "trials.jsonl"
+        path = self.path / TRIALS
         for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
             try:
                 yield json.loads(line)

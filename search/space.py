@@ -126,7 +126,9 @@ class SearchOptions:
         cpus: CPUs a trial; its arithmetic uses as many threads.
         gpus: GPUs a trial; a fraction shares one.
         seed: Determines what the sampler suggests.
-        storage: Folder of runs and feature stores.
+        storage: Folder or URL of runs and feature stores.
+        node_cache: Folder of each node's own disk, into which its trials copy feature stores once; None = they read
+            them where they lie, or for a URL in the node's working copy.
     """
 
     objective: str = "dev_eer"
@@ -143,6 +145,7 @@ class SearchOptions:
     gpus: float = 0.0
     seed: int = 0
     storage: str = "storage"
+    node_cache: str | None = None
 
 
 @dataclass(frozen=True)

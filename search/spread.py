@@ -11,9 +11,10 @@ from core import table
 from core.audio import AudioOptions
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.extraction import Progress, clean, is_complete, missing_shards, write_shards
+from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
 from core.protocol import Utterance
 from core.table import Block
+from search.storage import Storage
 
 DEATHS = 5
 """How often an actor, or a shard, is tried again when a node dies."""
@@ -23,12 +24,15 @@ class ShardWriter:
     """Writes shards of one store; lives on a node."""
 
     def __init__(
-        self, utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, path: str, on_bad_audio: str
+        self, utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, place: str, name: str, bad: str
     ) -> None:
         torch.set_num_threads(1)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.front_end = table.build("front_end", FRONT_ENDS, front_end).to(self.device)
-        self.utterances, self.options, self.path, self.on_bad_audio = utterances, options, Path(path), on_bad_audio
+        self.utterances, self.options, self.on_bad_audio = utterances, options, bad
+        self.storage, self.store = Storage(place), f"stores/{name}"
+        self.path = self.storage.folder / self.store
+        self.path.mkdir(parents=True, exist_ok=True)
 
     def write(self, number: int) -> tuple[int, float]:
         """Writes a shard; returns its utterances and seconds of audio."""
@@ -49,6 +53,7 @@ class ShardWriter:
             n_workers=1,
             progress=progress,
         )
+        self.storage.push(self.storage.relative(shard_file(self.path, number)))
         return seen
 
 
@@ -57,6 +62,7 @@ def write_spread(
     front_end: Block,
     options: AudioOptions,
     *,
+    storage: Storage,
     path: Path,
     on_bad_audio: str,
     gpus: bool,
@@ -68,7 +74,8 @@ def write_spread(
         utterances: Of one partition.
         front_end: Row of FRONT_ENDS and its options.
         options: How recordings are decoded.
-        path: Folder of the store, which every node shares.
+        storage: Which every node reaches.
+        path: Folder of the store in it.
         on_bad_audio: As for `extract`.
         gpus: Whether an actor takes a GPU, and not a CPU.
         progress: Called with the utterances and seconds of audio done.
@@ -97,12 +104,16 @@ def write_spread(
                 scheduling_strategy="SPREAD",
             )
             shared = ray.put(utterances)
-            writers = [placed.remote(shared, front_end, options, str(path), on_bad_audio) for _ in range(n_actors)]
+            writers = [
+                placed.remote(shared, front_end, options, storage.place, path.name, on_bad_audio)
+                for _ in range(n_actors)
+            ]
             done, seconds = 0, 0.0
             pool = ActorPool(writers)
             for written in pool.map_unordered(lambda actor, number: actor.write.remote(number), missing):
                 done, seconds = done + written[0], seconds + written[1]
                 progress(done, seconds)
+            storage.pull(f"stores/{path.name}")
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise error.cause from None

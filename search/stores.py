@@ -30,8 +30,10 @@ def ensure_store(
         InputError: recordings that cannot be used, or a storage that cannot be written.
     """
     utterances = plan.corpus.partition(partition)
-    root = plan.storage / "stores"
+    root = plan.storage.folder / "stores"
     path = store_path(utterances, experiment.front_end, experiment.audio, root=root)
+    if plan.storage.remote and not is_complete(path):
+        plan.storage.pull(f"stores/{path.name}")  # others may have extracted it, or a part of it
     complete = is_complete(path)
     what = f"{experiment.front_end.name} of {partition}"
     if complete:
@@ -42,6 +44,7 @@ def ensure_store(
                 utterances,
                 experiment.front_end,
                 experiment.audio,
+                storage=plan.storage,
                 path=path,
                 on_bad_audio=plan.space.corpus.on_bad_audio,
                 gpus=plan.space.search.gpus > 0,
@@ -56,6 +59,7 @@ def ensure_store(
             device="cuda" if torch.cuda.is_available() else "cpu",
             progress=progress,
         )
+    plan.storage.push(f"stores/{path.name}")
     if store.skipped:
         manifest = Path(store.path) / "manifest.json"
         console.print(f"{what}: {len(store.skipped)} recordings left out; {manifest} lists them", highlight=False)

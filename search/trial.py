@@ -17,6 +17,7 @@ from core.validation import VALIDATIONS, fit_folds
 from search.patience import StorageLost, patiently
 from search.run import CHECKPOINT
 from search.space import Space, store_name
+from search.storage import Storage
 
 
 def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
@@ -24,8 +25,9 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
 
     Args:
         config: `number` of the trial, its `values`.
-        setup: What all trials share: `space`, `stores` (from `store_name` of an experiment to the folders of train and
-            dev), `checkpoints` (by number, of trials that an earlier part of the search left unfinished).
+        setup: What all trials share: `space`, `storage` (its place), `stores` (from `store_name` of an experiment to
+            the folders of train and dev in the storage), `checkpoints` (by number, of trials that an earlier part of
+            the search left unfinished).
 
     A configuration that fails is reported as such and the trial ends: Tune's own errors are left to processes and nodes
     that die, which it starts again. So is a storage that cannot be written, which ends the search.
@@ -35,6 +37,7 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
     torch.set_num_threads(space.search.cpus)
     try:
         experiment = space.experiment(config["values"])
+        storage = Storage(setup["storage"], space.search.node_cache)
         folders = setup["stores"][store_name(experiment)]
         device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
         if device == "cuda" and gpus < 1:
@@ -45,12 +48,12 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
             with saved.as_directory() as folder:
                 resume = checkpoint.load(Path(folder) / CHECKPOINT)
         elif number in setup["checkpoints"]:
-            resume = checkpoint.load(Path(setup["checkpoints"][number]))
+            resume = checkpoint.load(storage.file(setup["checkpoints"][number]))
         if resume is not None and resume["epoch"] == experiment.epochs:
             # It was cut off between its last checkpoint and its end: what is left is to say so.
             _report({"epoch": experiment.epochs, "objective": resume["best"]["rank"][0]}, resume)
             return
-        train, dev = (FeatureStore.open(Path(folders[partition])) for partition in ("train", "dev"))
+        train, dev = (FeatureStore.open(storage.fetched(folders[partition])) for partition in ("train", "dev"))
         folds = table.build("search.validation", VALIDATIONS, space.search.validation)(train, dev)
         how: dict[str, Any] = {"device": device, "objective": space.search.objective, "resume": resume}
         if folds:

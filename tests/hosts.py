@@ -118,7 +118,8 @@ class Host:
 
     def set_writable(self, shared: Path, writable: bool) -> None:
         """Lets it write the shared folder, or no more."""
-        self.run(f"mount -o remount,bind,{'rw' if writable else 'ro'} {shared}")
+        command = f"mount -o remount,bind,{'rw' if writable else 'ro'} {shared}"
+        self.run(f"for i in $(seq 500); do {command} && exit 0; sleep 0.02; done; exit 1")  # busy while a file is open
 
 
 @dataclass

@@ -12,6 +12,7 @@ from core.features.extraction import extract
 from search.plan import open_corpus
 from search.run import Run
 from search.space_reader import read_space
+from search.storage import Storage
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 
@@ -54,7 +55,7 @@ def test_it_runs_where_the_token_is_known(cluster, space_file, tmp_path):
     address, token = cluster
     done = launch(space_file, address, "on", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
     assert done.returncode == 0, done.stderr + done.stdout
-    run = Run.open(tmp_path / "storage", "on")
+    run = Run.open(Storage(str(tmp_path / "storage")), "on")
     assert run.info()["state"] == "finished"
     assert [each.number for each in run.trials()] == list(range(6))
     assert token not in "".join(path.read_text(errors="replace") for path in run.path.rglob("*.json*"))

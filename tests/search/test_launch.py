@@ -15,6 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from search.cli import main
 from search.run import Run
+from search.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +41,7 @@ def searched(tmp_path_factory, corpus):
 
 def test_the_search_ends_with_a_bundle_and_says_what_to_do_next(searched):
     folder, done = searched
-    run = Run.open(folder / "storage", "first")
+    run = Run.open(Storage(str(folder / "storage")), "first")
     assert "tensorboard --logdir" in done.stdout
     assert "Traceback" not in done.stderr
     assert {each.name for each in run.bundle.iterdir()} == {"README.md", "config.json", "scores", "weights.safetensors"}
@@ -54,7 +55,7 @@ def test_the_search_ends_with_a_bundle_and_says_what_to_do_next(searched):
 
 def test_trials_stop_early_finish_and_fail_without_ending_the_search(searched):
     folder, _ = searched
-    records = Run.open(folder / "storage", "first").trials()
+    records = Run.open(Storage(str(folder / "storage")), "first").trials()
     assert [each.number for each in records] == list(range(8))
     status = {each.status for each in records}
     assert "failed" in status
@@ -67,7 +68,7 @@ def test_trials_stop_early_finish_and_fail_without_ending_the_search(searched):
 
 def test_tensorboard_has_every_trial(searched):
     folder, _ = searched
-    run = Run.open(folder / "storage", "first")
+    run = Run.open(Storage(str(folder / "storage")), "first")
     for each in run.trials():
         accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
         accumulator.Reload()
@@ -77,7 +78,7 @@ def test_tensorboard_has_every_trial(searched):
 
 def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     folder, _ = searched
-    run = Run.open(folder / "storage", "first")
+    run = Run.open(Storage(str(folder / "storage")), "first")
     config = json.loads((run.bundle / "config.json").read_text())
     best = min((each for each in run.trials() if each.status != "failed"), key=lambda each: each.objective)
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
@@ -133,7 +134,7 @@ def test_sigterm_ends_the_search_and_exports_what_it_found(space_file, tmp_path)
     os.kill(process.pid, signal.SIGTERM)
     out, err = process.communicate(timeout=120)
     assert process.returncode == 130, out + err
-    run = Run.open(tmp_path / "storage", "cut")
+    run = Run.open(Storage(str(tmp_path / "storage")), "cut")
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.trials()} == {"interrupted"}
     assert (run.bundle / "weights.safetensors").exists()

@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from core.score_file import read_cm_scores
 from search.cli import main
 from search.run import Run
+from search.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = """\
@@ -39,7 +40,7 @@ def run(tmp_path_factory, corpus):
     command = [sys.executable, "-m", "search.cli", "launch", str(folder / "s.yaml"), "--name", "r"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr + done.stdout
-    return Run.open(storage, "r")
+    return Run.open(Storage(str(storage)), "r")
 
 
 @pytest.fixture(scope="module")

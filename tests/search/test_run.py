@@ -5,11 +5,12 @@ import pytest
 
 from core.errors import InputError
 from search.run import Run, finite
+from search.storage import Storage
 
 
 @pytest.fixture
 def run(tmp_path):
-    run = Run.create(tmp_path, prefix="quick")
+    run = Run.create(Storage(str(tmp_path)), prefix="quick")
     run.update(name=run.name, state="running", created="2026-01-01", n_trials=3, objective="dev_eer")
     return run
 
@@ -26,26 +27,26 @@ def end(run, number, *, objective, status="finished", checkpoint=True, **what):
 
 
 def test_names_are_numbered_and_never_reused(tmp_path):
-    assert Run.create(tmp_path, prefix="quick").name == "quick-001"
-    assert Run.create(tmp_path, prefix="quick").name == "quick-002"
-    assert Run.create(tmp_path, prefix="quick", name="mine").name == "mine"
+    assert Run.create(Storage(str(tmp_path)), prefix="quick").name == "quick-001"
+    assert Run.create(Storage(str(tmp_path)), prefix="quick").name == "quick-002"
+    assert Run.create(Storage(str(tmp_path)), prefix="quick", name="mine").name == "mine"
     with pytest.raises(InputError, match="a run of that name is there already"):
-        Run.create(tmp_path, prefix="quick", name="mine")
+        Run.create(Storage(str(tmp_path)), prefix="quick", name="mine")
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", ".hidden", "a/b", "", "a" * 101])
 def test_names_stay_in_the_storage(tmp_path, name):
     if name:
         with pytest.raises(InputError, match="a name is letters"):
-            Run.create(tmp_path, prefix="quick", name=name)
+            Run.create(Storage(str(tmp_path)), prefix="quick", name=name)
     with pytest.raises(InputError, match="no run"):
-        Run.open(tmp_path, name)
+        Run.open(Storage(str(tmp_path)), name)
 
 
 def test_a_missing_run_names_those_there_are(tmp_path, run):
     with pytest.raises(InputError, match="quick-001"):
-        Run.open(tmp_path, "quick-007")
-    assert Run.open(tmp_path, "quick-001").info()["state"] == "running"
+        Run.open(Storage(str(tmp_path)), "quick-007")
+    assert Run.open(Storage(str(tmp_path)), "quick-001").info()["state"] == "running"
 
 
 def test_trials_are_folded_from_their_events(run):

@@ -9,6 +9,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from search.cli import main
 from search.run import Run
+from search.storage import Storage
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -31,7 +32,7 @@ def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout
-    run = Run.open(tmp_path / "storage", "f")
+    run = Run.open(Storage(str(tmp_path / "storage")), "f")
     for each in run.trials():
         assert each.objective == each.metrics["best_fold_eer"] or each.metrics.get("best_fold_eer") is None
         accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
