@@ -40,7 +40,7 @@ class OptunaBrain(Searcher):
 
         Args:
             space: What is searched.
-            history: Trials of the search that ended before.
+            history: Trials of the search that ended before; of another space, those that this one could suggest count.
             unfinished: Trials that began before and are to go on; they are suggested first, under their numbers.
             adopted: Called with the number of such a trial and the name that Ray gives it now.
         """
@@ -55,7 +55,7 @@ class OptunaBrain(Searcher):
         self._adopted = adopted
         for each in sorted([*history, *unfinished], key=lambda record: record.number):
             self._taken.add(each.number)
-            if each in history:
+            if each in history and each.status != "interrupted" and space.holds(each.values):
                 self._remember(each.values, math.nan if each.status == "failed" else each.objective)
 
     def suggest(self, trial_id: str) -> Any:

@@ -118,7 +118,7 @@ def _repeated(options: argparse.Namespace, command: str) -> list[str]:
     passed = {
         "status": ("limit",),
         "stop": (),
-        "resume": ("trials", "hours", "gpu_hours", "retry_failed", "force"),
+        "resume": ("trials", "hours", "gpu_hours", "retry_failed", "force", "allow_changed_space"),
         "export": ("rank", "no_eval"),
     }
     found = []
@@ -182,6 +182,9 @@ def _resume(options: argparse.Namespace) -> int:
     if options.cluster:
         return _resume_on_cluster(options)
     run, plan = _opened(options)
+    former = None
+    if options.space:
+        former, plan = plan.space, _changed(run, plan, options)
     if options.address:
         join_cluster(plan, options.address, _console())
     with _kept(run, plan):
@@ -195,17 +198,32 @@ def _resume(options: argparse.Namespace) -> int:
             force=options.force,
             address=options.address,
             console=_console(),
+            former=former,
         )
         return _conclude(run, plan, state)
 
 
+def _changed(run: "Run", plan: "Plan", options: argparse.Namespace) -> "Plan":
+    """The plan of another space with which a run goes on."""
+    from search.changes import check_change
+    from search.plan import make_plan
+    from search.space_reader import read_space
+
+    space = read_space(Path(options.space), options.set)
+    for line in check_change(run.name, plan.space, space, allowed=options.allow_changed_space):
+        _print(f"changed: {line}")
+    return make_plan(space, plan.storage)
+
+
 def _resume_on_cluster(options: argparse.Namespace) -> int:
     from search.cluster import reached
+    from search.space_reader import read_space
 
     with reached(options.cluster) as cluster:
         storage = cluster.storage_of(options.run, options.storage)
         arguments = [options.run, "--storage", storage, "--address", "auto", *_repeated(options, "resume")]
-        job = cluster.submit("resume", options.run, storage, arguments, None)
+        space = read_space(Path(options.space), options.set) if options.space else None
+        job = cluster.submit("resume", options.run, storage, arguments, space)
         state = cluster.follow(job, _print, until=f"run {options.run} goes on")
     return _submitted(options.cluster, job, state if state in ("FAILED", "STOPPED", "SUCCEEDED") else "RUNNING")
 
@@ -477,6 +495,11 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--hours", type=float, metavar="H", help="wall-clock limit of this part (the space's)")
     what = "limit of the GPU-hours of this part (the space's)"
     resume.add_argument("--gpu-hours", type=float, metavar="H", help=what)
+    resume.add_argument("--space", metavar="FILE", help="go on with this space (the run's own)")
+    what = "with --space: changes a value of the YAML; may be repeated"
+    resume.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=what)
+    what = "go on although the space differs; old trials that fit in it are known to the sampler"
+    resume.add_argument("--allow-changed-space", action="store_true", help=what)
     resume.add_argument("--retry-failed", action="store_true", help="run failed trials again, too")
     resume.add_argument("--force", action="store_true", help="although the run seems to go on, on a host that is gone")
     what = "on a node of a cluster: Ray's address of it, such as auto (default: a Ray of its own)"

@@ -33,6 +33,7 @@ JOBS_PORT = 8265
 TUNNEL_SECONDS = 90.0
 """How long ssh may take to reach the head."""
 
+SPACE_FILE = "space.yaml"
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 
 
@@ -64,7 +65,7 @@ class Cluster:
         self._client = client
         self._config = config
 
-    def submit(self, command: str, run: str, storage: str, arguments: Sequence[str], files: Path | None) -> Job:
+    def submit(self, command: str, run: str, storage: str, arguments: Sequence[str], space: Space | None) -> Job:
         """Submits `spooftune COMMAND ARGUMENTS`, which goes on when this process ends.
 
         Args:
@@ -72,17 +73,22 @@ class Cluster:
             run: The run that it is about.
             storage: Where that run lies.
             arguments: Of the command.
-            files: A small folder that is to be the job's current folder.
+            space: Travels with the job, which is given it as `--space`; `launch` takes it as its first argument.
         """
         taken = {each.id for each in self.jobs()}
         numbers = (f"{run}.{command}-{k}" for k in range(1, 100_000))
         job_id = next(each for each in numbers if each not in taken)
-        found = self._client.submit_job(
-            entrypoint=shlex.join(["spooftune", command, *arguments]),
-            submission_id=job_id,
-            runtime_env={"working_dir": str(files)} if files else None,
-            metadata={"spooftune": command, "run": run, "storage": storage},
-        )
+        named = [] if space is None else [SPACE_FILE] if command == "launch" else ["--space", SPACE_FILE]
+        with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
+            if space is not None:
+                text = yaml.safe_dump(dict(space.plain), sort_keys=False)
+                (Path(folder) / SPACE_FILE).write_text(text, encoding="utf-8")
+            found = self._client.submit_job(
+                entrypoint=shlex.join(["spooftune", command, *arguments, *named]),
+                submission_id=job_id,
+                runtime_env={"working_dir": folder} if space is not None else None,
+                metadata={"spooftune": command, "run": run, "storage": storage},
+            )
         return Job(str(found), run, storage, command, "PENDING", time.time())
 
     def jobs(self) -> list[Job]:
@@ -264,11 +270,7 @@ def launch_on(
         The job and, where that was waited for, its state at its end; otherwise RUNNING.
     """
     run = name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
-        text = yaml.safe_dump(dict(space.plain), sort_keys=False)
-        (Path(folder) / "space.yaml").write_text(text, encoding="utf-8")
-        arguments = ["space.yaml", "--name", run, "--storage", storage, "--address", "auto"]
-        job = cluster.submit("launch", run, storage, arguments, Path(folder))
+    job = cluster.submit("launch", run, storage, ["--name", run, "--storage", storage, "--address", "auto"], space)
     state = cluster.follow(job, say, until=None if wait else f"run {run} in ")
     return job, state if state in ENDED else "RUNNING"
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import yaml
 from rich.console import Console
 
 from core import table
@@ -22,7 +21,7 @@ from search.preflight import places, preflight
 from search.report import show_corpus
 from search.run import Run, TrialRecord, now, this_process
 from search.schedulers import SCHEDULERS, replay
-from search.space import Space
+from search.space import Space, Values
 from search.stores import build_stores
 
 METRIC = "objective"
@@ -65,8 +64,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         n_trials=plan.n_trials,
         objective=space.metric,
     )
-    (run.path / "space.yaml").write_text(yaml.safe_dump(dict(space.plain), sort_keys=False), encoding="utf-8")
-    (run.path / "resolved.yaml").write_text(yaml.safe_dump(space.resolved(), sort_keys=False), encoding="utf-8")
+    run.change_space(space)
     show_corpus(plan, console)
     folders = build_stores(plan, console, spread=address is not None)
     run.update(state="running", stores=folders)
@@ -86,6 +84,7 @@ def resume_search(
     force: bool,
     address: str | None,
     console: Console,
+    former: Space | None = None,
 ) -> str:
     """Goes on with a run that stopped, or extends one that ended; returns the state in which it ends now.
 
@@ -93,7 +92,7 @@ def resume_search(
     checkpoint, under their numbers, and with `asha` keep their places in its rungs.
 
     Args:
-        plan: Of the run's own space.
+        plan: Of the run's own space, or of the one with which it goes on.
         run: The run.
         n_trials: Trials in all; None = as many as before.
         hours: Wall-clock limit of this part; None = the space's.
@@ -102,6 +101,7 @@ def resume_search(
         force: Whether to believe that a search which seems to run is gone.
         address: Of the cluster that was joined; None = a Ray of our own is started.
         console: Where progress is shown.
+        former: The run's own space, where `plan` is of another one.
 
     Raises:
         InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
@@ -115,6 +115,11 @@ def resume_search(
         raise InputError(f"--trials {total}: run {run.name} has begun {len(records)} trials already")
     again = ("running", "interrupted", "failed") if retry_failed else ("running", "interrupted")
     unfinished = [each for each in records if each.status in again]
+    if former is not None:
+        left = [each for each in unfinished if not _the_same_in(each.values, former, plan.space)]
+        for each in left:
+            console.print(f"trial {each.number} stays as it is: this space would train it otherwise", highlight=False)
+        unfinished = [each for each in unfinished if each not in left]
     possible = plan.space.n_configurations() if plan.space.search.sampler.name == "grid" else None
     total = total if possible is None else min(total, possible)
     if not unfinished and len(records) >= total:
@@ -128,6 +133,8 @@ def resume_search(
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total)
     folders = build_stores(plan, console, spread=address is not None)
+    if former is not None:
+        run.change_space(plan.space)
     run.update(
         state="running",
         stores=folders,
@@ -144,6 +151,11 @@ def resume_search(
     if address is None:
         start_ray(plan.space, None)
     return tune_trials(plan, run, folders, console, unfinished=unfinished)
+
+
+def _the_same_in(values: Values, former: Space, space: Space) -> bool:
+    """Whether two spaces train a configuration in the same way."""
+    return space.holds(values) and space.experiment(values) == former.experiment(values)
 
 
 def start_ray(space: Space, address: str | None) -> None:

@@ -13,9 +13,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from core.atomic import replacing
 from core.errors import InputError
 from search.patience import patiently
+from search.space import Space
 from search.storage import Storage
 
 CHECKPOINT = "checkpoint.pt"
@@ -121,6 +124,17 @@ class Run:
         """Lays changes over run.json; the file is replaced whole."""
         known = self.info() if (self.path / "run.json").exists() else {}
         patiently(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
+
+    def change_space(self, space: Space) -> None:
+        """Writes what the run searches from now on; a space that it had before is kept under a name with a number."""
+        for name, plain in (("space", dict(space.plain)), ("resolved", space.resolved())):
+            path, number = self.path / f"{name}.yaml", 1
+            while path.exists():
+                path = self.path / f"{name}-until-{number:03d}.yaml"
+                number += 1
+            if path.name != f"{name}.yaml":
+                (self.path / f"{name}.yaml").rename(path)
+            (self.path / f"{name}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
     def record(self, event: str, number: int, **what: Any) -> None:
         """Appends a line to trials.jsonl: `start`, `epoch` or `end` of a trial."""

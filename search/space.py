@@ -187,6 +187,21 @@ class Space:
                 values[parameter.path] = parameter.suggest(trial)
         return values
 
+    def holds(self, values: Mapping[str, Label]) -> bool:
+        """Whether this space could suggest a configuration."""
+        met: Values = {}
+        for parameter in self.searched:
+            if parameter.active(met) != (parameter.path in values):
+                return False
+            if parameter.path in values:
+                value, pool = values[parameter.path], parameter.finite()
+                number = not isinstance(value, bool) and isinstance(value, int | float)
+                inside = value in pool if pool is not None else number and parameter.low <= value <= parameter.high  # type: ignore[operator]
+                if not inside:
+                    return False
+                met[parameter.path] = value
+        return len(met) == len(values)
+
     def experiment_plain(self, values: Mapping[str, Label]) -> dict[str, Any]:
         """The experiment of a configuration as plain data; parameters that `values` lacks stay at their defaults."""
         plain = copy.deepcopy(dict(self.fixed))
