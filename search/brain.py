@@ -35,6 +35,7 @@ class OptunaBrain(Searcher):
         history: Sequence[TrialRecord] = (),
         unfinished: Sequence[TrialRecord] = (),
         adopted: Callable[[int, str], None] = lambda number, trial_id: None,
+        part: Callable[[], int] | None = None,
     ) -> None:
         """A searcher at the beginning of a search, or in the middle of one.
 
@@ -42,6 +43,7 @@ class OptunaBrain(Searcher):
             space: What is searched.
             history: Trials of the search that ended before; of another space, those that this one could suggest count.
             unfinished: Trials that began before and are to go on; they are suggested first, under their numbers.
+            part: How many trials may run at a time, now; None = as many as Tune asks for.
             adopted: Called with the number of such a trial and the name that Ray gives it now.
         """
         super().__init__(metric="objective", mode="min")
@@ -53,13 +55,19 @@ class OptunaBrain(Searcher):
         self._grid: list[Values] = list(space.enumerated()) if space.search.sampler.name == "grid" else []
         self._unfinished = list(unfinished)
         self._adopted = adopted
+        self._part = part
         for each in sorted([*history, *unfinished], key=lambda record: record.number):
             self._taken.add(each.number)
             if each in history and each.status != "interrupted" and space.holds(each.values):
                 self._remember(each.values, math.nan if each.status == "failed" else each.objective)
 
     def suggest(self, trial_id: str) -> Any:
-        """The next configuration as `{"number": int, "values": {path: value}}`, or FINISHED where a grid is done."""
+        """The next configuration as `{"number": int, "values": {path: value}}`.
+
+        FINISHED where a grid is done; None while other searches need the room.
+        """
+        if self._part is not None and len(self._running) >= self._part():
+            return None
         if self._unfinished:
             return self._resumed(self._unfinished.pop(0), trial_id)
         # The first free one: a search that was cut off may lack a trial that was suggested and had not begun.

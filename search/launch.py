@@ -70,7 +70,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     run.update(state="running", stores=folders)
     if address is None:
         start_ray(space, None)
-    return tune_trials(plan, run, folders, console)
+    return tune_trials(plan, run, folders, console, shared=address is not None)
 
 
 def resume_search(
@@ -150,7 +150,7 @@ def resume_search(
     )
     if address is None:
         start_ray(plan.space, None)
-    return tune_trials(plan, run, folders, console, unfinished=unfinished)
+    return tune_trials(plan, run, folders, console, unfinished=unfinished, shared=address is not None)
 
 
 def _the_same_in(values: Values, former: Space, space: Space) -> bool:
@@ -195,6 +195,7 @@ def tune_trials(
     console: Console,
     *,
     unfinished: Sequence[TrialRecord] = (),
+    shared: bool = False,
 ) -> str:
     """Runs the trials on the Ray that is connected; returns the state in which the search ended.
 
@@ -204,6 +205,7 @@ def tune_trials(
         folders: Of the feature stores.
         console: Where progress is shown.
         unfinished: Trials of the run that go on.
+        shared: Whether other searches may run on the same Ray.
     """
     import ray
     from ray import tune
@@ -211,6 +213,7 @@ def tune_trials(
     from search.brain import OptunaBrain
     from search.budget import Budget
     from search.progress import LiveTable, RecordTrials
+    from search.share import Share
     from search.tensorboard import TensorBoardWriter
     from search.trial import run_trial
 
@@ -239,10 +242,13 @@ def tune_trials(
     adopted = replay(scheduler, run.epochs())
     table_shown = LiveTable(run, plan.space, plan.n_trials)
     budget = Budget(options)
+    share = Share(f"{storage.place}/runs/{run.name}", room or 1) if shared and room else None
+    part = share.part if share else None
+    brain = OptunaBrain(plan.space, history=history, unfinished=unfinished, adopted=adopted, part=part)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=OptunaBrain(plan.space, history=history, unfinished=unfinished, adopted=adopted),
+            search_alg=brain,
             scheduler=scheduler,
             num_samples=plan.n_trials - len(history),
             max_concurrent_trials=min(each for each in (options.concurrency, room, plan.n_trials) if each is not None),
@@ -266,6 +272,8 @@ def tune_trials(
         raise InputError(f"{error}; spooftune resume {run.name} goes on once it can") from error
     finally:
         table_shown.close()
+        if share:
+            share.leave()
     if budget.problem:
         raise InputError(f"{budget.problem}; spooftune resume {run.name} goes on once it can")
     for leg in storage.names(f"runs/{run.name}"):

@@ -4,6 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 HOSTS = """
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from ray.cluster_utils import Cluster
 
 started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
@@ -102,3 +104,19 @@ def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path
     assert done.returncode == 2
     assert bad.name in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_two_searches_share_the_nodes(cluster, space_file, tmp_path):
+    address, token = cluster
+    space_file.write_text(space_file.read_text().replace("grace_epochs: 1", "grace_epochs: 4"))
+    with ThreadPoolExecutor(2) as pool:
+        both = [
+            pool.submit(launch, space_file, address, name, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
+            for name in ("one", "other")
+        ]
+        assert [each.result().returncode for each in both] == [0, 0]
+    runs = [Run.open(Storage(str(tmp_path / "storage")), name) for name in ("one", "other")]
+    times = [[each["time"] for each in run.events() if each["event"] == "start"] for run in runs]
+    # Neither waits for the other's end: each has begun before the other has begun its last three.
+    assert times[0][0] < times[1][3]
+    assert times[1][0] < times[0][3]
