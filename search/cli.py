@@ -49,9 +49,13 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _extract(options: argparse.Namespace) -> int:
+    from search.launch import join_cluster
     from search.stores import build_stores
 
-    build_stores(_plan(options), _console())
+    plan, console = _plan(options), _console()
+    if options.address:
+        join_cluster(plan, options.address, console)
+    build_stores(plan, console, spread=options.address is not None)
     return 0
 
 
@@ -471,7 +475,10 @@ def _parser() -> argparse.ArgumentParser:
 
     check = of_space("check", _check, "Validates a space and shows what it would run.")
     check.add_argument("--samples", type=int, default=3, metavar="K", help="sampled configurations to show (3)")
-    of_space("extract", _extract, "Builds the feature stores of a space.")
+    extract = of_space("extract", _extract, "Builds the feature stores of a space.")
+    extract.add_argument(
+        "--address", help="on a node of a cluster, all of which then extract: Ray's address, such as auto"
+    )
     launch = of_space("launch", _launch, "Runs a search: stores, trials, the exported best.")
     launch.add_argument("--name", help="name of the run (default: the space's name and a number)")
     what = "on a node of a cluster: Ray's address of it, such as auto (default: a Ray of its own)"
