@@ -10,6 +10,7 @@ script that somebody writes.
 import argparse
 import logging
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
@@ -58,6 +59,7 @@ def plain(space: Path, folder: Path) -> float:
 def run_plain(path: Path, folder: Path) -> None:
     """The plain script."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
+    os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray writes one into the home folder
     import ray
     from ray import tune
     from ray.tune.search.optuna import OptunaSearch

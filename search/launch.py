@@ -164,6 +164,10 @@ def start_ray(space: Space, address: str | None) -> None:
     if address is None:
         os.environ.pop("RAY_ADDRESS", None)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
+        # Ray's ports listen on every interface and ask for the token, but for those of its metrics: these stay closed.
+        os.environ.setdefault("RAY_enable_metrics_collection", "0")
+        os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
+        os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths in a space are relative to where it was launched
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run's folder has it all once

@@ -21,17 +21,17 @@ from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 
 ROOT = Path(__file__).resolve().parent.parent
-TRIALS, EPOCHS = 10, 16
+EPOCHS = 16
 
 
-def write_space(folder: Path) -> Path:
+def write_space(folder: Path, n_trials: int) -> Path:
     """A space that is searched one trial at a time, with rungs at 2, 4 and 8 epochs."""
     text = SPACE.replace("CORPUS", str(make_corpus(folder / "LA", n_per_class=32))).replace(
         "STORAGE", str(folder / "s")
     )
     for old, new in (
         ("epochs: 4", f"epochs: {EPOCHS}"),
-        ("trials: 6", f"trials: {TRIALS}"),
+        ("trials: 6", f"trials: {n_trials}"),
         ("concurrency: 2", "concurrency: 1"),
         ("grace_epochs: 1", "grace_epochs: 2"),
         ("lr: 2e-3", "lr: {log_uniform: [1e-5, 1e-3]}"),
@@ -57,13 +57,13 @@ def spooftune(*arguments: object) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
 
 
-def interrupted(folder: Path, space: Path, times: int, draw: random.Random) -> Run:
+def interrupted(folder: Path, space: Path, n_trials: int, times: int, draw: random.Random) -> Run:
     """A search that is cut off so many times, by turns killed and stopped, and ends at last."""
     run = Run(folder / "s" / "runs" / "cut")
     process = spooftune("launch", space, "--name", "cut")
     for number in range(times):
         before = len(run.epochs())
-        target = before + draw.randint(1, max(2, TRIALS * 8 // (times + 1)))
+        target = before + draw.randint(1, max(2, n_trials * 8 // (times + 1)))
         while len(run.epochs()) < target and process.poll() is None:
             time.sleep(0.02)
         if process.poll() is not None:
@@ -78,22 +78,23 @@ def interrupted(folder: Path, space: Path, times: int, draw: random.Random) -> R
     return run
 
 
-def compare(folder: Path, times: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+def compare(folder: Path, n_trials: int, times: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Decisions of a search that was left alone, and of one that was interrupted."""
-    space = write_space(folder)
+    space = write_space(folder, n_trials)
     spooftune("launch", space, "--name", "whole").wait()
-    cut = interrupted(folder, space, times, random.Random(seed))
+    cut = interrupted(folder, space, n_trials, times, random.Random(seed))
     return decisions(Run(folder / "s" / "runs" / "whole")), decisions(cut)
 
 
 def main() -> int:
     """Prints both; returns 1 where they differ."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--trials", type=int, default=10)
     parser.add_argument("--times", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        whole, cut = compare(Path(folder), options.times, options.seed)
+        whole, cut = compare(Path(folder), options.trials, options.times, options.seed)
     for number, (one, other) in enumerate(zip(whole, cut, strict=True)):
         what = f"{one['status']} at epoch {one['epoch']}, {one['objective']:.4f}"
         print(f"trial {number}: {what}", "the same" if one == other else f"BUT {other}")

@@ -31,7 +31,8 @@ def made():
 @pytest.fixture(scope="module")
 def launched(made):
     """A search that was launched from outside and has ended."""
-    done = made.spooftune("launch", write_space(made), "--cluster", made.config, "--name", "first", "--wait")
+    space = write_space(made, trials=4, epochs=8)
+    done = made.spooftune("launch", space, "--cluster", made.config, "--name", "first", "--wait")
     assert done.returncode == 0, done.stdout + done.stderr
     return Run(made.shared / "storage" / "runs" / "first"), done.stdout
 
@@ -58,9 +59,9 @@ def test_a_run_is_seen_from_outside(made, launched, tmp_path):
     assert "first.launch-1" in listed.stdout
     assert str(made.shared / "storage") in listed.stdout
     status = made.spooftune("status", "first", "--cluster", made.config)
-    assert "run first: finished, 8 of 8 trials begun" in status.stdout
+    assert "run first: finished, 4 of 4 trials begun" in status.stdout
     logs = made.spooftune("logs", "first", "--cluster", made.config)
-    assert "[8/8] trial" in logs.stdout
+    assert "[4/4] trial" in logs.stdout
     done = made.spooftune("export", "first", "--cluster", made.config, "--rank", 2, "--output", tmp_path / "second")
     assert done.returncode == 0, done.stdout + done.stderr
     assert bundle.load(tmp_path / "second").provenance["trial"] == run.ranked()[1].number
@@ -121,16 +122,16 @@ def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made,
     import random
 
     draw = random.Random(0)
-    space = write_space(made)
+    space = write_space(made, trials=6, epochs=16)
     done = made.spooftune("launch", space, "--cluster", made.config, "--name", "hurt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "job hurt.launch-1 runs on the cluster" in done.stdout
     run = Run(made.shared / "storage" / "runs" / "hurt")
-    for n_epochs, disturbance in ((20, kill_worker), (60, kill_trial)):
+    for n_epochs, disturbance in ((8, kill_worker), (28, kill_trial)):
         while len(run.epochs()) < n_epochs:
             time.sleep(0.2)
         disturbance(made, run, draw)
-    while len(run.epochs()) < 75:
+    while len(run.epochs()) < 36:
         time.sleep(0.2)
     assert made.spooftune("stop", "hurt", "--cluster", made.config).returncode == 0
     for _ in range(300):
@@ -144,7 +145,7 @@ def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made,
         if run.info()["state"] == "finished":
             break
         time.sleep(0.5)
-    assert problems_of(run, 8, 3) == []
+    assert problems_of(run, 6, 3) == []
 
 
 def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeypatch):

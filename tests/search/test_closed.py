@@ -1,0 +1,104 @@
+"""An embedded Ray answers nobody without the token of its run."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+SCRIPT = """
+import json, os, sys, time
+from pathlib import Path
+from search.launch import start_ray
+from search.space_reader import read_space
+
+start_ray(read_space(Path(sys.argv[1])), None)
+import ray
+
+@ray.remote
+def there():
+    return 1
+
+assert ray.get(there.remote()) == 1
+time.sleep(3)
+told = {"pid": os.getpid(), "gcs": ray.get_runtime_context().gcs_address, "token": os.environ["RAY_AUTH_TOKEN"]}
+print(json.dumps(told), flush=True)
+sys.stdin.read()
+"""
+JOIN = "import ray; ray.init(address='{gcs}', logging_level=50)"
+
+
+def listening(pid):
+    """Ports on which a process or one of its descendants listens."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(stat.parent.name)] = int(stat.read_text().rsplit(")", 1)[1].split()[1])
+        except OSError:
+            continue
+    ours = {pid}
+    while more := {child for child, parent in parents.items() if parent in ours} - ours:
+        ours |= more
+    sockets = set()
+    for each in ours:
+        for descriptor in Path(f"/proc/{each}/fd").glob("*"):
+            try:
+                found = re.fullmatch(r"socket:\[(\d+)]", str(descriptor.readlink()))
+            except OSError:
+                continue
+            if found:
+                sockets.add(found[1])
+    ports = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and fields[9] in sockets:
+                ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+    return ports
+
+
+def answer(port, path):
+    """The HTTP status that a port answers a stranger with; None where it does not speak HTTP."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+            return reply.status
+    except urllib.error.HTTPError as error:
+        return error.code
+    except Exception:  # noqa: BLE001 - gRPC, or nothing
+        return None
+
+
+def test_every_socket_asks_for_the_token(space_file, tmp_path):
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
+    environment["HOME"] = str(tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(space_file)],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        started = json.loads(next(line for line in process.stdout if line.startswith("{")))
+        ports = listening(started["pid"])
+        assert int(started["gcs"].rsplit(":", 1)[1]) in ports
+        told = {port: {answer(port, path) for path in ("/", "/metrics", "/api/version")} - {None} for port in ports}
+        assert all(codes <= {401} for codes in told.values()), told
+        assert {401} in told.values()
+        for variables in ({"RAY_AUTH_MODE": "disabled"}, {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": 64 * "a"}):
+            command = ["timeout", "60", sys.executable, "-c", JOIN.format(**started)]
+            joined = subprocess.run(
+                command, env={**environment, **variables}, capture_output=True, text=True, check=False
+            )
+            assert joined.returncode != 0
+            assert "uthenticat" in joined.stdout + joined.stderr
+        assert not (tmp_path / ".ray").exists()
+        assert started["token"] not in Path(f"/proc/{started['pid']}/cmdline").read_text()
+    finally:
+        process.communicate()
