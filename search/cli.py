@@ -12,7 +12,6 @@ from core.errors import InputError
 
 if TYPE_CHECKING:
     from core.metrics import AsvErrorRates
-    from search.cluster import Job
     from search.plan import Plan
     from search.run import Run
     from search.storage import Storage
@@ -28,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
             from search.cluster import require_token
 
             require_token()  # before anything imports Ray
+            from search.remote import carried_out
+
+            return carried_out(options)
         return int(options.command(options))
     except InputError as error:
         for problem in error.problems:
@@ -63,8 +65,6 @@ def _launch(options: argparse.Namespace) -> int:
     from search.launch import join_cluster, run_search
     from search.run import Run
 
-    if options.cluster:
-        return _launch_on_cluster(options)
     plan, console = _plan(options, embedded=options.address is None), _console()
     if options.address:
         join_cluster(plan, options.address, console)
@@ -75,77 +75,12 @@ def _launch(options: argparse.Namespace) -> int:
         return _conclude(run, plan, state)
 
 
-def _launch_on_cluster(options: argparse.Namespace) -> int:
-    from search.cluster import check_for_cluster, launch_on, reached
-    from search.run import check_name
-    from search.space_reader import read_space
-
-    space = read_space(Path(options.space), options.set)
-    storage = options.storage or space.search.storage
-    check_for_cluster(space, storage)
-    if options.name is not None:
-        check_name(options.name)
-    with reached(options.cluster) as cluster:
-        job, state = launch_on(cluster, space, storage, options.name, _print, wait=options.wait)
-    return _submitted(options.cluster, job, state)
-
-
-def _submitted(cluster: str, job: "Job", state: str) -> int:
-    if state in ("FAILED", "STOPPED"):
-        print(f"spooftune: job {job.id} {state.lower()}", file=sys.stderr)
-        return 1
-    if state == "RUNNING":
-        print(f"job {job.id} runs on the cluster, which needs this machine no more; from anywhere:")
-        for command in ("status", "logs", "tensorboard", "stop", "resume", "export"):
-            print(f"  spooftune {command} {job.run} --cluster {cluster}")
-    return 0
-
-
-def _on_cluster(function: Any, command: str) -> Any:
-    """A command that with `--cluster` is carried out where the run lies: the head runs it, its lines are shown here."""
-
-    def carried(options: argparse.Namespace) -> int:
-        if not options.cluster:
-            return int(function(options))
-        from search.cluster import reached
-
-        with reached(options.cluster) as cluster:
-            storage = cluster.storage_of(options.run, options.storage)
-            arguments = [options.run, "--storage", storage, *_repeated(options, command)]
-            return cluster.ask(command, options.run, storage, arguments, _print)
-
-    return carried
-
-
-def _repeated(options: argparse.Namespace, command: str) -> list[str]:
-    """The options of a command that are passed on to the cluster."""
-    passed = {
-        "status": ("limit",),
-        "stop": (),
-        "resume": ("trials", "hours", "gpu_hours", "retry_failed", "force", "allow_changed_space"),
-        "export": ("rank", "no_eval"),
-    }
-    found = []
-    for name in passed[command]:
-        value = getattr(options, name)
-        if value is not None and value is not False:
-            found += [f"--{name.replace('_', '-')}"] + ([] if value is True else [str(value)])
-    return found
-
-
 def _list(options: argparse.Namespace) -> int:
     from search.report import show_runs
     from search.run import Run
 
-    if not options.cluster:
-        storage = _storage(options)
-        show_runs(storage, Run.all(storage), _console())
-        return 0
-    from search.cluster import reached
-    from search.report import show_jobs
-
-    with reached(options.cluster) as cluster:
-        show_jobs(cluster.jobs(), _console())
+    storage = _storage(options)
+    show_runs(storage, Run.all(storage), _console())
     return 0
 
 
@@ -153,38 +88,20 @@ def _logs(options: argparse.Namespace) -> int:
     from search.report import show_events
     from search.run import Run
 
-    if not options.cluster:
-        show_events(Run.open(_storage(options), options.run), options.trial, _console())
-        return 0
-    from search.cluster import reached
-
-    with reached(options.cluster) as cluster:
-        if options.trial is not None:
-            storage = cluster.storage_of(options.run, options.storage)
-            arguments = [options.run, "--storage", storage, "--trial", str(options.trial)]
-            return cluster.ask("logs", options.run, storage, arguments, _print)
-        job = cluster.job_of(options.run)
-        if options.follow:
-            cluster.follow(job, _print)
-        else:
-            print(cluster.log(job), end="")
+    show_events(Run.open(_storage(options), options.run), options.trial, _console())
     return 0
 
 
 def _tensorboard(options: argparse.Namespace) -> int:
-    from search.board import show_cluster, show_folder
+    from search.board import show_folder
     from search.run import Run
 
-    if options.cluster:
-        return show_cluster(options.cluster, options.run, options.storage, port=options.port)
     return show_folder(Run.open(_storage(options), options.run).tensorboard, port=options.port)
 
 
 def _resume(options: argparse.Namespace) -> int:
     from search.launch import join_cluster, resume_search
 
-    if options.cluster:
-        return _resume_on_cluster(options)
     run, plan = _opened(options)
     former = None
     if options.space:
@@ -215,21 +132,8 @@ def _changed(run: "Run", plan: "Plan", options: argparse.Namespace) -> "Plan":
 
     space = read_space(Path(options.space), options.set)
     for line in check_change(run.name, plan.space, space, allowed=options.allow_changed_space):
-        _print(f"changed: {line}")
+        print(f"changed: {line}", flush=True)
     return make_plan(space, plan.storage)
-
-
-def _resume_on_cluster(options: argparse.Namespace) -> int:
-    from search.cluster import reached
-    from search.space_reader import read_space
-
-    with reached(options.cluster) as cluster:
-        storage = cluster.storage_of(options.run, options.storage)
-        arguments = [options.run, "--storage", storage, "--address", "auto", *_repeated(options, "resume")]
-        space = read_space(Path(options.space), options.set) if options.space else None
-        job = cluster.submit("resume", options.run, storage, arguments, space)
-        state = cluster.follow(job, _print, until=f"run {options.run} goes on")
-    return _submitted(options.cluster, job, state if state in ("FAILED", "STOPPED", "SUCCEEDED") else "RUNNING")
 
 
 def _stop(options: argparse.Namespace) -> int:
@@ -285,37 +189,15 @@ def _status(options: argparse.Namespace) -> int:
 
     if options.run is None:
         return _list(options)
-    if options.cluster:
-        return int(_on_cluster(_status, "status")(options))
     show_run(Run.open(_storage(options), options.run), _console(), limit=options.limit)
     return 0
 
 
 def _export(options: argparse.Namespace) -> int:
-    if options.cluster:
-        return _export_from_cluster(options)
     run, plan = _opened(options)
     folder = Path(options.output) if options.output else run.path / f"export-rank{options.rank}"
     with _kept(run, plan):
         _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
-    return 0
-
-
-def _export_from_cluster(options: argparse.Namespace) -> int:
-    from search.cluster import reached
-    from search.run import now
-
-    target = Path(options.output or f"{options.run}-rank{options.rank}")
-    if target.exists():
-        raise InputError(f"{target}: is there already; nothing of it was touched. Choose another --output")
-    with reached(options.cluster) as cluster:
-        storage = cluster.storage_of(options.run, options.storage)
-        folder = f"{storage}/runs/{options.run}/export-{now()[:19].replace(':', '')}"
-        arguments = [options.run, "--storage", storage, "--output", folder, *_repeated(options, "export")]
-        if cluster.ask("export", options.run, storage, arguments, _print):
-            return 1
-        cluster.fetch(folder, target)
-    print(f"copied to {target}")
     return 0
 
 
@@ -429,16 +311,10 @@ def _storage(options: argparse.Namespace) -> "Storage":
     return Storage(options.storage or "storage")
 
 
-def _print(line: str) -> None:
-    print(line, flush=True)
-
-
 def _console(*, stderr: bool = False) -> Any:
-    from rich.console import Console
+    from search.report import console
 
-    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
-    terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
+    return console(stderr=stderr)
 
 
 def _write_text(path: Path, text: str) -> None:
@@ -458,7 +334,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, function: Any, what: str, within: Any = commands) -> argparse.ArgumentParser:
         added: argparse.ArgumentParser = within.add_parser(name, help=what, description=what)
-        added.set_defaults(command=function)
+        added.set_defaults(command=function, verb=name)
         return added
 
     def on_cluster(added: argparse.ArgumentParser) -> None:
@@ -513,7 +389,7 @@ def _parser() -> argparse.ArgumentParser:
     resume.add_argument("--address", help=what)
     on_cluster(resume)
 
-    stop = of_run("stop", _on_cluster(_stop, "stop"), "Stops a running search as Ctrl-C does; resume lets it go on.")
+    stop = of_run("stop", _stop, "Stops a running search as Ctrl-C does; resume lets it go on.")
     on_cluster(stop)
     logs = of_run("logs", _logs, "Shows what a search did so far, or why a trial failed.")
     logs.add_argument("--trial", type=int, metavar="N", help="of one trial, with the error that ended it")

@@ -1,6 +1,7 @@
 """What the command line shows: plans, runs, trials, scores."""
 
 import math
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,13 @@ from search.storage import Storage
 
 if TYPE_CHECKING:
     from search.cluster import Job
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Where a command shows what it does."""
+    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
 
 
 @contextmanager
