@@ -3,11 +3,13 @@
 import time
 from collections.abc import Callable
 
+from core.errors import InputError
+
 PATIENCE = 120.0
 """Seconds for which a storage may refuse before the search gives up."""
 
 
-class StorageLost(Exception):
+class StorageLost(InputError):
     """A storage could not be written for longer than PATIENCE."""
 
 

@@ -179,5 +179,5 @@ def fitting(options: SearchOptions, resources: Mapping[str, float]) -> int:
     if options.gpus:
         gpus = resources.get("GPU", 0)
         # A fraction never straddles two GPUs.
-        room = min(room, gpus * (1 // options.gpus) if options.gpus < 1 else gpus // options.gpus)
+        room = min(room, gpus * math.floor(1 / options.gpus + 1e-9) if options.gpus < 1 else gpus // options.gpus)
     return int(room)

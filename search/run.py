@@ -5,6 +5,7 @@ import json
 import math
 import os
 import re
+import secrets
 import signal
 import socket
 from collections.abc import Iterator, Mapping
@@ -210,9 +211,12 @@ class Run:
         return sorted(path for path in self.path.glob("tune*") if path.is_dir())
 
     def next_leg(self) -> str:
-        """Name of the folder of the next one: Tune would mix the trials of two into one."""
-        n = len(self.legs())
-        return "tune" if not n else f"tune-{n + 1:03d}"
+        """Name of the folder of the next one, unlike that of any run: Tune would mix the trials of two into one.
+
+        A name per run is not enough: on one cluster Tune keeps what searches of one name that begin in the same second
+        have to write in one folder, whatever their storage.
+        """
+        return f"tune-{len(self.legs()) + 1:03d}-{secrets.token_hex(4)}"
 
     def checkpoint(self, number: int) -> Path | None:
         """The latest checkpoint of a trial, which holds its best detector too; None where there is none."""

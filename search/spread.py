@@ -23,27 +23,25 @@ DEATHS = 5
 class ShardWriter:
     """Writes shards of one store; lives on a node."""
 
-    def __init__(
-        self, utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, place: str, name: str, bad: str
-    ) -> None:
+    def __init__(self, front_end: Block, options: AudioOptions, place: str, name: str, bad: str) -> None:
         torch.set_num_threads(1)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.front_end = table.build("front_end", FRONT_ENDS, front_end).to(self.device)
-        self.utterances, self.options, self.on_bad_audio = utterances, options, bad
+        self.options, self.on_bad_audio = options, bad
         self.storage, self.store = Storage(place), f"stores/{name}"
         self.path = self.storage.folder / self.store
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def write(self, number: int) -> tuple[int, float]:
-        """Writes a shard; returns its utterances and seconds of audio."""
+    def write(self, utterances: Sequence[Utterance], number: int) -> tuple[int, float]:
+        """Writes a shard of the partition `utterances`; returns its utterances and seconds of audio."""
         seen = (0, 0.0)
 
-        def progress(utterances: int, seconds: float) -> None:
+        def progress(done: int, seconds: float) -> None:
             nonlocal seen
-            seen = (utterances, seconds)
+            seen = (done, seconds)
 
         write_shards(
-            self.utterances,
+            utterances,
             self.front_end,
             self.options,
             self.path,
@@ -105,12 +103,11 @@ def write_spread(
             )
             shared = ray.put(utterances)
             writers = [
-                placed.remote(shared, front_end, options, storage.place, path.name, on_bad_audio)
-                for _ in range(n_actors)
+                placed.remote(front_end, options, storage.place, path.name, on_bad_audio) for _ in range(n_actors)
             ]
             done, seconds = 0, 0.0
             pool = ActorPool(writers)
-            for written in pool.map_unordered(lambda actor, number: actor.write.remote(number), missing):
+            for written in pool.map_unordered(lambda actor, number: actor.write.remote(shared, number), missing):
                 done, seconds = done + written[0], seconds + written[1]
                 progress(done, seconds)
             storage.pull(f"stores/{path.name}")

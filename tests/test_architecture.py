@@ -37,9 +37,11 @@ def test_search_holds_no_audio(path):
     assert not imported(path) & {"soundfile", "torchaudio", "transformers"}
 
 
-def test_only_the_trial_and_the_launch_know_ray_and_core_training():
-    knowing = {path.name for path in (ROOT / "search").glob("*.py") if "ray" in imported(path)}
-    assert knowing == {"trial.py", "brain.py", "launch.py", "progress.py", "schedulers.py", "tensorboard.py"}
+def test_ray_is_known_where_trials_run_and_nodes_are_spoken_to_alone():
+    knowing = {path.stem for path in (ROOT / "search").glob("*.py") if "ray" in imported(path)}
+    trials = {"trial", "brain", "launch", "progress", "schedulers", "tensorboard", "budget"}
+    nodes = {"cluster", "preflight", "share", "spread"}
+    assert knowing == trials | nodes
 
 
 def test_spaces_hold_data_alone():

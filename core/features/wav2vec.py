@@ -97,7 +97,8 @@ def random_wav2vec(config: Wav2VecConfig, *, seed: int) -> Wav2Vec:
 
 def save(model: Wav2Vec, path: Path) -> None:
     """Writes a network as safetensors, its shape as JSON in the metadata; an existing file is replaced at the end."""
-    metadata = {"format": FORMAT, "config": json.dumps(dataclasses.asdict(model.config))}
+    # One key alone: the library writes several in an order that changes, and equal networks must give equal files.
+    metadata = {FORMAT: json.dumps(dataclasses.asdict(model.config))}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as temporary:
         safetensors.torch.save_file(tensors, temporary, metadata=metadata)
@@ -170,9 +171,9 @@ def _is_safetensors(path: Path) -> bool:
 def _read_safetensors(path: Path) -> tuple[Wav2VecConfig, Mapping[str, Tensor]]:
     with safetensors.safe_open(path, framework="pt") as file:
         metadata = file.metadata() or {}
-    if metadata.get("format") != FORMAT:
-        raise ValueError(f"its format is {metadata.get('format')!r}; this version reads {FORMAT!r}")
-    plain = json.loads(metadata.get("config", "null"))
+    if FORMAT not in metadata:
+        raise ValueError(f"its metadata name {', '.join(sorted(metadata)) or 'nothing'}; this version reads {FORMAT}")
+    plain = json.loads(metadata[FORMAT])
     if not isinstance(plain, dict):
         raise ValueError("its metadata have no configuration")
     return Wav2VecConfig(**{name: _tuples(value) for name, value in plain.items()}), safetensors.torch.load_file(path)

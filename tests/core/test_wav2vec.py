@@ -395,11 +395,11 @@ def test_own_form_with_a_wrong_configuration_is_refused(tmp_path):
         ({**plain, "log_compression": "no"}, "log_compression is 'no'; it must be bool"),
         ([], "its metadata have no configuration"),
     ):
-        save_file(tensors, path, metadata={"format": "spooftune-wav2vec-1", "config": json.dumps(config)})
+        save_file(tensors, path, metadata={"spooftune-wav2vec-1": json.dumps(config)})
         with pytest.raises(InputError, match=message):
             load(path)
     save_file(tensors, path)
-    with pytest.raises(InputError, match="its format is None; this version reads 'spooftune-wav2vec-1'"):
+    with pytest.raises(InputError, match="its metadata name nothing; this version reads spooftune-wav2vec-1"):
         load(path)
 
 

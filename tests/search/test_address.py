@@ -114,7 +114,9 @@ def test_two_searches_share_the_nodes(cluster, space_file, tmp_path):
             pool.submit(launch, space_file, address, name, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
             for name in ("one", "other")
         ]
-        assert [each.result().returncode for each in both] == [0, 0]
+        for each in both:
+            done = each.result()
+            assert done.returncode == 0, done.stdout + done.stderr
     runs = [Run.open(Storage(str(tmp_path / "storage")), name) for name in ("one", "other")]
     times = [[each["time"] for each in run.events() if each["event"] == "start"] for run in runs]
     # Neither waits for the other's end: each has begun before the other has begun its last three.

@@ -15,7 +15,7 @@ from ray.tune.schedulers import TrialScheduler
 from core import checkpoint
 from search.brain import OptunaBrain
 from search.cli import main
-from search.run import Run
+from search.run import Run, this_process
 from search.schedulers import asha, median, replay
 from search.space_reader import read_space
 from tests import interruptions
@@ -132,13 +132,13 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     folder, run, _ = killed
     state = run.info()
     storage = str(folder / "storage")
-    for where in ({"pid": os.getpid()}, {"pid": 1, "host": "elsewhere"}):
+    for where in (this_process(), {"pid": 1, "host": "elsewhere"}):
         run.update(state="running", **where)
         assert main(["resume", "k", "--storage", storage]) == 2
         assert "goes on still" in capsys.readouterr().err
     assert main(["stop", "k", "--storage", storage]) == 2
     assert "runs on host elsewhere" in capsys.readouterr().err
-    run.update(state=state["state"], pid=state["pid"], host=state["host"])
+    run.update(**{key: state[key] for key in ("state", "pid", "pid_start", "host")})
     assert main(["stop", "k", "--storage", storage]) == 2
     assert "does not run" in capsys.readouterr().err
 
