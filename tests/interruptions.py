@@ -81,8 +81,9 @@ def interrupted(folder: Path, space: Path, n_trials: int, times: int, draw: rand
 def compare(folder: Path, n_trials: int, times: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Decisions of a search that was left alone, and of one that was interrupted."""
     space = write_space(folder, n_trials)
-    spooftune("launch", space, "--name", "whole").wait()
+    alone = spooftune("launch", space, "--name", "whole")
     cut = interrupted(folder, space, n_trials, times, random.Random(seed))
+    alone.wait()
     return decisions(Run(folder / "s" / "runs" / "whole")), decisions(cut)
 
 

@@ -4,7 +4,7 @@ import os
 import secrets
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,6 @@ from core.features.extraction import extract
 from search.plan import open_corpus
 from search.run import Run
 from search.space_reader import read_space
-from search.storage import Storage
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 
@@ -22,6 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 HOSTS = """
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from ray.cluster_utils import Cluster
 
@@ -47,20 +47,15 @@ def cluster():
     process.communicate()
 
 
-def launch(space_file, address, name, **environment):
+def command(space_file, address, name, **environment):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), "--name", name, "--address", address]
-    return subprocess.run(command, cwd=ROOT, env={**clean, **environment}, capture_output=True, text=True, timeout=400)
+    arguments = ["launch", str(space_file), "--name", name, "--address", address]
+    return {"args": [sys.executable, "-m", "search.cli", *arguments], "cwd": ROOT, "env": {**clean, **environment}}
 
 
-def test_it_runs_where_the_token_is_known(cluster, space_file, tmp_path):
-    address, token = cluster
-    done = launch(space_file, address, "on", RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
-    assert done.returncode == 0, done.stderr + done.stdout
-    run = Run.open(Storage(str(tmp_path / "storage")), "on")
-    assert run.info()["state"] == "finished"
-    assert [each.number for each in run.trials()] == list(range(6))
-    assert token not in "".join(path.read_text(errors="replace") for path in run.path.rglob("*.json*"))
+def launch(space_file, address, name, **environment):
+    options = command(space_file, address, name, **environment)
+    return subprocess.run(**options, capture_output=True, text=True, timeout=400, check=False)
 
 
 def test_without_the_token_it_is_refused_with_one_line(cluster, space_file, tmp_path):
@@ -106,19 +101,28 @@ def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path
     assert "Traceback" not in done.stderr
 
 
-def test_two_searches_share_the_nodes(cluster, space_file, tmp_path):
+def test_a_search_finishes_while_a_longer_one_holds_the_nodes(cluster, space_file, tmp_path):
     address, token = cluster
-    space_file.write_text(space_file.read_text().replace("grace_epochs: 1", "grace_epochs: 4"))
-    with ThreadPoolExecutor(2) as pool:
-        both = [
-            pool.submit(launch, space_file, address, name, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN=token)
-            for name in ("one", "other")
-        ]
-        for each in both:
-            done = each.result()
-            assert done.returncode == 0, done.stdout + done.stderr
-    runs = [Run.open(Storage(str(tmp_path / "storage")), name) for name in ("one", "other")]
-    times = [[each["time"] for each in run.events() if each["event"] == "start"] for run in runs]
-    # Neither waits for the other's end: each has begun before the other has begun its last three.
-    assert times[0][0] < times[1][3]
-    assert times[1][0] < times[0][3]
+    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token}
+    space = tmp_path / "long.yaml"
+    space.write_text(space_file.read_text().replace("trials: 6", "trials: 1000"))
+    long = Run(tmp_path / "storage" / "runs" / "long")
+    process = subprocess.Popen(**command(space, address, "long", **known), stdout=subprocess.DEVNULL)
+    try:
+        while not long.path.exists() or not long.trials():
+            assert process.poll() is None
+            time.sleep(0.5)
+        space_file.write_text(space_file.read_text().replace("trials: 6", "trials: 3"))
+        done = launch(space_file, address, "short", **known)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert process.poll() is None
+        long.stop()
+        assert process.wait(120) == 130
+    finally:
+        process.kill()
+    assert long.info()["state"] == "interrupted"
+    run = Run(tmp_path / "storage" / "runs" / "short")
+    assert run.info()["state"] == "finished"
+    assert [each.number for each in run.trials()] == [0, 1, 2]
+    assert all(run.checkpoint(number) for number in range(3))
+    assert token not in "".join(path.read_text(errors="replace") for path in run.path.rglob("*.json*"))

@@ -1,9 +1,11 @@
 """Searches on a cluster of three hosts, started by `ray up` over ssh and steered from outside."""
 
 import json
+import random
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -55,17 +57,22 @@ def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
 @on_hosts
 def test_a_run_is_seen_from_outside(made, launched, tmp_path):
     run, _ = launched
-    listed = made.spooftune("list", "--cluster", made.config)
+    commands = [
+        ["list"],
+        ["status", "first"],
+        ["logs", "first"],
+        ["export", "first", "--rank", 2, "--output", tmp_path / "second"],
+        ["status", "nobody"],
+    ]
+    with ThreadPoolExecutor(2) as pool:  # most of each is waiting
+        answers = pool.map(lambda command: made.spooftune(*command, "--cluster", made.config), commands)
+        listed, status, logs, done, unknown = answers
     assert "first.launch-1" in listed.stdout
     assert str(made.shared / "storage") in listed.stdout
-    status = made.spooftune("status", "first", "--cluster", made.config)
     assert "run first: finished, 4 of 4 trials begun" in status.stdout
-    logs = made.spooftune("logs", "first", "--cluster", made.config)
     assert "[4/4] trial" in logs.stdout
-    done = made.spooftune("export", "first", "--cluster", made.config, "--rank", 2, "--output", tmp_path / "second")
     assert done.returncode == 0, done.stdout + done.stderr
     assert bundle.load(tmp_path / "second").provenance["trial"] == run.ranked()[1].number
-    unknown = made.spooftune("status", "nobody", "--cluster", made.config)
     assert unknown.returncode == 2
     assert "it remembers: first" in unknown.stderr
 
@@ -96,10 +103,12 @@ def test_without_the_token_nothing_answers(made):
     assert refused.returncode == 7
     # Ray's own port asks for the token, too.
     join = f"import ray; ray.init(address='{made.head.address}:6379', logging_level=50)"
-    for variables in ("RAY_AUTH_MODE=disabled", "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=" + 64 * "a"):
-        done = worker.run(f'{variables} timeout 60 {BIN}/python -c "{join}"', check=False)
-        assert done.returncode != 0
-        assert "uthenticat" in done.stdout + done.stderr
+    strangers = ("RAY_AUTH_MODE=disabled", "RAY_AUTH_MODE=token RAY_AUTH_TOKEN=" + 64 * "a")
+    commands = [f'{variables} timeout 60 {BIN}/python -c "{join}"' for variables in strangers]
+    with ThreadPoolExecutor(2) as pool:
+        for done in pool.map(lambda command: worker.run(command, check=False), commands):
+            assert done.returncode != 0
+            assert "uthenticat" in done.stdout + done.stderr
 
 
 @on_hosts
@@ -117,22 +126,24 @@ def test_a_client_without_the_token_gets_one_line(made, tmp_path):
     assert "Traceback" not in done.stderr
 
 
+def wait_for_epochs(run, count):
+    while len(run.epochs()) < count:
+        assert not run.path.exists() or run.info()["state"] != "finished"
+        time.sleep(0.2)
+
+
 @on_hosts
 def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made, launched):
-    import random
-
     draw = random.Random(0)
     space = write_space(made, trials=6, epochs=16)
     done = made.spooftune("launch", space, "--cluster", made.config, "--name", "hurt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "job hurt.launch-1 runs on the cluster" in done.stdout
     run = Run(made.shared / "storage" / "runs" / "hurt")
-    for n_epochs, disturbance in ((8, kill_worker), (28, kill_trial)):
-        while len(run.epochs()) < n_epochs:
-            time.sleep(0.2)
+    for n_epochs, disturbance in ((4, kill_worker), (18, kill_trial)):
+        wait_for_epochs(run, n_epochs)
         disturbance(made, run, draw)
-    while len(run.epochs()) < 36:
-        time.sleep(0.2)
+    wait_for_epochs(run, 26)
     assert made.spooftune("stop", "hurt", "--cluster", made.config).returncode == 0
     for _ in range(300):
         if run.info()["state"] == "interrupted":
