@@ -14,7 +14,6 @@ This is a study of objectives, and the one place that looks at eval for every co
 import argparse
 import itertools
 import json
-import os
 import sys
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -22,12 +21,10 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import spearmanr
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core import metrics  # noqa: E402
 
 ALL = "all"
 """Name of the training that leaves nothing out."""
@@ -72,7 +69,7 @@ def train_one(job: dict[str, Any]) -> str:
     path = Path(job["path"])
     temporary = path.with_suffix(".part.npz")
     np.savez(temporary, epochs=at, **columns, **{f"{name}_scores": np.array(each) for name, each in kept.items()})
-    os.replace(temporary, path)
+    temporary.replace(path)
     return str(path)
 
 

@@ -1,5 +1,6 @@
 """Corpora: protocol files -> utterances. The only place that knows how corpora are laid out on disk."""
 
+import copy
 import csv
 import io
 import os
@@ -15,6 +16,19 @@ LABELS = {"bonafide": 1, "bona-fide": 1, "bona_fide": 1, "spoof": 0}
 """Words for the two classes in the files of all layouts; 1 = bona fide."""
 
 MAX_PROBLEMS = 20
+
+LA19_KINDS = {
+    "A01": "neural-waveform TTS",
+    "A02": "vocoder TTS",
+    "A03": "vocoder TTS",
+    "A04": "waveform-concatenation TTS",
+    "A05": "vocoder VC",
+    "A06": "spectral-filtering VC",
+}
+"""Kinds of the attacks of train and dev in ASVspoof 2019 LA, after the waveform generator (Wang 2020, table 1)."""
+
+LA19_IDS = ("LA_T_", "LA_D_", "LA_E_")
+"""Beginnings of the utterance ids of ASVspoof 2019 LA; corpora in the same layout have others."""
 
 LA19_COUNTS = {"train": (2580, 22800), "dev": (2548, 22296), "eval": (7355, 63882)}
 """Bona fide and spoofed utterances of ASVspoof 2019 LA as distributed. The paper's section 4 quotes other numbers."""
@@ -33,6 +47,9 @@ class Utterance:
         speaker_id: The speaker, or the one who is claimed; `-` where unknown.
         attack_id: Which attack; `-` for bona fide or unknown.
         partition: One of PARTITIONS.
+        kind: What kind of attack, such as `vocoder TTS`; `-` for bona fide or unknown.
+        source: The recording that it was cut or made from; `-` where unknown.
+        corpus: Which of several corpora in one table it is of; `-` where there is one.
     """
 
     utterance_id: str
@@ -41,6 +58,9 @@ class Utterance:
     speaker_id: str
     attack_id: str
     partition: str
+    kind: str = "-"
+    source: str = "-"
+    corpus: str = "-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +73,16 @@ class Line:
     speaker_id: str
     attack_id: str
     file: Path | None
+    kind: str = "-"
+    source: str = "-"
+    corpus: str = "-"
 
 
 Reader = Callable[[], Iterator[Line | str]]
+
+
+class SealedPartition(RuntimeError):
+    """A part of the program opened a partition that it must not know: a defect of ours, no mistake of a user's."""
 
 
 class Corpus:
@@ -76,21 +103,32 @@ class Corpus:
         self._readers = dict(readers)
         self._known_counts = dict(known_counts)
         self._read: dict[str, tuple[Utterance, ...]] = {}
+        self._sealed: tuple[str, ...] = ()
 
     def partitions(self) -> tuple[str, ...]:
         """The partitions that the corpus may have; nothing is opened."""
         return tuple(name for name in PARTITIONS if name in self._readers)
 
+    def sealed(self, *names: str) -> "Corpus":
+        """The same corpus, which refuses to open these partitions."""
+        closed = copy.copy(self)
+        closed._sealed = names
+        closed._read = {name: found for name, found in self._read.items() if name not in names}
+        return closed
+
     def partition(self, name: str) -> tuple[Utterance, ...]:
         """The utterances of a partition in the order of its protocol. No other partition's file is opened.
 
         Raises:
+            SealedPartition: it is sealed.
             InputError: every line that is wrong, with file and line: a missing recording, a duplicate, an unknown key,
                 a wrong number of columns; or the partition is empty, or train or dev lacks a class.
         """
         if name not in self._readers:
             there = ", ".join(self.partitions())
             raise InputError(f"{self.root}: this corpus has no partition {name!r}; it has {there}")
+        if name in self._sealed:
+            raise SealedPartition(f"{self.root}: partition {name} is sealed: nothing that decides may look at it")
         if name not in self._read:
             self._read[name] = self._parse(name)
         return self._read[name]
@@ -119,8 +157,9 @@ class Corpus:
                 problems.append(f"{line.where}: no recording {line.file}{tried}")
             else:
                 label = LABELS[line.key]
-                attack = "-" if label else line.attack_id
-                found.append(Utterance(line.utterance_id, path, label, line.speaker_id, attack, name))
+                attack, kind = ("-", "-") if label else (line.attack_id, line.kind)
+                ids = (line.speaker_id, attack, name, kind, line.source, line.corpus)
+                found.append(Utterance(line.utterance_id, path, label, *ids))
             if not isinstance(line, str):
                 first.setdefault(line.utterance_id, line.where)
         if not problems and not found:
@@ -135,7 +174,7 @@ class Corpus:
         return tuple(found)
 
     def _compare_with_known_counts(self, name: str, found: list[Utterance]) -> None:
-        if name not in self._known_counts or not found[0].utterance_id.startswith(("LA_T_", "LA_D_", "LA_E_")):
+        if name not in self._known_counts or not found[0].utterance_id.startswith(LA19_IDS):
             return
         bona_fide = sum(each.label for each in found)
         counts = (bona_fide, len(found) - bona_fide)
@@ -203,7 +242,8 @@ def asvspoof2019_la(
                     yield f"{where}: {len(columns)} columns; there are 5: speaker utterance - attack key"
                     continue
                 speaker, utterance, _, attack, key = columns
-                yield Line(where, utterance, key, speaker, attack, recordings / utterance)
+                kind = LA19_KINDS.get(attack, "-") if utterance.startswith(LA19_IDS) else "-"
+                yield Line(where, utterance, key, speaker, attack, recordings / utterance, kind)
 
         return lines
 
@@ -267,10 +307,15 @@ def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eva
     return Corpus(f"in_the_wild {root.name}", root, {partition: lines})
 
 
-def from_csv(path: Path) -> Corpus:
-    """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), optionally attack, speaker.
+CSV_OPTIONAL = ("attack", "speaker", "kind", "source", "corpus")
+"""Columns that a CSV may have."""
 
-    Paths are relative to the CSV's folder, or absolute; a recording's path is its utterance id.
+
+def from_csv(path: Path) -> Corpus:
+    """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), and what else is known.
+
+    That may be attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from) and
+    corpus. Paths are relative to the CSV's folder, or absolute; a recording's path is its utterance id.
 
     Args:
         path: The CSV.
@@ -280,14 +325,15 @@ def from_csv(path: Path) -> Corpus:
 
     def reader(partition: str) -> Reader:
         def lines() -> Iterator[Line | str]:
-            for where, row in _rows(path, ("path", "label", "partition"), ("attack", "speaker")):
+            for where, row in _rows(path, ("path", "label", "partition"), CSV_OPTIONAL):
                 if isinstance(row, str):
                     yield row
                 elif row["partition"] not in PARTITIONS:
                     yield f"{where}: partition {row['partition']!r}; it is one of {', '.join(PARTITIONS)}"
                 elif row["partition"] == partition:
-                    attack, speaker = row.get("attack") or "-", row.get("speaker") or "-"
-                    yield Line(where, row["path"], row["label"], speaker, attack, _below(path.parent, row["path"]))
+                    attack, speaker, *more = (row.get(name) or "-" for name in CSV_OPTIONAL)
+                    file = _below(path.parent, row["path"])
+                    yield Line(where, row["path"], row["label"], speaker, attack, file, *more)
 
         return lines
 

@@ -1,8 +1,9 @@
 """Training of one experiment: representation learning, then the classifier, judged on dev after every epoch."""
 
 import hashlib
+import math
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from queue import Full, Queue
 from typing import Any
 
@@ -22,8 +23,34 @@ from core.optimizer import OPTIMIZERS
 from core.pairs import minibatches, n_minibatches
 from core.steps import attack_numbers, build_objective
 
-OBJECTIVES = {"dev_eer": 1.0, "dev_loss": 1.0, "dev_auc": -1.0}
-"""Metrics that may choose the best epoch, and the sign that makes lower better."""
+OBJECTIVES = {
+    "dev_eer": 1.0,
+    "dev_attack_eer": 1.0,
+    "dev_worst_attack_eer": 1.0,
+    "dev_min_tdcf": 1.0,
+    "dev_auc": -1.0,
+    "dev_loss": 1.0,
+}
+"""Metrics that may choose the best epoch, and the sign that makes lower better.
+
+`dev_eer` is of all attacks pooled, `dev_attack_eer` the mean over attacks, each against all bona fide speech, and
+`dev_worst_attack_eer` the largest of them; `dev_min_tdcf` is the form of 2019 behind the ASV of ASVspoof 2019 LA's dev.
+"""
+
+CHANCE = {
+    "dev_eer": 0.5,
+    "dev_attack_eer": 0.5,
+    "dev_worst_attack_eer": 0.5,
+    "dev_min_tdcf": 1.0,
+    "dev_auc": -0.5,
+    "dev_loss": math.log(2),
+}
+"""What each of them is, lower better, for a detector that knows nothing."""
+
+TIE_BREAKER = 1e-6
+"""Weight of 1 - AUC in an objective. Error rates move in steps of an utterance, so that epochs and trials tie, above
+all where they are small. The area under the curve moves with every pair of scores, and like an EER it is the same under
+any increasing map of the scores, which a loss is not. So small a weight hardly ever outdoes a step of an error rate."""
 
 Report = Callable[[dict[str, float], dict[str, Any]], None]
 Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
@@ -53,11 +80,11 @@ def fit(
         train: Features of the training partition; both classes.
         dev: Features that judge each epoch; both classes. Nothing is fitted on them.
         report: Called after every epoch with its metrics and the state to save. It may raise to stop the training.
-            Metrics: `epoch` (from 1), `loss`, `learning_rate`, `objective` (best so far, lower is better; absent until
-            the first evaluation), after an evaluation `dev_eer` in [0, 1], `dev_auc`, `dev_loss`, `dev_threshold`; in
+            Metrics: `epoch` (from 1), `loss`, `learning_rate`, `objective` (see `judgement`; best so far, absent until
+            the first evaluation), after an evaluation those of OBJECTIVES, rates in [0, 1], and `dev_threshold`; in
             siamese mode `positive_distance` and `negative_distance`.
         device: Where to compute.
-        objective: Key of OBJECTIVES that chooses the best epoch; equal epochs are told apart by `dev_loss`.
+        objective: Key of OBJECTIVES that chooses the best epoch, with the tie-breaker.
         resume: A state that `report` was given, of the same experiment.
 
     Raises:
@@ -111,7 +138,7 @@ class _Track:
         """The state after an epoch, but for the optimiser; adds `objective` to the epoch's metrics."""
         epoch = int(measured["epoch"])
         if self.objective in measured:
-            rank = (OBJECTIVES[self.objective] * measured[self.objective], measured["dev_loss"])
+            rank = (judgement(self.objective, measured), measured["dev_loss"])
             if self.best is None or rank < tuple(self.best["rank"]):
                 tensors = _copied(detector)
                 self.best = {"epoch": epoch, "rank": list(rank), "metrics": dict(measured), "detector": tensors}
@@ -308,12 +335,29 @@ def dev_metrics(cm_scores: NDArray[np.float64], dev: FeatureStore, epoch: int) -
     bona_fide, spoof = cm_scores[dev.labels == 1], cm_scores[dev.labels == 0]
     rate, threshold = metrics.eer(bona_fide, spoof)
     loss = (np.logaddexp(0, -bona_fide).mean() + np.logaddexp(0, spoof).mean()) / 2
+    attacks = np.asarray(dev.attack_ids)[dev.labels == 0]
+    by_attack = list(metrics.eer_per_attack(bona_fide, spoof, attacks).values())
     return {
         "dev_eer": float(rate),
+        "dev_attack_eer": float(np.mean(by_attack)),
+        "dev_worst_attack_eer": max(by_attack),
+        "dev_min_tdcf": metrics.min_tdcf_2019(bona_fide, spoof, metrics.LA19_ASV["dev"]),
         "dev_threshold": float(threshold),
         "dev_auc": float(metrics.auc(bona_fide, spoof)),
         "dev_loss": float(loss),
     }
+
+
+def judgement(objective: str, measured: Mapping[str, float], prefix: str = "dev_") -> float:
+    """What an epoch is worth, lower is better: an objective with its tie-breaker.
+
+    Args:
+        objective: Key of OBJECTIVES.
+        measured: Metrics of the epoch.
+        prefix: What stands in their names for `dev_`.
+    """
+    name = prefix + objective.removeprefix("dev_")
+    return OBJECTIVES[objective] * measured[name] + TIE_BREAKER * (1 - measured[f"{prefix}auc"])
 
 
 def derived_seed(seed: int, *purpose: object) -> int:

@@ -12,7 +12,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from core import table
-from core.training import derived_seed
+from core.training import CHANCE, derived_seed
 from search.run import TrialRecord
 from search.samplers import SAMPLERS
 from search.space import Space, Values
@@ -24,7 +24,7 @@ class OptunaBrain(Searcher):
     """Suggests configurations of a space and learns from every trial, failed ones included.
 
     Ray's own wrapper leaves a trial that crashed unknown to the sampler and one that ended in NaN running for ever;
-    here both are told as the worst value seen. Every suggestion has a sampler of its own, seeded by the number of the
+    here both are told as the worst value seen, or as chance where that is worse. Every suggestion has a sampler of its own, seeded by the number of the
     trial, so that the history alone determines what comes next and no generator's state need be kept.
     """
 
@@ -36,6 +36,7 @@ class OptunaBrain(Searcher):
         unfinished: Sequence[TrialRecord] = (),
         adopted: Callable[[int, str], None] = lambda number, trial_id: None,
         part: Callable[[], int] | None = None,
+        known: Sequence[TrialRecord] = (),
     ) -> None:
         """A searcher at the beginning of a search, or in the middle of one.
 
@@ -43,8 +44,9 @@ class OptunaBrain(Searcher):
             space: What is searched.
             history: Trials of the search that ended before; of another space, those that this one could suggest count.
             unfinished: Trials that began before and are to go on; they are suggested first, under their numbers.
-            part: How many trials may run at a time, now; None = as many as Tune asks for.
             adopted: Called with the number of such a trial and the name that Ray gives it now.
+            part: How many trials may run at a time, now; None = as many as Tune asks for.
+            known: Ended trials of other runs to learn from, all of which this space could suggest.
         """
         super().__init__(metric="objective", mode="min")
         self._space = space
@@ -56,6 +58,8 @@ class OptunaBrain(Searcher):
         self._unfinished = list(unfinished)
         self._adopted = adopted
         self._part = part
+        for each in known:
+            self._remember(each.values, math.nan if each.status == "failed" else each.objective)
         for each in sorted([*history, *unfinished], key=lambda record: record.number):
             self._taken.add(each.number)
             if each in history and each.status != "interrupted" and space.holds(each.values):
@@ -76,6 +80,8 @@ class OptunaBrain(Searcher):
             if number >= len(self._grid):
                 return Searcher.FINISHED
             self._study.enqueue_trial(self._grid[number])
+        elif number == 0 and self._space.search.baseline:
+            self._study.enqueue_trial(self._space.baseline())
         seed = derived_seed(self._space.search.seed, "suggest", number) % 2**32
         self._study.sampler = table.build("search.sampler", SAMPLERS, self._space.search.sampler, seed)
         trial = self._study.ask()
@@ -96,7 +102,7 @@ class OptunaBrain(Searcher):
         """Takes a trial of an earlier part of the search into the study; NaN: it failed."""
         failed = not math.isfinite(value)
         if failed:
-            value = max(self._observed, default=1.0)
+            value = self._worst()
         else:
             self._observed.append(value)
         distributions = self._distributions()
@@ -113,17 +119,21 @@ class OptunaBrain(Searcher):
         """Nothing: samplers learn from the end of a trial alone."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the best value of a trial, or for a failed one the worst value seen so far."""
+        """Tells the best value of a trial; see the class for one that failed."""
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
         value = float((result or {}).get("objective", math.nan))
         if error or not math.isfinite(value):
             trial.set_user_attr("failed", True)
-            value = max(self._observed, default=1.0)
+            value = self._worst()
         else:
             self._observed.append(value)
         self._study.tell(trial, value)
+
+    def _worst(self) -> float:
+        # Early in a search the worst value seen may be a good one: a failure must not tie with it.
+        return max([*self._observed, CHANCE[self._space.search.objective]])
 
     def save(self, checkpoint_path: str) -> None:
         """Writes the history as JSON."""
@@ -147,3 +157,41 @@ class OptunaBrain(Searcher):
             parameter.suggest(trial)
             found.update(trial.distributions)
         return found
+
+
+class Listed(Searcher):
+    """Suggests what it was given, once each and in that order; learns nothing."""
+
+    def __init__(self, trainings: Sequence[dict[str, Any]], *, part: Callable[[], int] | None = None) -> None:
+        """A searcher of trainings that are settled.
+
+        Args:
+            trainings: What `suggest` gives.
+            part: How many may run at a time, now; None = as many as Tune asks for.
+        """
+        super().__init__(metric="objective", mode="min")
+        self._waiting = list(trainings)
+        self._running: set[str] = set()
+        self._part = part
+
+    def suggest(self, trial_id: str) -> Any:
+        """The next training; FINISHED after the last; None while other searches need the room."""
+        if self._part is not None and len(self._running) >= self._part():
+            return None
+        if not self._waiting:
+            return Searcher.FINISHED
+        self._running.add(trial_id)
+        return self._waiting.pop(0)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Nothing."""
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Makes room."""
+        self._running.discard(trial_id)
+
+    def save(self, checkpoint_path: str) -> None:
+        """Nothing: the run's folder tells what is left."""
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Nothing."""

@@ -9,18 +9,30 @@ from search.space import Space
 FREE = ("trials", "hours", "gpu_hours", "patience", "deaths", "concurrency", "cpus", "gpus", "storage", "node_cache")
 """Settings of `search` that change nothing about what a trial is worth."""
 
-SEARCHABLE = ("experiment.", "search.sampler", "search.scheduler", "search.seed", "name")
+SEARCHABLE = (
+    "experiment.",
+    "search.sampler",
+    "search.scheduler",
+    "search.seed",
+    "search.baseline",
+    "search.warm_start",
+    "name",
+)
 """Beginnings of settings that may change under way; others make the old values mean something else."""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """Settings of two YAMLs that differ, by key: what stood there and what stands there now."""
     before, after = dict(_flat(old)), dict(_flat(new))
-    free = tuple(f"search.{name}" for name in FREE)
+    free = {f"search.{name}" for name in FREE}
+
+    def is_free(key: str) -> bool:
+        return key in free or key.startswith("search.confirm.")
+
     return {
         key: f"{before.get(key, 'not there')} -> {after.get(key, 'not there')}"
         for key in dict.fromkeys([*before, *after])
-        if before.get(key) != after.get(key) and key not in free
+        if before.get(key) != after.get(key) and not is_free(key)
     }
 
 

@@ -179,7 +179,7 @@ def _export_to(run: "Run", plan: "Plan", folder: Path, *, rank: int, look_at_eva
 
     console = _console()
     record, measured = export(run, plan, folder, rank=rank, look_at_eval=look_at_eval, console=console)
-    console.print(f"exported trial {record.number} (rank {rank} on dev) to {folder}", highlight=False)
+    console.print(f"exported trial {record.number} (rank {rank}) to {folder}", highlight=False)
     show_measured(measured, console)
 
 

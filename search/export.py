@@ -9,10 +9,10 @@ from rich.console import Console
 from core import bundle, checkpoint, score_file, table
 from core.config import experiment_from_plain
 from core.detector import score_store
-from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.score_file import CmScores
 from core.training import best_detector
+from search.confirmation import SEEDS, Confirmed, selected
 from search.plan import Plan
 from search.results import measure
 from search.run import Run, TrialRecord, now
@@ -36,7 +36,7 @@ def export(
         run: The run.
         plan: Its plan; names the corpus and the stores.
         folder: New folder of the bundle.
-        rank: 1 = best on dev.
+        rank: 1 = best, by the mean of fresh seeds where there are such.
         look_at_eval: Whether to score eval too, where the corpus has one.
         console: Where progress is shown.
 
@@ -46,12 +46,7 @@ def export(
     Raises:
         InputError: no trial of that rank, or the folder is not empty.
     """
-    ranked = run.ranked()
-    if not 1 <= rank <= len(ranked):
-        raise InputError(f"run {run.name}: no trial of rank {rank}; {len(ranked)} trials have a detector to export")
-    record = ranked[rank - 1]
-    path = run.checkpoint(record.number)
-    assert path is not None
+    record, path, confirmed = selected(run, rank)
     state = checkpoint.load(path)
     detector = best_detector(state)
     experiment = experiment_from_plain(state["experiment"])
@@ -83,9 +78,25 @@ def export(
             "corpus": plan.corpus.name,
             "created": now(),
             "eval_looks": looks,
+            **(_confirmation(run, confirmed) if confirmed else {}),
         },
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights)
     for partition, each in scores.items():
         score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", each)
     return record, measured
+
+
+def _confirmation(run: Run, found: Confirmed) -> dict[str, Any]:
+    """What the bundle tells of the trainings with fresh seeds."""
+    return {
+        "seed": found.median.number % SEEDS,
+        "confirmation": {
+            "objective": run.info()["objective"],
+            "in_search": found.record.objective,
+            "by_seed": [each.objective for each in found.trainings],
+            "mean": found.mean,
+            "worst": found.worst,
+            "failed_seeds": found.n_failed,
+        },
+    }

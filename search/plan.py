@@ -1,7 +1,7 @@
 """What a space would do: its corpus, the feature stores it needs, whether everything builds. Starts nothing."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA, Corpus
-from core.validation import VALIDATIONS
+from core.validation import VALIDATIONS, Origins, origins
 from search.space import Space, store_name
 from search.storage import Storage
 
@@ -55,6 +55,8 @@ class Plan:
         corpus: The corpus.
         stores: Every feature store that the search needs.
         n_trials: Configurations that will be tried.
+        origins: What folds need to know of the corpus.
+        folds: The trainings by which a configuration is judged, in words; none where dev itself judges.
     """
 
     space: Space
@@ -62,6 +64,12 @@ class Plan:
     corpus: Corpus
     stores: tuple[StorePlan, ...]
     n_trials: int
+    origins: Origins = field(default_factory=Origins)
+    folds: tuple[str, ...] = ()
+
+    def sealed(self) -> "Plan":
+        """The same plan for whatever decides: its corpus refuses to open eval."""
+        return replace(self, corpus=self.corpus.sealed("eval"))
 
 
 def open_corpus(space: Space) -> Corpus:
@@ -99,8 +107,13 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             front_ends[store_name(experiment)] = front_end
             n_features[store_name(experiment)] = front_end.n_features
     problems += backbone_problems(space, n_features)
+    known = Origins()
+    folds: tuple[str, ...] = ()
     if not problems:
-        problems += validation_problems(space, corpus)
+        try:
+            known, folds = folds_of(space, corpus)
+        except InputError as error:
+            problems.extend(error.problems)
     if embedded:
         problems += resource_problems(space)
     if problems:
@@ -117,7 +130,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
     n_trials = space.search.trials
     if space.search.sampler.name == "grid" and possible is not None:
         n_trials = min(n_trials, possible)
-    return Plan(space, storage, corpus, tuple(stores), n_trials)
+    return Plan(space, storage, corpus, tuple(stores), n_trials, known, folds)
 
 
 def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
@@ -135,18 +148,33 @@ def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
     return list(found)
 
 
-def validation_problems(space: Space, corpus: Corpus) -> list[str]:
-    """What keeps the attacks of a corpus from being left out as a space wants it."""
+def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
+    """What folds need to know of the corpus beyond the feature stores; and each fold in words.
+
+    Raises:
+        InputError: the corpus cannot be divided as the space wants it.
+    """
     parts: list[Any] = []
-    for partition in SEARCHED_PARTITIONS:
-        utterances = corpus.partition(partition)
-        labels = np.array([each.label for each in utterances])
-        parts.append(SimpleNamespace(attack_ids=[each.attack_id for each in utterances], labels=labels))
-    try:
-        table.build("search.validation", VALIDATIONS, space.search.validation)(*parts)
-    except InputError as error:
-        return list(error.problems)
-    return []
+    partitions = [corpus.partition(name) for name in SEARCHED_PARTITIONS]
+    known = origins(*partitions)
+    for utterances in partitions:
+        columns = {
+            "labels": np.array([each.label for each in utterances]),
+            "utterance_ids": [each.utterance_id for each in utterances],
+            "attack_ids": [each.attack_id for each in utterances],
+            "speaker_ids": [each.speaker_id for each in utterances],
+        }
+        parts.append(SimpleNamespace(**columns))
+    described = []
+    for fold in table.build("search.validation", VALIDATIONS, space.search.validation)(*parts, known):
+        judge = parts[SEARCHED_PARTITIONS.index(fold.partition)]
+        attacks = sorted({judge.attack_ids[index] for index in fold.validation} - {"-"})
+        n_bona_fide = int(judge.labels[fold.validation].sum())
+        described.append(
+            f"trains on {len(fold.train)} utterances, judged by {n_bona_fide} bona fide and "
+            f"{len(fold.validation) - n_bona_fide} spoofed of {fold.partition}: {', '.join(attacks)}"
+        )
+    return known, tuple(described)
 
 
 def resource_problems(space: Space) -> list[str]:

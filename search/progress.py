@@ -15,9 +15,11 @@ from core.training import OBJECTIVES
 from search.run import Run, TrialRecord
 from search.space import Space
 
-SHOWN = ("loss", "learning_rate", "dev_eer", "dev_auc", "dev_loss", "best_dev_eer", "best_dev_loss", "best_epoch")
-FOLDED = ("fold_eer", "fold_auc", "fold_loss", "worst_fold_eer", "best_fold_eer")
-KEPT = (*SHOWN, *FOLDED, "dev_threshold", "best_dev_threshold", "positive_distance", "negative_distance")
+FOLDED = tuple(name.replace("dev_", "fold_") for name in OBJECTIVES)
+BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
+DISTANCES = ("positive_distance", "negative_distance")
+KEPT = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)
+"""Metrics of an epoch that a run's records keep."""
 
 
 class RecordTrials(Callback):
@@ -180,7 +182,7 @@ def describe_objective(objective: str, value: float, *, name: bool = True) -> st
     """The best value of a trial as people write it: an EER in per cent, an AUC with its own sign."""
     if not math.isfinite(value):
         text = "-"
-    elif objective.endswith("_eer"):
+    elif objective.endswith("_eer"):  # a rate of two decimals hides the tie-breaker
         text = f"{100 * value:.2f} %"
     else:
         text = f"{OBJECTIVES[objective.replace('fold_', 'dev_')] * value:.4f}"

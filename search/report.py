@@ -11,8 +11,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from search.confirmation import confirmed, luck
 from search.plan import SEARCHED_PARTITIONS, Plan, resource_problems
-from search.run import Run
+from search.run import ALIVE, Run
 from search.storage import Storage
 
 if TYPE_CHECKING:
@@ -81,8 +82,18 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
     say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {plan.space.metric} (best epoch)")
     if options.validation.name != "dev":
         what = ", ".join(f"{k}={v}" for k, v in options.validation.options.items())
-        say(f"  judged by attacks left out of training: {options.validation.name} {what}")
+        say(f"  judged by what is left out of {len(plan.folds)} further trainings: {options.validation.name} {what}")
+        for number, fold in enumerate(plan.folds, start=1):
+            say(f"    {number}: {fold}")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
+    if options.warm_start:
+        say(f"  the sampler learns from runs {', '.join(options.warm_start)}")
+    for what, chosen in (
+        ("trials are trained in part", options.proxy),
+        ("the best are trained again", options.confirm),
+    ):
+        if chosen.name != "none":
+            say(f"  {what}: {', '.join(f'{k} {v}' for k, v in chosen.options.items()) or 'defaults'}")
     limits = {"hours": options.hours, "GPU-hours": options.gpu_hours, "trials without progress": options.patience}
     known = ", ".join(f"{value:g} {what}" for what, value in limits.items() if value) or "none"
     say(f"  {options.cpus} CPU and {options.gpus:g} GPU a trial; limits: {known}")
@@ -139,12 +150,45 @@ def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
     console.print(trial_table([*ranked, *rest][:limit], info["objective"]))
     if len(trials) > limit:
         console.print(f"and {len(trials) - limit} more; all stand in {run.path / 'trials.jsonl'}", highlight=False)
+    show_confirmation(run, console)
+
+
+def show_confirmation(run: Run, console: Console) -> None:
+    """Prints the configurations that were trained again, the one to export first; nothing where there are none."""
+    from search.progress import describe_objective, describe_values
+
+    found, objective = confirmed(run), run.info()["objective"]
+    if not found:
+        return
+    table = Table(box=None, pad_edge=False)
+    n_seeds = max(len(each.trainings) + each.n_failed for each in found)
+    heads = ("trial", f"{objective} in the search", f"mean of {n_seeds} fresh seeds", "95 % interval", "worst")
+    for head in heads:
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("configuration", overflow="fold")
+
+    def shown(value: float) -> str:
+        return describe_objective(objective, value, name=False)
+
+    for each in found:
+        width, what = each.half_width, describe_values(each.record.values)
+        interval = "-" if width is None else " to ".join(sorted(map(shown, (each.mean - width, each.mean + width))))
+        if each.n_failed:
+            what += f" ({each.n_failed} seeds failed)"
+        cells = (str(each.record.number), shown(each.record.objective), shown(each.mean), interval, shown(each.worst))
+        table.add_row(*cells, what)
+    console.print("trained again with fresh seeds, best by mean first")
+    console.print(table)
+    gap = luck(found)
+    if gap is not None and run.info().get("proxy") in (None, "none"):
+        points = f"{100 * gap:+.2f} points" if objective.endswith(("_eer", "_tdcf")) else f"{gap:+.4f}"
+        console.print(f"luck in the search's best value: {points} from the search to the mean", highlight=False)
 
 
 def run_state(run: Run) -> str:
     """The state of a run; one whose process is gone without a word is `interrupted`."""
     state = str(run.info()["state"])
-    return state if state not in ("extracting", "running") or run.alive() else "interrupted"
+    return state if state not in ALIVE or run.alive() else "interrupted"
 
 
 def show_measured(measured: dict[str, Any], console: Console) -> None:

@@ -25,6 +25,8 @@ from search.storage import Storage
 CHECKPOINT = "checkpoint.pt"
 TRIALS = "trials.jsonl"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+ALIVE = ("extracting", "running", "confirming")
+"""States of a run whose search goes on."""
 STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
 """`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""
 
@@ -60,8 +62,16 @@ class Run:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.name = path.name
+        self.place = f"runs/{path.name}"
         self.tensorboard = path / "tensorboard"
         self.bundle = path / "export"
+
+    def confirmation(self) -> "Run":
+        """The trainings with fresh seeds, a run within this one; its folder is there once they have begun."""
+        inner = Run(self.path / "confirmation")
+        inner.name, inner.place = f"{self.name} (confirmation)", f"{self.place}/confirmation"
+        inner.tensorboard = self.tensorboard / "confirmation"
+        return inner
 
     @classmethod
     def create(cls, storage: Storage, *, prefix: str, name: str | None = None) -> "Run":
@@ -175,7 +185,7 @@ class Run:
     def alive(self) -> bool:
         """Whether the process that runs the search is there; one on another host is believed to be."""
         info = self.info()
-        if info["state"] not in ("extracting", "running"):
+        if info["state"] not in ALIVE:
             return False
         if info.get("host", socket.gethostname()) != socket.gethostname():
             return True

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import optuna
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
-from core.table import Block, block, resolved
+from core.table import Block, block, option_defaults, resolved
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for every study would drown what matters
 
@@ -64,6 +64,13 @@ class Parameter:
         if self.kind == "integer":
             return tuple(range(int(self.low), int(self.high) + 1))
         return self.labels if self.kind == "choice" else None
+
+    def nearest(self, wanted: Any) -> Label:
+        """The value of the range that is nearest to a wanted one."""
+        if self.kind == "choice":
+            return wanted if wanted in self.labels else self.labels[0]
+        number = wanted if isinstance(wanted, int | float) and not isinstance(wanted, bool) else self.low
+        return type(self.low)(min(max(number, self.low), self.high))
 
     def suggest(self, trial: optuna.trial.BaseTrial) -> Label:
         """A value from Optuna."""
@@ -118,6 +125,10 @@ class SearchOptions:
         sampler: Row of SAMPLERS: what suggests the next configuration.
         scheduler: Row of SCHEDULERS: what stops a trial early.
         trials: Configurations to try.
+        baseline: Whether the first of them is the paper's, as nearly as the space holds it.
+        warm_start: Runs in the same storage whose trials the sampler learns from, where this space could suggest them.
+        proxy: Row of PROXIES: trials that are trained in part, for `confirm` to train the best in full.
+        confirm: Row of CONFIRMATIONS: the best configurations trained again with fresh seeds.
         hours: Wall-clock limit; None = no limit.
         gpu_hours: Limit of the GPU-hours of all trials together; None = no limit.
         patience: The search ends after so many trials in a row that found nothing better; None = never.
@@ -136,6 +147,10 @@ class SearchOptions:
     sampler: Block = Block("tpe")
     scheduler: Block = Block("asha")
     trials: int = 20
+    baseline: bool = True
+    warm_start: tuple[str, ...] = ()
+    proxy: Block = Block("none")
+    confirm: Block = Block("none")
     hours: float | None = None
     gpu_hours: float | None = None
     patience: int | None = None
@@ -186,6 +201,33 @@ class Space:
             if parameter.active(values):
                 values[parameter.path] = parameter.suggest(trial)
         return values
+
+    def baseline(self) -> Values:
+        """The configuration that comes nearest to the paper's: its value where a range holds that, else the nearest.
+
+        A choice that lacks the paper's value takes its first.
+        """
+        values: Values = {}
+        for parameter in self.searched:
+            if parameter.active(values):
+                values[parameter.path] = parameter.nearest(self._paper_value(parameter.path, values))
+        return values
+
+    def _paper_value(self, path: str, values: Values) -> Any:
+        """What an experiment has at a path unless it is told otherwise; None where that has no answer."""
+        key, _, option = path.partition(".")
+        default = {each.name: each.default for each in fields(Experiment)}.get(key)
+        if key == "front_end":
+            default = Block("wav2vec")
+        if key in GROUPS:
+            return getattr(GROUPS[key](), option)
+        if key not in TABLES or option in ("", "name"):
+            return default.name if isinstance(default, Block) else default
+        row = values.get(f"{key}.name", self.fixed.get(key, default))
+        name = row.name if isinstance(row, Block) else row.get("name") if isinstance(row, Mapping) else row
+        if name is None and isinstance(default, Block):
+            name = default.name
+        return option_defaults(TABLES[key][str(name)]).get(option) if name in TABLES[key] else None
 
     def holds(self, values: Mapping[str, Label]) -> bool:
         """Whether this space could suggest a configuration."""

@@ -18,6 +18,7 @@ from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
 from core.training import OBJECTIVES
 from core.validation import VALIDATIONS
+from search.confirmation import CONFIRMATIONS, PROXIES
 from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
 from search.samplers import SAMPLERS
 from search.schedulers import SCHEDULERS
@@ -25,7 +26,13 @@ from search.space import CorpusOptions, Parameter, SearchOptions, Space
 from search.yaml_tree import KeyPath, Tree, read
 
 SECTIONS = ("name", "corpus", "experiment", "search")
-SEARCH_TABLES: dict[str, table.Table] = {"sampler": SAMPLERS, "scheduler": SCHEDULERS, "validation": VALIDATIONS}
+SEARCH_TABLES: dict[str, table.Table] = {
+    "sampler": SAMPLERS,
+    "scheduler": SCHEDULERS,
+    "validation": VALIDATIONS,
+    "proxy": PROXIES,
+    "confirm": CONFIRMATIONS,
+}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -120,7 +127,7 @@ class _Reader:
             elif not table.matches(value, types[key]):
                 self.wrong(path, f"search.{key} is {value!r}; it must be {table.type_name(types[key])}")
             else:
-                values[key] = value
+                values[key] = tuple(value) if isinstance(value, list) else value
         options = SearchOptions(**values)
         if options.objective not in OBJECTIVES:
             known = f"there are {', '.join(OBJECTIVES)}{did_you_mean(options.objective, OBJECTIVES)}"
@@ -133,6 +140,9 @@ class _Reader:
                 self.wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be above 0")
         if options.gpu_hours and not options.gpus:
             self.wrong(("search", "gpu_hours"), "search.gpu_hours: a trial takes no GPU (search.gpus is 0)")
+        if options.proxy.name != "none" and options.confirm.name == "none":
+            what = "trials trained in part give no detector to export; add confirm: retrain"
+            self.wrong(("search", "proxy"), f"search.proxy: {what}")
         if options.deaths < 0:
             self.wrong(("search", "deaths"), f"search.deaths is {options.deaths}; it must be at least 0")
         if options.gpus < 0 or (options.gpus > 1 and options.gpus != int(options.gpus)):
@@ -301,18 +311,12 @@ class _Reader:
         if space.search.sampler.name == "grid" and space.n_configurations() is None:
             endless = ", ".join(each.path for each in space.searched if each.finite() is None)
             self.wrong(("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {endless}")
-        try:
-            table.build("search.scheduler", SCHEDULERS, space.search.scheduler, "objective", 10)
-        except InputError as error:
-            self.wrong(("search", "scheduler"), str(error))
-        try:
-            table.build("search.sampler", SAMPLERS, space.search.sampler, 0)
-        except InputError as error:
-            self.wrong(("search", "sampler"), str(error))
-        try:
-            table.build("search.validation", VALIDATIONS, space.search.validation)
-        except InputError as error:
-            self.wrong(("search", "validation"), str(error))
+        contexts: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0,)}
+        for key, rows in SEARCH_TABLES.items():
+            try:
+                table.build(f"search.{key}", rows, getattr(space.search, key), *contexts.get(key, ()))
+            except InputError as error:
+                self.wrong(("search", key), str(error))
 
 
 def _one_parameter() -> tuple[Any]:

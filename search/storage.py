@@ -96,7 +96,7 @@ class Storage:
 
         Args:
             relative: Folder or file below the place.
-            skip: Beginnings of names directly in it that are left out.
+            skip: Beginnings of names of what is left out, with all that is below it.
 
         Raises:
             StorageLost: the URL cannot be written for long.
@@ -106,7 +106,8 @@ class Storage:
         top = self.folder / relative
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
             inner = path.relative_to(top).parts
-            if not path.is_file() or path.name.startswith(".") or (inner and inner[0].startswith(tuple(skip or "\0"))):
+            left_out = any(name.startswith(tuple(skip)) for name in inner)
+            if not path.is_file() or path.name.startswith(".") or left_out:
                 continue
             stat = path.stat()
             state = (stat.st_size, stat.st_mtime_ns)

@@ -12,19 +12,17 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
+from core.training import OBJECTIVES
 from search.progress import ended_badly
+
+NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)
 
 TAGS = {
     "loss": "train/loss",
     "learning_rate": "train/learning_rate",
     "positive_distance": "train/positive_distance",
     "negative_distance": "train/negative_distance",
-    "dev_eer": "dev/eer",
-    "dev_auc": "dev/auc",
-    "dev_loss": "dev/loss",
-    "fold_eer": "folds/eer",
-    "fold_auc": "folds/auc",
-    "fold_loss": "folds/loss",
+    **{f"{part}_{name}": f"{folder}/{name}" for part, folder in (("dev", "dev"), ("fold", "folds")) for name in NAMES},
     "worst_fold_eer": "folds/worst_eer",
     "objective": "objective",
 }

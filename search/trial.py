@@ -4,6 +4,7 @@ import math
 import tempfile
 import traceback
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from core import checkpoint, table
 from core.features.store import FeatureStore
 from core.training import fit
 from core.validation import VALIDATIONS, fit_folds
+from search.confirmation import PROXIES
 from search.patience import StorageLost, patiently
 from search.run import CHECKPOINT
 from search.space import Space, store_name
@@ -24,10 +26,11 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
     """Trains one configuration, from its last checkpoint where there is one, and reports every epoch to Tune.
 
     Args:
-        config: `number` of the trial, its `values`.
+        config: `number` of the trial, its `values`; in a confirmation the `seed`, too, and then no proxy stands for the
+            whole.
         setup: What all trials share: `space`, `storage` (its place), `stores` (from `store_name` of an experiment to
-            the folders of train and dev in the storage), `checkpoints` (by number, of trials that an earlier part of
-            the search left unfinished).
+            the folders of train and dev in the storage), `origins` of their utterances, `checkpoints` (by number, of
+            trials that an earlier part of the search left unfinished).
 
     A configuration that fails is reported as such and the trial ends: Tune's own errors are left to processes and nodes
     that die, which it starts again. So is a storage that cannot be written, which ends the search.
@@ -37,6 +40,12 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
     torch.set_num_threads(space.search.cpus)
     try:
         experiment = space.experiment(config["values"])
+        proxy = None
+        if "seed" in config:
+            experiment = replace(experiment, seed=config["seed"])
+        else:
+            proxy = table.build("search.proxy", PROXIES, space.search.proxy)
+            experiment = proxy.experiment(experiment) if proxy else experiment
         storage = Storage(setup["storage"], space.search.node_cache)
         folders = setup["stores"][store_name(experiment)]
         device = "cuda" if gpus and torch.cuda.is_available() else "cpu"
@@ -54,7 +63,9 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
             _report({"epoch": experiment.epochs, "objective": resume["best"]["rank"][0]}, resume)
             return
         train, dev = (FeatureStore.open(storage.fetched(folders[partition])) for partition in ("train", "dev"))
-        folds = table.build("search.validation", VALIDATIONS, space.search.validation)(train, dev)
+        if proxy:
+            train = proxy.train(train, experiment.seed)
+        folds = table.build("search.validation", VALIDATIONS, space.search.validation)(train, dev, setup["origins"])
         how: dict[str, Any] = {"device": device, "objective": space.search.objective, "resume": resume}
         if folds:
             fit_folds(experiment, train, dev, folds, _report, **how)

@@ -1,5 +1,8 @@
 """Attacks left out of training judge it; nothing leaks, and the whole of train is what is kept."""
 
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,16 +10,19 @@ import torch
 from core import table
 from core.errors import InputError
 from core.metrics import eer
+from core.protocol import Utterance
 from core.table import Block
 from core.training import best_detector, fit
-from core.validation import VALIDATIONS, fit_folds
+from core.validation import VALIDATIONS, Origins, fit_folds, origins
 from tests.core.test_training import PLAIN, experiment_from_plain, same, stores  # noqa: F401 - a fixture
 
 EXPERIMENT = experiment_from_plain({**PLAIN, "epochs": 3})
 
 
-def folds_of(stores, name, **options):  # noqa: F811
-    return table.build("search.validation", VALIDATIONS, Block(name, options))(stores["train"], stores["dev"])
+def folds_of(stores, name, known=None, **options):  # noqa: F811
+    return table.build("search.validation", VALIDATIONS, Block(name, options))(
+        stores["train"], stores["dev"], known or Origins()
+    )
 
 
 def attacks(store, indices):
@@ -131,3 +137,100 @@ def test_named_attacks_are_held_out(stores):  # noqa: F811
 def test_mistakes_are_explained(stores, name, options, message):  # noqa: F811
     with pytest.raises(InputError, match=message):
         folds_of(stores, name, **options)
+
+
+def columns(*rows):
+    """A partition of utterances: id, label, attack, speaker."""
+    ids, labels, attack_ids, speaker_ids = zip(*rows, strict=True)
+    return SimpleNamespace(utterance_ids=ids, labels=np.array(labels), attack_ids=attack_ids, speaker_ids=speaker_ids)
+
+
+def partition(prefix, attacks, speakers):
+    rows = [(f"{prefix}b{speaker}", 1, "-", f"{prefix}{speaker}") for speaker in range(speakers)]
+    rows += [
+        (f"{prefix}{attack}{speaker}", 0, attack, f"{prefix}{speaker}")
+        for attack in attacks
+        for speaker in range(speakers)
+    ]
+    return columns(*rows)
+
+
+SIX = [f"A0{number}" for number in range(1, 7)]
+
+
+def groups_of(k, kinds=None, **options):
+    train, dev = partition("t", SIX, 2), partition("d", SIX, 2)
+    folds = table.build("search.validation", VALIDATIONS, Block("attack_folds", {"k": k, **options}))
+    return [sorted(attacks(dev, fold.validation)) for fold in folds(train, dev, Origins(kinds or {}))]
+
+
+def test_attacks_are_dealt_out_so_that_neighbours_part():
+    assert groups_of(3) == [["A01", "A04"], ["A02", "A05"], ["A03", "A06"]]
+
+
+def test_attacks_of_one_kind_are_left_out_together():
+    kinds = {"A01": "tts", "A02": "tts", "A03": "tts", "A04": "vc", "A05": "copy", "A06": "copy"}
+    assert groups_of(3, kinds) == [["A01", "A02", "A03"], ["A05", "A06"], ["A04"]]
+    assert groups_of(2, kinds) == [["A01", "A02", "A03"], ["A04", "A05", "A06"]]
+    with pytest.raises(InputError, match="k is 4; dev has 3 kinds of attacks"):
+        groups_of(4, kinds)
+
+
+def test_groups_may_be_named():
+    assert groups_of(3, groups=[["A06"], ["A01", "A02"]]) == [["A06"], ["A01", "A02"]]
+    with pytest.raises(InputError, match="each attack once"):
+        groups_of(3, groups=[["A06"], ["A06", "A02"]])
+
+
+def test_speakers_are_left_out_with_what_is_spoofed_in_their_name():
+    train, dev = partition("t", SIX[:2], 5), partition("d", SIX[:2], 2)
+    folds = table.build("search.validation", VALIDATIONS, Block("speaker_folds", {"k": 2}))(train, dev, Origins())
+    judged = [{train.speaker_ids[index] for index in fold.validation} for fold in folds]
+    assert judged == [{"t0", "t2", "t4"}, {"t1", "t3"}]
+    for fold, speakers in zip(folds, judged, strict=True):
+        assert fold.partition == "train"
+        assert {train.speaker_ids[index] for index in fold.train} == {f"t{k}" for k in range(5)} - speakers
+
+
+def test_corpora_are_left_out_one_by_one():
+    train, dev = partition("t", SIX[:2], 4), partition("d", SIX[:2], 2)
+    corpora = {each: "one" if each[-1] in "01" else "two" for each in train.utterance_ids}
+    build = table.build("search.validation", VALIDATIONS, Block("corpus_folds"))
+    judged = [
+        {corpora[train.utterance_ids[index]] for index in fold.validation}
+        for fold in build(train, dev, Origins(corpora=corpora))
+    ]
+    assert judged == [{"one"}, {"two"}]
+    with pytest.raises(InputError, match="two corpora or more"):
+        build(train, dev, Origins())
+
+
+@pytest.mark.parametrize("name", ["attack_folds", "speaker_folds"])
+def test_no_copy_of_a_recording_is_on_both_sides_of_a_fold(name):
+    train, dev = partition("t", SIX[:4], 4), partition("d", SIX[:4], 2)
+    # Speaker 1's bona fide recording was spoofed in the name of speaker 2, and once in dev.
+    sources = {"tb1": "one.wav", "tA012": "one.wav", "dA020": "one.wav", "tA031": "two.wav", "db0": "two.wav"}
+    folds = table.build("search.validation", VALIDATIONS, Block(name, {"k": 2}))(train, dev, Origins(sources=sources))
+    for fold in folds:
+        judge = {"train": train, "dev": dev}[fold.partition]
+        known = {sources.get(train.utterance_ids[index]) for index in fold.train} - {None}
+        judging = {sources.get(judge.utterance_ids[index]) for index in fold.validation} - {None}
+        assert not known & judging
+        assert judging  # the case is there
+
+
+def test_whoever_speaks_in_train_and_in_dev_is_not_trained_on():
+    train, dev = partition("t", SIX[:2], 3), partition("d", SIX[:2], 2)
+    dev.speaker_ids = ["t0" if each == "d0" else each for each in dev.speaker_ids]
+    for fold in table.build("search.validation", VALIDATIONS, Block("attack_folds", {"k": 2}))(train, dev, Origins()):
+        assert {train.speaker_ids[index] for index in fold.train} == {"t1", "t2"}
+
+
+def test_origins_are_what_the_corpus_knows():
+    def spoof(name, **more):
+        return Utterance(name, Path(name), 0, "s", "A01", "train", **more)
+
+    found = origins([spoof("a", kind="tts", source="x.wav"), spoof("b")], [spoof("c", corpus="one")])
+    assert found == Origins({"A01": "tts"}, {"a": "x.wav"}, {"c": "one"})
+    with pytest.raises(InputError, match="A01 is of kind 'tts' and of 'vc'"):
+        origins([spoof("a", kind="tts"), spoof("b", kind="vc")])

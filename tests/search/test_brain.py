@@ -54,7 +54,7 @@ def test_tpe_learns():
 def test_a_failed_trial_is_known_as_the_worst(result):
     searcher = brain()
     searched(searcher, 3)
-    worst = max(trial.value for trial in searcher._study.trials)
+    worst = max(0.5, *(trial.value for trial in searcher._study.trials))
     searcher.suggest("failing")
     searcher.on_trial_complete("failing", result, error=True)
     told = searcher._study.trials[-1]
@@ -102,3 +102,51 @@ def test_a_trial_that_had_not_begun_when_the_search_was_cut_off_is_not_skipped()
     space = space_from_tree(parse(SPACE.replace("SAMPLER", "tpe")))
     resumed = OptunaBrain(space, history=begun[:1], unfinished=begun[1:])
     assert [resumed.suggest(f"t{k}")["number"] for k in range(4)] == [3, 0, 2, 4]
+
+
+PAPERS = """\
+name: example
+corpus: {layout: asvspoof2019_la, path: data}
+experiment:
+  front_end: {name: {choice: [lfcc, logspec]}}
+  mode: {choice: [original, siamese]}
+  backbone: {name: {choice: [resnet18, senet34]}, embedding_dim: {integer: [16, 256]}}
+  loss: {margin: {uniform: [0.5, 3], when: {mode: siamese}}}
+  pairs: {n_pairs: {choice: [100, 200], when: {mode: siamese}}}
+  optimizer: {name: {choice: [adamw, adam]}, weight_decay: {log_uniform: [1e-5, 1e-2], when: {optimizer.name: adamw}}}
+  epochs: {choice: [10, 50]}
+search: {trials: 3, baseline: BASELINE}
+"""
+
+
+def test_the_first_trial_is_the_papers_as_nearly_as_the_space_holds_it():
+    searcher = brain(text=PAPERS.replace("BASELINE", "true"))
+    assert searcher.suggest("a")["values"] == {
+        "front_end.name": "lfcc",  # neither is the paper's: the first
+        "mode": "siamese",
+        "backbone.name": "senet34",
+        "backbone.embedding_dim": 256,  # 512 lies outside: the nearest end
+        "loss.margin": 2.0,
+        "pairs.n_pairs": 100,
+        "optimizer.name": "adam",
+        "epochs": 50,
+    }
+    assert searcher.suggest("b")["values"] != searcher._space.baseline()
+
+
+def test_a_search_without_the_papers_settings_begins_at_random():
+    searcher = brain(text=PAPERS.replace("BASELINE", "false"))
+    assert searcher.suggest("a")["values"] != searcher._space.baseline()
+
+
+def test_trials_of_earlier_runs_are_learnt_from_and_take_no_number():
+    space = space_from_tree(parse(SPACE.replace("SAMPLER", "{name: tpe, n_startup_trials: 10}")))
+    known = [
+        TrialRecord(number, {"mode": "siamese", "loss.margin": 0.5 + number / 10}, "finished", 4, abs(number - 15) / 30)
+        for number in range(25)
+    ]
+    searcher = OptunaBrain(space, known=known)
+    assert [trial.value for trial in searcher._study.trials] == [each.objective for each in known]
+    configs = searched(searcher, 4)
+    assert [each["number"] for each in configs] == list(range(4))
+    assert configs[1:] != searched(OptunaBrain(space), 4)[1:]  # which are random: it is past its random beginnings

@@ -1,0 +1,232 @@
+"""CONFIRMATIONS and PROXIES: trials in part for a search, the best of them in full, with fresh seeds, for the choice.
+
+The best value of a search is the best of many draws, luck included: seeds move an EER by as much as settings do. So the
+last word is given to trainings that the search has not seen.
+"""
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.stats import t
+
+from core.config import Experiment
+from core.errors import InputError
+from core.features.store import FeatureStore
+from core.training import derived_seed
+from search.run import Run, TrialRecord
+from search.space import Space
+
+SEEDS = 1000
+"""Trainings of a trial's configuration are numbered from its own number times this."""
+
+
+class Confirmation(NamedTuple):
+    """How many configurations are trained again, and with how many seeds each."""
+
+    top: int
+    seeds: int
+
+
+class Proxy(NamedTuple):
+    """What part of a training stands for the whole: its epochs (None = all) and its share of train."""
+
+    epochs: int | None
+    share: float
+
+    def experiment(self, experiment: Experiment) -> Experiment:
+        """The experiment, shortened."""
+        if self.epochs is None or experiment.mode == "classifier":
+            return experiment
+        return replace(experiment, epochs=min(self.epochs, experiment.epochs))
+
+    def train(self, train: FeatureStore, seed: int) -> FeatureStore:
+        """A share of train, of each speaker and attack the same (at least one utterance); in the order of the store."""
+        if self.share == 1:
+            return train
+        draw = np.random.default_rng(derived_seed(seed, "proxy"))
+        groups: dict[tuple[str, str], list[int]] = {}
+        for index, key in enumerate(zip(train.speaker_ids, train.attack_ids, strict=True)):
+            groups.setdefault(key, []).append(index)
+        kept = [draw.permutation(group)[: max(1, round(self.share * len(group)))] for group in groups.values()]
+        return train.subset(np.sort(np.concatenate(kept)).astype(np.int64))
+
+
+def no_confirmation() -> None:
+    """The best trial of the search is exported as it is."""
+
+
+def retrain(*, top: int = 3, seeds: int = 3) -> Confirmation:
+    """The best configurations, and the paper's where it was tried, are trained again in full with fresh seeds.
+
+    The best by the mean over its seeds is exported: its training whose value is the median.
+
+    Args:
+        top: How many configurations, at least 1.
+        seeds: Trainings of each, at least 1.
+    """
+    if top < 1:
+        raise ValueError(f"top is {top}; it must be at least 1")
+    if not 1 <= seeds < SEEDS:
+        raise ValueError(f"seeds is {seeds}; it must be from 1 to {SEEDS - 1}")
+    return Confirmation(top, seeds)
+
+
+def no_proxy() -> None:
+    """Trials are trained in full."""
+
+
+def part(*, epochs: int | None = None, share: float = 1.0) -> Proxy:
+    """Trials are trained for fewer epochs, on a part of train, or both.
+
+    Args:
+        epochs: Epochs of a trial; None = the experiment's.
+        share: Share of train, above 0 and at most 1, the same of each speaker and attack.
+    """
+    if epochs is not None and epochs < 1:
+        raise ValueError(f"epochs is {epochs}; it must be at least 1")
+    if not 0 < share <= 1:
+        raise ValueError(f"share is {share}; it must be above 0 and at most 1")
+    return Proxy(epochs, share)
+
+
+CONFIRMATIONS: dict[str, Callable[..., Any]] = {"none": no_confirmation, "retrain": retrain}
+PROXIES: dict[str, Callable[..., Any]] = {"none": no_proxy, "part": part}
+
+
+@dataclass(frozen=True)
+class Confirmed:
+    """A configuration that was trained again.
+
+    Attributes:
+        record: Its trial in the search.
+        trainings: With fresh seeds, those that gave a detector, best first.
+        n_failed: Trainings that did not.
+    """
+
+    record: TrialRecord
+    trainings: tuple[TrialRecord, ...]
+    n_failed: int
+
+    @property
+    def mean(self) -> float:
+        """Mean over the seeds of the best objective."""
+        return statistics.fmean(each.objective for each in self.trainings)
+
+    @property
+    def half_width(self) -> float | None:
+        """Half of the 95 % interval of the mean (Student's t over the seeds); None with one seed."""
+        n = len(self.trainings)
+        if n < 2:
+            return None
+        deviation = statistics.stdev(each.objective for each in self.trainings)
+        return float(t.ppf(0.975, n - 1) * deviation / n**0.5)
+
+    @property
+    def worst(self) -> float:
+        """The objective of the worst seed."""
+        return self.trainings[-1].objective
+
+    @property
+    def median(self) -> TrialRecord:
+        """The training in the middle (of an even number, the better one of the two): what one may expect."""
+        return self.trainings[(len(self.trainings) - 1) // 2]
+
+
+def fresh_seed(experiment: Experiment, index: int) -> int:
+    """The seed of a configuration's training of that index, from 0: unlike that of the search."""
+    return derived_seed(experiment.seed, "confirmation", index) % 2**31
+
+
+def chosen(space: Space, run: Run, confirmation: Confirmation) -> list[TrialRecord]:
+    """The trials whose configurations are to be trained again: the best ones, and the paper's where it was tried."""
+    ranked = run.ranked()
+    best = ranked[: confirmation.top]
+    if space.search.baseline:
+        paper = space.baseline()
+        best += [each for each in ranked if each.values == paper and each not in best][:1]
+    return best
+
+
+def to_train(space: Space, run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
+    """The trainings that are to be: `number`, `values` and `seed` of each, all first seeds first."""
+    records = chosen(space, run, confirmation)
+    return [
+        {
+            "number": record.number * SEEDS + index,
+            "values": record.values,
+            "seed": fresh_seed(space.experiment(record.values), index),
+        }
+        for index in range(confirmation.seeds)
+        for record in records
+    ]
+
+
+def confirmed(run: Run) -> list[Confirmed]:
+    """The configurations whose trainings have all ended, best by mean first; those with failed trainings come last."""
+    again = run.confirmation()
+    if not (again.path / "run.json").exists():
+        return []
+    ended = {each.number: each for each in again.trials() if each.status in ("finished", "failed")}
+    by_trial: dict[int, list[int]] = {}
+    for number in again.info()["wanted"]:
+        by_trial.setdefault(number // SEEDS, []).append(number)
+    records = {each.number: each for each in run.trials()}
+    found = []
+    for number, wanted in by_trial.items():
+        trainings = [ended[each] for each in wanted if each in ended]
+        good = sorted((each for each in trainings if each.status == "finished"), key=lambda each: each.objective)
+        if len(trainings) == len(wanted) and good and number in records:
+            found.append(Confirmed(records[number], tuple(good), len(trainings) - len(good)))
+    return sorted(found, key=lambda each: (each.n_failed > 0, each.mean))
+
+
+def luck(found: Sequence[Confirmed]) -> float | None:
+    """By how much the search's best value was better than its configuration is (the winner's curse).
+
+    None where the search's winner was not confirmed.
+    """
+    if not found:
+        return None
+    winner = min(found, key=lambda each: (each.record.objective, each.record.number))
+    return winner.mean - winner.record.objective
+
+
+class Selected(NamedTuple):
+    """A trial whose detector is to be exported.
+
+    Attributes:
+        record: The trial.
+        checkpoint: Where its detector lies.
+        confirmed: Its trainings with fresh seeds, the middle one of which gave the detector; None: the search did.
+    """
+
+    record: TrialRecord
+    checkpoint: Path
+    confirmed: Confirmed | None
+
+
+def selected(run: Run, rank: int) -> Selected:
+    """The trial of a rank: those that were confirmed come first, by the mean of their seeds, then the others.
+
+    Raises:
+        InputError: there is no such rank.
+    """
+    again, found = run.confirmation(), confirmed(run)
+    taken = {each.record.number for each in found}
+    rest = [each for each in run.ranked() if each.number not in taken]
+    if not 1 <= rank <= len(found) + len(rest):
+        n_trials = len(found) + len(rest)
+        raise InputError(f"run {run.name}: no trial of rank {rank}; {n_trials} trials have a detector to export")
+    if rank <= len(found):
+        best = found[rank - 1]
+        path = again.checkpoint(best.median.number)
+        assert path is not None
+        return Selected(best.record, path, best)
+    record = rest[rank - len(found) - 1]
+    path = run.checkpoint(record.number)
+    assert path is not None
+    return Selected(record, path, None)
