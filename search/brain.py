@@ -24,8 +24,9 @@ class OptunaBrain(Searcher):
     """Suggests configurations of a space and learns from every trial, failed ones included.
 
     Ray's own wrapper leaves a trial that crashed unknown to the sampler and one that ended in NaN running for ever;
-    here both are told as the worst value seen, or as chance where that is worse. Every suggestion has a sampler of its own, seeded by the number of the
-    trial, so that the history alone determines what comes next and no generator's state need be kept.
+    here both are told as the worst value seen, or as chance where that is worse. Every suggestion has a sampler of its
+    own, seeded by the number of the trial, so that the history alone determines what comes next and no generator's
+    state need be kept.
     """
 
     def __init__(

@@ -9,6 +9,7 @@ from rich.console import Console
 from core import bundle, checkpoint, score_file, table
 from core.config import experiment_from_plain
 from core.detector import score_store
+from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.score_file import CmScores
 from core.training import best_detector
@@ -53,9 +54,13 @@ def export(
     stores = {"dev": ensure_store(plan, experiment, "dev", console)}
     looks = int(run.info().get("eval_looks", 0))
     if look_at_eval and "eval" in plan.corpus.partitions():
-        looks += 1
-        run.update(eval_looks=looks)
-        stores["eval"] = ensure_store(plan, experiment, "eval", console)
+        try:
+            stores["eval"] = ensure_store(plan, experiment, "eval", console)
+        except InputError as error:  # there may be none yet, or none at hand: the detector is worth as much
+            console.print(f"eval: not scored: {error.problems[0]}", highlight=False, markup=False)
+        else:
+            looks += 1
+            run.update(eval_looks=looks)
     measured: dict[str, Any] = {}
     scores: dict[str, CmScores] = {}
     for partition, store in stores.items():
