@@ -183,12 +183,17 @@ def model_card(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -
         f"Decision: bona fide at or above {config['threshold']:.6g}, the threshold of the equal error rate on dev. "
         "Another application wants another threshold.",
         "",
-        "| partition | EER % | AUC | bona fide | spoofed |",
-        "|---|---|---|---|---|",
+        "| partition | EER % | 95 % over utterances | over speakers | AUC | bona fide | spoofed |",
+        "|---|---|---|---|---|---|---|",
     ]
     for partition, values in config["metrics"].items():
         counts = f"{values['n_bona_fide']} | {values['n_spoof']}"
-        lines.append(f"| {partition} | {100 * values['eer']:.2f} | {values['auc']:.4f} | {counts} |")
+        ends = [
+            " to ".join(f"{100 * end:.1f}" for end in values[key]) if key in values else "-"
+            for key in ("eer_interval", "eer_interval_speakers")
+        ]
+        rates = " | ".join([f"{100 * values['eer']:.2f}", *ends, f"{values['auc']:.4f}"])
+        lines.append(f"| {partition} | {rates} | {counts} |")
     for partition, values in config["metrics"].items():
         if values.get("eer_per_attack"):
             lines += ["", f"EER % per attack on {partition}:", "", "| attack | EER % |", "|---|---|"]

@@ -272,7 +272,8 @@ def _score(options: argparse.Namespace) -> int:
 def _evaluate(options: argparse.Namespace) -> int:
     from search.evaluate import evaluate, show_evaluation
 
-    result = evaluate(Path(options.scores), asv_scores=options.asv_scores, asv_rates=options.asv_rates)
+    other = Path(options.compare) if options.compare else None
+    result = evaluate(Path(options.scores), other=other, asv_scores=options.asv_scores, asv_rates=options.asv_rates)
     print(json.dumps(result, indent=2) if options.json else show_evaluation(result))
     return 0
 
@@ -437,6 +438,7 @@ def _parser() -> argparse.ArgumentParser:
     asv = evaluate.add_mutually_exclusive_group()
     asv.add_argument("--asv-scores", metavar="F", help="ASV scores of the same partition, lines `attack key score`")
     asv.add_argument("--asv-rates", choices=("la19-dev", "la19-eval"), help="known ASV error rates of ASVspoof 2019 LA")
+    evaluate.add_argument("--compare", metavar="SCOREFILE", help="scores of another system on the same utterances")
     evaluate.add_argument("--json", action="store_true", help="as JSON, rates as fractions")
 
     corpus = commands.add_parser("corpus", help="Makes corpora.").add_subparsers(required=True, metavar="WHAT")

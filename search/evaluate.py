@@ -4,17 +4,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from core import metrics
 from core.errors import InputError
-from core.score_file import read_asv_scores, read_cm_scores
+from core.score_file import CmScores, read_asv_scores, read_cm_scores
+from core.uncertainty import compare_eer, eer_interval
 
 
-def evaluate(path: Path, *, asv_scores: str | None = None, asv_rates: str | None = None) -> dict[str, Any]:
-    """EER, threshold, AUC, EER per attack and, where the ASV's errors are known, both min t-DCFs of a score file.
+def evaluate(
+    path: Path, *, other: Path | None = None, asv_scores: str | None = None, asv_rates: str | None = None
+) -> dict[str, Any]:
+    """EER with its 95 % intervals, threshold, AUC, EER per attack and, with an ASV's errors, both min t-DCFs.
 
     Args:
-        path: Score file with keys (four or six columns).
+        path: Score file with keys (four or six columns; with six the speakers are known).
+        other: Score file of another system on the same utterances, to compare with.
         asv_scores: Score file of the ASV system on the same partition.
         asv_rates: `la19-dev` or `la19-eval`, instead of such a file.
 
@@ -31,6 +36,7 @@ def evaluate(path: Path, *, asv_scores: str | None = None, asv_rates: str | None
     for name, side in (("bonafide", bona_fide), ("spoof", spoof)):
         if not len(side):
             raise InputError(f"{path}: no line with the key {name}; both keys are needed")
+    paired = _matched(path, scores, other) if other else None
     rate, threshold = metrics.eer(bona_fide, spoof)
     result: dict[str, Any] = {
         "scores": str(path),
@@ -40,6 +46,19 @@ def evaluate(path: Path, *, asv_scores: str | None = None, asv_rates: str | None
         "threshold": threshold,
         "auc": metrics.auc(bona_fide, spoof),
     }
+    for key, speakers in _groupings(scores):
+        found = eer_interval(scores.scores, scores.labels, speakers)
+        result[f"eer_interval{key}"] = [found.low, found.high]
+    if paired is not None:
+        result["compared_with"] = str(other)
+        result["other_eer"] = metrics.eer(paired[scores.labels == 1], paired[scores.labels == 0])[0]
+        for key, speakers in _groupings(scores):
+            compared = compare_eer(scores.scores, paired, scores.labels, speakers)
+            result[f"difference{key}"] = {
+                "eer": compared.difference,
+                "interval": [compared.interval.low, compared.interval.high],
+                "p_value": compared.p_value,
+            }
     if asv_scores or asv_rates:
         if asv_scores:
             asv = read_asv_scores(Path(asv_scores))
@@ -55,13 +74,58 @@ def evaluate(path: Path, *, asv_scores: str | None = None, asv_rates: str | None
     return result
 
 
+def _groupings(scores: CmScores) -> list[tuple[str, NDArray[np.str_] | None]]:
+    """What the bootstrap resamples: utterances, and speakers where two or more are known."""
+    speakers = scores.speaker_ids
+    known = speakers is not None and "-" not in speakers and len(np.unique(speakers)) > 1
+    return [("", None), *([("_speakers", speakers)] if known else [])]
+
+
+def _matched(path: Path, scores: CmScores, other: Path) -> NDArray[np.float64]:
+    """Scores of another system in the order of the first."""
+    second = read_cm_scores(other)
+    theirs = dict(zip(second.utterance_ids.tolist(), second.scores.tolist(), strict=True))
+    ours = scores.utterance_ids.tolist()
+    problems = []
+    for file, missing in (
+        (other, [each for each in ours if each not in theirs]),
+        (path, sorted(set(theirs) - set(ours))),
+    ):
+        if missing:
+            more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+            problems.append(f"{file}: no score of {', '.join(missing[:3])}{more}; both files need the same utterances")
+    if problems:
+        raise InputError(problems)
+    if second.labels is not None:
+        keys = dict(zip(second.utterance_ids.tolist(), second.labels.tolist(), strict=True))
+        assert scores.labels is not None
+        for utterance, label in zip(ours, scores.labels.tolist(), strict=True):
+            if keys[utterance] != label:
+                raise InputError(f"{other}: {utterance} has another key than in {path}")
+    return np.array([theirs[each] for each in ours])
+
+
 def show_evaluation(result: dict[str, Any]) -> str:
     """The result of `evaluate` for people: rates in per cent, every digit that a comparison may need."""
     lines = [
         f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",
         f"EER            {100 * result['eer']:.9f} %   at threshold {result['threshold']:.6g}",
+        *(
+            f"  95 % interval {100 * result[key][0]:.3f} to {100 * result[key][1]:.3f} %   over {what}"
+            for key, what in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
+            if key in result
+        ),
         f"AUC            {result['auc']:.9f}",
     ]
+    if "compared_with" in result:
+        lines.append(f"{result['compared_with']}: EER {100 * result['other_eer']:.9f} %")
+        for key, what in (("difference", "utterances"), ("difference_speakers", "speakers")):
+            if key in result:
+                low, high = (100 * end for end in result[key]["interval"])
+                lines.append(
+                    f"  difference {100 * result[key]['eer']:+.3f} points, 95 % {low:+.3f} to {high:+.3f}, "
+                    f"p = {result[key]['p_value']:.3f}   paired, over {what}"
+                )
     for year in ("2019", "2021"):
         if f"min_tdcf_{year}" in result:
             lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")

@@ -64,7 +64,11 @@ def export(
     measured: dict[str, Any] = {}
     scores: dict[str, CmScores] = {}
     for partition, store in stores.items():
-        columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
+        columns = {
+            "attack_ids": np.asarray(store.attack_ids),
+            "labels": store.labels,
+            "speaker_ids": np.asarray(store.speaker_ids),
+        }
         scores[partition] = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
         measured[partition] = measure(scores[partition])
     front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)

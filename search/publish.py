@@ -25,11 +25,23 @@ from search.plan import Plan
 from search.progress import describe_values
 from search.results import Result, collect
 from search.run import Run, now
-from search.sheets import Sheet, as_csv, as_markdown, as_text, attacks_sheet, paper_sheet, results_sheet
+from search.sheets import (
+    Sheet,
+    as_csv,
+    as_markdown,
+    as_text,
+    attacks_sheet,
+    comparison_sheet,
+    paper_sheet,
+    results_sheet,
+)
 from search.stores import ensure_store
 
 DRAWN = 8
 """Trials in the figures: the best ones, since more curves cannot be told apart."""
+
+COMPARED = 20
+"""Trials at most that are compared with the best."""
 
 PROJECTED = 2000
 """Utterances at most in a t-SNE."""
@@ -69,6 +81,8 @@ def publish(run: Run, plan: Plan, folder: Path, options: ReportOptions, console:
     results = collect(run, plan, ranked, partitions=options.partitions, asv=asv, console=console)
     sheets = [results_sheet(results, options.partitions)]
     sheets += [attacks_sheet(results, partition) for partition in options.partitions]
+    if len(results) > 1:
+        sheets += [comparison_sheet(results[:COMPARED], partition) for partition in options.partitions]
     paper = PAPER.get(plan.space.name)
     if paper is not None:
         sheets.insert(0, paper_sheet(paper, results))

@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -197,11 +197,23 @@ def show_measured(measured: dict[str, Any], console: Console) -> None:
         counts = f"{values['n_bona_fide']} bona fide, {values['n_spoof']} spoofed"
         note = "chose the detector" if partition == "dev" else "looked at once, after the choice"
         console.print(
-            f"{partition} ({note}): EER {100 * values['eer']:.2f} %, AUC {values['auc']:.4f} ({counts})",
+            f"{partition} ({note}): EER {eer_in_words(values)}, AUC {values['auc']:.4f} ({counts})",
             highlight=False,
+            soft_wrap=True,
         )
         attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
         console.print(f"  EER % per attack: {attacks}", highlight=False, soft_wrap=True)
+
+
+def eer_in_words(measured: Mapping[str, Any]) -> str:
+    """An EER with its intervals, such as `24.08 % (95 %: 20.1 to 28.3 over utterances, 16.0 to 33.1 over speakers)`."""
+    intervals = [
+        f"{100 * measured[key][0]:.1f} to {100 * measured[key][1]:.1f} over {what}"
+        for key, what in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
+        if key in measured
+    ]
+    known = f" (95 %: {', '.join(intervals)})" if intervals else ""
+    return f"{100 * measured['eer']:.2f} %{known}"
 
 
 def show_jobs(jobs: "list[Job]", console: Console) -> None:

@@ -1,5 +1,6 @@
 """What the trials of a run achieved: their scores on each partition, and the metrics of these."""
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from core.errors import InputError
 from core.metrics import AsvErrorRates
 from core.score_file import CmScores
 from core.training import best_detector
+from core.uncertainty import Interval, eer_interval
 from search.plan import Plan
 from search.run import Run, TrialRecord
 from search.stores import ensure_store
@@ -38,7 +40,11 @@ class Result:
 
 
 def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any]:
-    """EER, AUC, EER per attack (fractions) and counts of scores; both t-DCFs where an ASV's errors are known."""
+    """EER and its 95 % intervals, AUC, EER per attack (fractions) and counts of scores.
+
+    `eer_interval` is over utterances, `eer_interval_speakers` over speakers, where two or more are known; both t-DCFs
+    where an ASV's errors are known.
+    """
     assert scores.labels is not None
     bona_fide, spoof = scores.scores[scores.labels == 1], scores.scores[scores.labels == 0]
     attacks = np.asarray(scores.attack_ids)[scores.labels == 0]
@@ -46,13 +52,28 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
         "eer": float(metrics.eer(bona_fide, spoof)[0]),
         "auc": float(metrics.auc(bona_fide, spoof)),
         "eer_per_attack": {k: float(v) for k, v in metrics.eer_per_attack(bona_fide, spoof, attacks).items()},
+        "eer_interval": _ends(eer_interval(scores.scores, scores.labels)),
         "n_bona_fide": len(bona_fide),
         "n_spoof": len(spoof),
     }
+    speakers = None if scores.speaker_ids is None else np.asarray(scores.speaker_ids)
+    if speakers is not None and "-" not in speakers and len(np.unique(speakers)) > 1:
+        found["eer_interval_speakers"] = _ends(eer_interval(scores.scores, scores.labels, speakers))
     if asv is not None:
         found["min_tdcf_2019"] = float(metrics.min_tdcf_2019(bona_fide, spoof, asv))
         found["min_tdcf_2021"] = float(metrics.min_tdcf_2021(bona_fide, spoof, asv))
     return found
+
+
+def _ends(interval: Interval) -> list[float]:
+    return [interval.low, interval.high]
+
+
+def spoken_by(plan: Plan, partition: str, scores: CmScores) -> CmScores:
+    """Scores with the speakers that the corpus tells; the organisers' format of score files has none."""
+    speakers = {each.utterance_id: each.speaker_id for each in plan.corpus.partition(partition)}
+    ids = np.array([speakers.get(str(utterance), "-") for utterance in scores.utterance_ids])
+    return dataclasses.replace(scores, speaker_ids=ids)
 
 
 def collect(
@@ -95,7 +116,7 @@ def collect(
                 f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(todo)}", markup=False
             )
             _score(run, plan, state, folder, todo, console)
-        scores = {name: score_file.read_cm_scores(folder / f"{name}.txt") for name in partitions}
+        scores = {name: spoken_by(plan, name, score_file.read_cm_scores(folder / f"{name}.txt")) for name in partitions}
         measured = {name: measure(each, asv.get(name)) for name, each in scores.items()}
         results.append(Result(record, epoch, scores, measured))
     return results

@@ -5,7 +5,9 @@ import io
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
+from core.uncertainty import compare_eer
 from search.paper import Cell, PaperTable
 from search.progress import describe_values
 from search.results import Result
@@ -25,10 +27,9 @@ def results_sheet(results: Sequence[Result], partitions: Sequence[str]) -> Sheet
     columns = ["trial", "epoch"]
     shown: list[tuple[str, str]] = []
     for partition in partitions:
-        keys = [
-            "eer",
-            *(k for k in ("min_tdcf_2019", "min_tdcf_2021") if any(k in r.measured[partition] for r in results)),
-        ]
+        optional = ("eer_interval_speakers", "min_tdcf_2019", "min_tdcf_2021")
+        known = [key for key in optional if any(key in each.measured[partition] for each in results)]
+        keys = ["eer", "eer_interval", *known]
         shown += [(partition, key) for key in keys]
         columns += [f"{partition} {_HEADS[key]}" for key in keys]
     rows = []
@@ -37,6 +38,24 @@ def results_sheet(results: Sequence[Result], partitions: Sequence[str]) -> Sheet
         what = describe_values(each.record.values) or "-"
         rows.append((str(each.record.number), str(each.epoch), *cells, _minutes(each.record.seconds), what))
     return Sheet("Trials, best on dev first", (*columns, "time", "configuration"), tuple(rows))
+
+
+def comparison_sheet(results: Sequence[Result], partition: str) -> Sheet:
+    """The first trial against each of the others: the difference of their EERs by a paired test."""
+    best, *others = results
+    rows = []
+    for each in others:
+        first, second = best.scores[partition], each.scores[partition]
+        theirs = dict(zip(second.utterance_ids.tolist(), second.scores.tolist(), strict=True))
+        assert first.labels is not None
+        paired = [theirs[utterance] for utterance in first.utterance_ids.tolist()]
+        found = compare_eer(first.scores, paired, first.labels)
+        low, high = 100 * found.interval.low, 100 * found.interval.high
+        ends = f"{low:+.2f} to {high:+.2f}"
+        cells = (str(each.record.number), f"{100 * found.difference:+.2f}", ends, f"{found.p_value:.3f}")
+        rows.append(cells)
+    title = f"Trial {best.record.number} against the others on {partition}, paired over utterances"
+    return Sheet(title, ("trial", "EER difference, points", "95 % interval", "p"), tuple(rows))
 
 
 def attacks_sheet(results: Sequence[Result], partition: str) -> Sheet:
@@ -96,12 +115,20 @@ def as_csv(sheet: Sheet) -> str:
     return text.getvalue()
 
 
-_HEADS = {"eer": "EER %", "min_tdcf_2019": "t-DCF 2019", "min_tdcf_2021": "t-DCF 2021"}
+_HEADS = {
+    "eer": "EER %",
+    "eer_interval": "95 %",
+    "eer_interval_speakers": "95 % over speakers",
+    "min_tdcf_2019": "t-DCF 2019",
+    "min_tdcf_2021": "t-DCF 2021",
+}
 
 
-def _number(key: str, value: float | None) -> str:
+def _number(key: str, value: Any) -> str:
     if value is None:
         return "-"
+    if key.startswith("eer_interval"):
+        return f"{100 * value[0]:.1f} to {100 * value[1]:.1f}"
     return f"{100 * value:.3f}" if key == "eer" else f"{value:.4f}"
 
 

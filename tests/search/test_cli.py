@@ -124,3 +124,49 @@ def test_unknown_runs_and_bundles(tmp_path, capsys):
     assert main(["export", "nothing", "--storage", str(tmp_path)]) == 2
     assert main(["score", str(tmp_path), "a.wav"]) == 2
     assert capsys.readouterr().err.count("spooftune: ") == 3
+
+
+def score_lines(seed, n=60, columns=4):
+    draw = np.random.default_rng(seed)
+    lines = []
+    for number in range(n):
+        key, attack = ("bonafide", "-") if number % 2 else ("spoof", "A01")
+        score = draw.normal() + (number % 2)
+        speaker = f"s{number % 6} " if columns == 6 else ""
+        dash = "- " if columns == 6 else ""
+        lines.append(f"{speaker}u{number} {dash}{attack} {key} {score}")
+    return lines
+
+
+def test_two_systems_are_compared_on_the_same_utterances(tmp_path, capsys):
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    one.write_text("\n".join(score_lines(0, columns=6)))
+    other.write_text("\n".join(reversed(score_lines(1))))
+    assert main(["evaluate", str(one), "--compare", str(other), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert main(["evaluate", str(other), "--json"]) == 0
+    alone = json.loads(capsys.readouterr().out)
+    assert told["other_eer"] == alone["eer"]
+    assert told["difference"]["eer"] == pytest.approx(told["eer"] - alone["eer"])
+    for key in ("difference", "difference_speakers"):
+        low, high = told[key]["interval"]
+        assert low <= told[key]["eer"] <= high
+        assert 0 < told[key]["p_value"] <= 1
+    low, high = told["eer_interval_speakers"]
+    assert low <= told["eer"] <= high
+    assert "eer_interval_speakers" not in alone
+    assert main(["evaluate", str(one), "--compare", str(other)]) == 0
+    shown = capsys.readouterr().out
+    assert shown.count("95 % interval") == 2
+    assert shown.count("paired, over") == 2
+
+
+def test_systems_that_scored_other_utterances_are_not_compared(tmp_path, capsys):
+    one, other = tmp_path / "one.txt", tmp_path / "other.txt"
+    one.write_text("\n".join(score_lines(0)))
+    other.write_text("\n".join(score_lines(1)[2:]))
+    assert main(["evaluate", str(one), "--compare", str(other)]) == 2
+    assert f"{other}: no score of u0, u1; both files need the same utterances" in capsys.readouterr().err
+    other.write_text("\n".join(score_lines(1)).replace("u0 A01 spoof", "u0 - bonafide"))
+    assert main(["evaluate", str(one), "--compare", str(other)]) == 2
+    assert f"{other}: u0 has another key than in {one}" in capsys.readouterr().err

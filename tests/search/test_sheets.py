@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -10,7 +11,16 @@ from core.systems import SYSTEMS
 from search.paper import PAPER
 from search.results import Result, measure
 from search.run import TrialRecord
-from search.sheets import as_csv, as_markdown, as_text, attacks_sheet, matching, paper_sheet, results_sheet
+from search.sheets import (
+    as_csv,
+    as_markdown,
+    as_text,
+    attacks_sheet,
+    comparison_sheet,
+    matching,
+    paper_sheet,
+    results_sheet,
+)
 from search.space_reader import read_space
 from tests.search.test_space import SPACES
 
@@ -91,3 +101,36 @@ def test_forms_hold_the_same_cells():
     assert len({line.replace("\\|", "").count("|") for line in lines[2:]}) == 1
     text = as_text(sheet).splitlines()
     assert text[1].index("configuration") == text[2].index("a=x|y")
+
+
+def test_intervals_stand_beside_the_rates():
+    found = result(0, {})
+    speakers = np.array([f"s{number % 7}" for number in range(100)])
+    spoken = dataclasses.replace(found.scores["dev"], speaker_ids=speakers)
+    known = dataclasses.replace(found, measured={**found.measured, "dev": measure(spoken)})
+    assert "dev 95 % over speakers" not in results_sheet([found], ("dev",)).columns
+    sheet = results_sheet([known, found], ("dev", "eval"))
+    row = dict(zip(sheet.columns, sheet.rows[0], strict=True))
+    low, high = map(float, row["dev 95 %"].split(" to "))
+    assert low <= float(row["dev EER %"]) <= high
+    assert row["dev 95 % over speakers"] != row["dev 95 %"]
+    assert sheet.rows[1][sheet.columns.index("dev 95 % over speakers")] == "-"
+
+
+def test_speakers_count_only_where_all_are_known():
+    unknown = np.array(["-"] + ["s1"] * 50 + ["s2"] * 49)
+    assert "eer_interval_speakers" not in measure(dataclasses.replace(scores(), speaker_ids=unknown))
+    assert "eer_interval_speakers" not in measure(dataclasses.replace(scores(), speaker_ids=np.array(["s"] * 100)))
+
+
+def test_the_first_is_compared_with_the_others_utterance_by_utterance():
+    first, same, worse = result(0, {}), result(1, {}), result(2, {}, seed=9)
+    backwards = same.scores["dev"]
+    turned = CmScores(
+        backwards.utterance_ids[::-1], backwards.scores[::-1], backwards.attack_ids[::-1], backwards.labels[::-1]
+    )
+    same = dataclasses.replace(same, scores={**same.scores, "dev": turned})
+    sheet = comparison_sheet([first, same, worse], "dev")
+    assert sheet.rows[0] == ("1", "+0.00", "+0.00 to +0.00", "1.000")
+    difference = first.measured["dev"]["eer"] - worse.measured["dev"]["eer"]
+    assert sheet.rows[1][1] == f"{100 * difference:+.2f}"

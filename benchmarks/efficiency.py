@@ -1,0 +1,128 @@
+"""What a search finds for the epochs it spends: TPE under ASHA against random configurations trained to their end.
+
+    .venv/bin/python benchmarks/efficiency.py run benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
+    .venv/bin/python benchmarks/efficiency.py report study
+
+`run` launches real searches of a space, one trial at a time, with several seeds of each kind, until each has spent the
+budget of epochs; those that are there already are left alone. `report` scores on eval what each search would have
+exported after every share of the budget. It is a study: eval decides nothing in the searches.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from rich.console import Console
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from search.plan import make_plan  # noqa: E402
+from search.results import collect  # noqa: E402
+from search.run import Run  # noqa: E402
+from search.space_reader import read_space  # noqa: E402
+from search.storage import Storage  # noqa: E402
+
+KINDS: dict[str, dict[str, Any]] = {
+    "tpe + asha": {
+        "sampler": {"name": "tpe", "n_startup_trials": 5},
+        "scheduler": {"name": "asha", "grace_epochs": 2, "reduction_factor": 2},
+    },
+    "random": {"sampler": "random", "scheduler": "none"},
+}
+SHARES = (0.25, 0.5, 0.75, 1.0)
+
+
+def run(options: argparse.Namespace) -> None:
+    """Launches the searches that are not there yet."""
+    options.output.mkdir(parents=True, exist_ok=True)
+    storage = Storage(options.storage)
+    for seed in range(options.repetitions):
+        for kind, settings in KINDS.items():
+            name = f"{options.prefix}-{kind.replace(' + ', '-')}-{seed}"
+            space = read_space(Path(options.space), options.set)
+            plain = dict(space.plain)
+            # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
+            epochs = space.experiment(space.baseline()).epochs
+            least = 2 if kind != "random" else epochs
+            plain["search"] = {
+                **plain["search"],
+                **settings,
+                "seed": seed,
+                "trials": options.budget // least,
+                "concurrency": 1,
+                "baseline": False,
+                "confirm": "none",
+            }
+            path = options.output / f"{name}.yaml"
+            path.write_text(yaml.safe_dump(plain, sort_keys=False))
+            searched = Run(storage.folder / "runs" / name)
+            if not (searched.path / "run.json").exists():
+                command = [sys.executable, "-m", "search.cli", "launch", str(path), "--name", name]
+                process = subprocess.Popen([*command, "--storage", options.storage], cwd=ROOT)
+                while process.poll() is None:
+                    try:
+                        process.wait(5)
+                    except subprocess.TimeoutExpired:
+                        if len(searched.epochs()) >= options.budget:
+                            process.terminate()
+                            process.wait()
+            print(name, len(searched.epochs()), "epochs", flush=True)
+
+
+def report(options: argparse.Namespace) -> None:
+    """Prints the mean over repetitions of what was found, at shares of the budget."""
+    storage, console = Storage(options.storage), Console(stderr=True)
+    found: dict[str, list[list[tuple[float, float]]]] = {kind: [] for kind in KINDS}
+    for path in sorted(options.output.glob(f"{options.prefix}-*.yaml")):
+        kind = next(each for each in KINDS if path.stem.startswith(f"{options.prefix}-{each.replace(' + ', '-')}-"))
+        searched = Run(storage.folder / "runs" / path.stem)
+        epochs = searched.epochs()[: options.budget]
+        plan = make_plan(read_space(path), storage)
+        records = {each.number: each for each in searched.trials()}
+        at = []
+        for share in SHARES:
+            spent = epochs[: int(share * options.budget)]
+            value, number = min((objective, number) for number, _, objective in spent)
+            (result,) = collect(searched, plan, [records[number]], partitions=["eval"], asv={}, console=console)
+            at.append((value, result.measured["eval"]["eer"]))
+        found[kind].append(at)
+        print(path.stem, len(records), "trials", json.dumps(at), file=sys.stderr)
+    print(f"mean over repetitions (standard error), {options.budget} epochs in all: objective %, EER on eval %")
+    print("| search | " + " | ".join(f"{int(share * options.budget)} epochs" for share in SHARES) + " |")
+    print("|---|" + "---|" * len(SHARES))
+    for kind, repetitions in found.items():
+        table = 100 * np.array(repetitions)  # (repetitions, shares, 2)
+        error = table.std(0, ddof=1) / len(table) ** 0.5
+        cells = [f"{m[0]:.1f} ({e[0]:.1f}), {m[1]:.1f} ({e[1]:.1f})" for m, e in zip(table.mean(0), error, strict=True)]
+        print(f"| {kind}, {len(table)} times | {' | '.join(cells)} |")
+
+
+def main() -> None:
+    """Runs, or reports."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
+    commands = parser.add_subparsers(required=True)
+    for command, function in (("run", run), ("report", report)):
+        added = commands.add_parser(command)
+        added.set_defaults(command=function)
+        if command == "run":
+            added.add_argument("space")
+            added.add_argument("--set", action="append", default=[])
+            added.add_argument("--repetitions", type=int, default=5)
+        added.add_argument("--storage", default="storage")
+        added.add_argument("--prefix", default="efficiency")
+        added.add_argument("--budget", type=int, default=96, help="epochs of each search")
+        added.add_argument("output", type=Path) if command == "report" else added.add_argument(
+            "--output", type=Path, required=True
+        )
+    options = parser.parse_args()
+    options.command(options)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,182 @@
+"""How far an EER may be trusted: bootstrap intervals over utterances or speakers, and a paired test of two systems."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.metrics import eer
+
+FloatArray = NDArray[np.float64]
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Interval:
+    """The middle share `level` of bootstrap resamples.
+
+    Attributes:
+        low: Lower end, in the metric's unit.
+        high: Upper end.
+        level: Such as 0.95.
+    """
+
+    low: float
+    high: float
+    level: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two systems on the same utterances.
+
+    Attributes:
+        difference: EER of the first less EER of the second, in [-1, 1].
+        interval: Of the difference, over the same resamples of both.
+        p_value: Two-sided, of the hypothesis that both have the same EER.
+    """
+
+    difference: float
+    interval: Interval
+    p_value: float
+
+
+class _Sorted:
+    """Scores sorted once: the EER of any resample is then two cumulative sums of how often each utterance is drawn."""
+
+    def __init__(self, scores: ArrayLike, labels: ArrayLike) -> None:
+        values, classes = np.asarray(scores, dtype=np.float64), np.asarray(labels)
+        order = np.argsort(values, kind="stable")
+        self.order = order
+        self.bona_fide = classes[order] == 1
+        # Tied scores count together: a threshold lies at the first of each group, and after the last.
+        ordered = values[order]
+        self.first = np.flatnonzero(np.r_[True, ordered[1:] > ordered[:-1], True])
+
+    def eer(self, counts: Counts) -> float:
+        """EER where each utterance counts so often; as `core.metrics.eer` where all count once."""
+        drawn = counts[self.order]
+        misses = np.r_[0, np.cumsum(np.where(self.bona_fide, drawn, 0))]
+        rejected = np.r_[0, np.cumsum(np.where(self.bona_fide, 0, drawn))]
+        misses, false_alarms = misses[self.first], (rejected[-1] - rejected)[self.first]
+        n_bona_fide, n_spoof = int(misses[-1]), int(false_alarms[0])
+        gap = np.abs(misses * n_spoof - false_alarms * n_bona_fide)
+        # Utterances that were not drawn repeat points of the curve: each point counts once, as if they were not there.
+        at = np.flatnonzero(gap == gap.min())
+        points = {(int(misses[index]), int(false_alarms[index])) for index in at}
+        return float(np.mean([miss / n_bona_fide + alarm / n_spoof for miss, alarm in points]) / 2)
+
+
+def eer_interval(
+    scores: ArrayLike,
+    labels: ArrayLike,
+    speakers: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Interval:
+    """Percentile bootstrap interval of the EER.
+
+    Over utterances each class is resampled by itself, so that both keep their size. Over speakers whole speakers are
+    drawn, with what is bona fide of them and what is spoofed in their name: utterances of one voice are alike, so that
+    there is less to learn from them than their number says, and this interval is the wider and the more honest one
+    wherever new speakers are to come. A draw without one of the classes is repeated.
+
+    Args:
+        scores: CM scores `(n_utterances,)`.
+        labels: `(n_utterances,)`, 1 = bona fide, 0 = spoof.
+        speakers: Speaker (or claimed speaker) of each, `(n_utterances,)`; None = over utterances.
+        level: Share of the resamples that lies in the interval.
+        n_resamples: How many.
+        seed: Determines the draws.
+
+    Raises:
+        ValueError: one class is missing, a score is not finite, lengths differ, or there is one speaker alone.
+    """
+    kept, classes = _checked(scores, labels)
+    one = _Sorted(kept, classes)
+    found = [one.eer(counts) for counts in _draws(classes, speakers, n_resamples, seed)]
+    return _interval(found, level)
+
+
+def compare_eer(
+    first: ArrayLike,
+    second: ArrayLike,
+    labels: ArrayLike,
+    speakers: ArrayLike | None = None,
+    *,
+    level: float = 0.95,
+    n_resamples: int = 1000,
+    seed: int = 0,
+) -> Comparison:
+    """Paired comparison of the EERs of two systems that scored the same utterances.
+
+    Both are resampled together, so that what makes an utterance hard for both cancels. The p-value is the bootstrap's:
+    twice the share of resamples in which the difference has the other sign, at least 2 / (n + 1). It goes with the
+    interval: below 0.05 where 0 lies outside the interval of 95 %.
+
+    Args:
+        first: CM scores of the first system, `(n_utterances,)`.
+        second: CM scores of the second one on the same utterances in the same order.
+        labels: `(n_utterances,)`, 1 = bona fide, 0 = spoof.
+        speakers: As of `eer_interval`.
+        level: As there.
+        n_resamples: As there.
+        seed: As there.
+
+    Raises:
+        ValueError: as there, or the two differ in length.
+    """
+    one, classes = _checked(first, labels)
+    other, _ = _checked(second, labels)
+    by_one, by_other = _Sorted(one, classes), _Sorted(other, classes)
+    found = [by_one.eer(counts) - by_other.eer(counts) for counts in _draws(classes, speakers, n_resamples, seed)]
+    differences = np.array(found)
+    none = np.sum(differences == 0) / 2  # no difference counts half for either side
+    tail = min(np.sum(differences < 0) + none, np.sum(differences > 0) + none)
+    observed = eer(one[classes == 1], one[classes == 0])[0] - eer(other[classes == 1], other[classes == 0])[0]
+    p_value = min(1.0, 2 * (float(tail) + 1) / (n_resamples + 1))
+    return Comparison(float(observed), _interval(found, level), p_value)
+
+
+def _draws(labels: Counts, speakers: ArrayLike | None, n_resamples: int, seed: int) -> Iterator[Counts]:
+    """How often each utterance is drawn, once for each resample."""
+    if n_resamples < 1:
+        raise ValueError(f"n_resamples is {n_resamples}; it must be at least 1")
+    draw = np.random.default_rng(seed)
+    sides = [np.flatnonzero(labels == label) for label in (0, 1)]
+    if speakers is None:
+        for _ in range(n_resamples):
+            counts = np.zeros(len(labels), dtype=np.int64)
+            for side in sides:
+                counts[side] = np.bincount(draw.integers(len(side), size=len(side)), minlength=len(side))
+            yield counts
+        return
+    names = np.asarray(speakers)
+    if names.shape != labels.shape:
+        raise ValueError(f"{len(labels)} scores have {names.size} speakers; one each is needed")
+    known, speaker = np.unique(names, return_inverse=True)
+    if len(known) < 2:
+        raise ValueError(f"there is one speaker, {known[0]}; over speakers at least two are needed")
+    for _ in range(n_resamples):
+        counts = np.zeros(len(labels), dtype=np.int64)
+        while not all(counts[side].any() for side in sides):
+            counts = np.bincount(draw.integers(len(known), size=len(known)), minlength=len(known))[speaker]
+        yield counts
+
+
+def _interval(found: list[float], level: float) -> Interval:
+    if not 0 < level < 1:
+        raise ValueError(f"level is {level}; it must be above 0 and below 1")
+    low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2])
+    return Interval(float(low), float(high), level)
+
+
+def _checked(scores: ArrayLike, labels: ArrayLike) -> tuple[FloatArray, Counts]:
+    values, classes = np.asarray(scores, dtype=np.float64), np.asarray(labels).astype(np.int64)
+    if values.ndim != 1 or values.shape != classes.shape:
+        raise ValueError(f"{values.size} scores have {classes.size} labels; one each is needed")
+    eer(values[classes == 1], values[classes == 0])  # raises where a class is missing or a score is not finite
+    return values, classes
