@@ -41,7 +41,11 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     backbone: Any = table.build("backbone", BACKBONES, Block(arguments.backbone), *size).to(device)
     if device.type == "cuda":
         backbone.to(memory_format=torch.channels_last)
-    siamese = Siamese(backbone, LOSSES["contrastive"](margin=2.0)).train()
+    host_labels = torch.arange(arguments.batch) % 2
+    generator = torch.Generator().manual_seed(0)
+    pairs = random(n_pairs=arguments.pairs)(host_labels, generator, torch.empty(0)).to(device)
+    # The same pairs for every variant.
+    siamese = Siamese(backbone, lambda *given: pairs, LOSSES["contrastive"](margin=2.0)).train()
     optimizer = torch.optim.Adam(siamese.parameters(), lr=1e-4)
     scaler = GradScaler(device.type, enabled=arguments.amp and device.type == "cuda")
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
@@ -50,8 +54,6 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     if device.type == "cuda":
         stored = stored.pin_memory()
     features = stored.to(device).float()
-    host_labels = torch.arange(arguments.batch) % 2
-    pairs = random(n_pairs=arguments.pairs)(host_labels, torch.Generator().manual_seed(0)).to(device)
     labels = host_labels.to(device)
     sides = torch.arange(2 * len(pairs), device=device).view(2, -1).T  # row i of the left meets row i of the right
 
@@ -70,11 +72,11 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
         return loss
 
     def embed_once() -> Tensor:
-        loss: Tensor = siamese(features, labels, pairs).loss
+        loss: Tensor = siamese(features, labels, generator).loss
         return loss
 
     def embed_once_from_host() -> Tensor:
-        loss: Tensor = siamese(stored.to(device, non_blocking=True).float(), labels, pairs).loss
+        loss: Tensor = siamese(stored.to(device, non_blocking=True).float(), labels, generator).loss
         return loss
 
     chosen: dict[str, Callable[[], None]] = {

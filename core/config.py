@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from core import table
 from core.audio import AudioOptions
+from core.augmentation import AugmentOptions
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.errors import InputError
@@ -73,6 +74,7 @@ class Experiment:
         front_end: Row of FRONT_ENDS: waveform -> features.
         audio: How a recording is decoded.
         input: How features become a backbone input.
+        augment: How features are changed in training.
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
             backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
             bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `classifier`:
@@ -97,6 +99,7 @@ class Experiment:
     front_end: Block
     audio: AudioOptions = field(default_factory=AudioOptions)
     input: InputOptions = field(default_factory=InputOptions)
+    augment: AugmentOptions = field(default_factory=AugmentOptions)
     mode: Literal["siamese", "original", "multiclass", "classifier", "gmm"] = "siamese"
     backbone: Block = Block("senet34")
     pairs: Block = Block("random")
@@ -137,7 +140,7 @@ TABLES: dict[str, table.Table] = {
 }
 """Fields of an experiment that name the row of a table."""
 
-GROUPS: dict[str, type] = {"audio": AudioOptions, "input": InputOptions, "gmm": GmmOptions}
+GROUPS: dict[str, type] = {"audio": AudioOptions, "input": InputOptions, "augment": AugmentOptions, "gmm": GmmOptions}
 """Fields of an experiment that are a group of plain values."""
 
 

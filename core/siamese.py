@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core.losses import pair_distances
+from core.pairs import PairSampler
 
 
 class SiameseOutput(NamedTuple):
@@ -29,20 +30,22 @@ class Siamese(nn.Module):
     of 50 pairs of 64 utterances would compute 100 embeddings, and batch norm would see the two sides apart.
     """
 
-    def __init__(self, backbone: nn.Module, loss: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, sampler: PairSampler, loss: nn.Module) -> None:
         super().__init__()
         self.backbone = backbone
+        self.sampler = sampler
         self.loss = loss
 
-    def forward(self, features: Tensor, labels: Tensor, pairs: Tensor) -> SiameseOutput:
+    def forward(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> SiameseOutput:
         """The loss of a minibatch.
 
         Args:
             features: `(batch, n_features, n_frames)`.
             labels: `(batch,)`, 1 = bona fide.
-            pairs: Indices into the batch, `(n_pairs, 2)`.
+            generator: Draws the pairs; on the CPU.
         """
         embeddings = self.backbone(features).float()  # distances of half-precision embeddings would round to steps
+        pairs = self.sampler(labels, generator, embeddings.detach())
         with torch.autocast(embeddings.device.type, enabled=False):
             loss = self.loss(embeddings, labels, pairs)
             with torch.no_grad():

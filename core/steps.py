@@ -15,7 +15,7 @@ from core.features.store import FeatureStore
 from core.heads import BONA_FIDE, HEADS
 from core.losses import LOSSES
 from core.pairs import PAIR_SAMPLERS
-from core.siamese import Siamese
+from core.siamese import Siamese, SiameseOutput
 
 Step = Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]
 """Features `(batch, n_features, n_frames)`, targets `(batch,)` on the host and a generator -> `loss`, and what else
@@ -61,14 +61,13 @@ def attack_numbers(store: FeatureStore) -> NDArray[np.int64]:
 
 
 def _siamese(experiment: Experiment, detector: Detector) -> Step:
-    """The loss on random pairs of the minibatch's embeddings (paper, section 3.1)."""
+    """The loss on pairs of the minibatch's embeddings (paper, section 3.1)."""
     sampler = table.build("pairs", PAIR_SAMPLERS, experiment.pairs)
-    siamese = Siamese(_Normalized(detector), table.build("loss", LOSSES, experiment.loss))
+    siamese = Siamese(_Normalized(detector), sampler, table.build("loss", LOSSES, experiment.loss))
 
     def step(features: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
-        pairs = sampler(labels, generator).to(features.device, non_blocking=True)
-        output: dict[str, Tensor] = siamese(features, labels.to(features.device, non_blocking=True), pairs)._asdict()
-        return output
+        output: SiameseOutput = siamese(features, labels.to(features.device, non_blocking=True), generator)
+        return output._asdict()
 
     return step
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from core import gmm, metrics, table
+from core.augmentation import augmented
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector, build_network, embed_store, normalized
 from core.errors import InputError
@@ -232,6 +233,7 @@ def _fit_network(
     for epoch in range(first_epoch, experiment.epochs + 1):
         torch.manual_seed(derived_seed(experiment.seed, "dropout", epoch))
         generator = torch.Generator().manual_seed(derived_seed(experiment.seed, "epoch", epoch))
+        changes = torch.Generator().manual_seed(derived_seed(experiment.seed, "augment", epoch))
         detector.train()
         goal.extra.train()
         sums: dict[str, Tensor] = {}
@@ -240,6 +242,7 @@ def _fit_network(
             lr = schedule((epoch - 1) * n_batches + number)
             for group in optimizer.param_groups:
                 group["lr"] = lr
+            features = augmented(features, targets, experiment.augment, changes)
             with torch.autocast(device.type, dtype=torch.float16, enabled=use_amp):
                 output = goal.step(features, targets, generator)
             optimizer.zero_grad(set_to_none=True)

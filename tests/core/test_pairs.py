@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.pairs import PAIR_SAMPLERS, minibatches, n_minibatches, random
+from core.pairs import PAIR_SAMPLERS, hard, minibatches, n_minibatches, random
+
+WHERE = torch.randn(64, 3, generator=torch.Generator().manual_seed(9))
+"""Embeddings of a minibatch."""
 
 
 def seeded(seed: int = 0) -> torch.Generator:
@@ -19,7 +22,7 @@ def unordered(pairs: Tensor) -> list[tuple[int, ...]]:
 @pytest.mark.parametrize(("batch_size", "n_pairs"), [(64, 50), (2, 1), (11, 55), (64, 2016)])
 def test_pairs_are_distinct_and_of_two_utterances(name: str, batch_size: int, n_pairs: int) -> None:
     labels = torch.arange(batch_size) % 2
-    pairs = PAIR_SAMPLERS[name](n_pairs=n_pairs)(labels, seeded())
+    pairs = PAIR_SAMPLERS[name](n_pairs=n_pairs)(labels, seeded(), WHERE[:batch_size])
     assert pairs.shape == (n_pairs, 2)
     assert pairs.dtype == torch.long
     assert len(set(unordered(pairs))) == n_pairs
@@ -31,24 +34,24 @@ def test_the_generator_alone_determines_the_pairs(name: str) -> None:
     labels = torch.arange(64) % 2
     sample = PAIR_SAMPLERS[name]()
     torch.manual_seed(1)
-    first = sample(labels, seeded(5))
+    first = sample(labels, seeded(5), WHERE)
     torch.manual_seed(2)
-    assert torch.equal(sample(labels, seeded(5)), first)
-    assert not torch.equal(sample(labels, seeded(6)), first)
+    assert torch.equal(sample(labels, seeded(5), WHERE), first)
+    assert not torch.equal(sample(labels, seeded(6), WHERE), first)
     generator = seeded(5)
-    assert not torch.equal(sample(labels, generator), sample(labels, generator))
+    assert not torch.equal(sample(labels, generator, WHERE), sample(labels, generator, WHERE))
 
 
 def test_every_pair_is_equally_likely() -> None:
     labels, generator, sample = torch.arange(5) % 2, seeded(), random(n_pairs=3)
-    counts = Counter(pair for _ in range(2000) for pair in unordered(sample(labels, generator)))
+    counts = Counter(pair for _ in range(2000) for pair in unordered(sample(labels, generator, WHERE)))
     assert len(counts) == 10
     # Each of the 10 pairs is drawn with chance 0.3: 600 of 2000, standard deviation 20.5.
     assert all(abs(count - 600) < 5 * 20.5 for count in counts.values())
 
 
 def test_a_small_minibatch_gives_all_its_pairs() -> None:
-    assert set(unordered(random(n_pairs=50)(torch.zeros(4), seeded()))) == {
+    assert set(unordered(random(n_pairs=50)(torch.zeros(4), seeded(), WHERE[:4]))) == {
         (0, 1),
         (0, 2),
         (0, 3),
@@ -62,7 +65,7 @@ def test_impossible_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="n_pairs is 0"):
         random(n_pairs=0)
     with pytest.raises(ValueError, match="minibatch of 1"):
-        random()(torch.zeros(1), seeded())
+        random()(torch.zeros(1), seeded(), WHERE[:1])
 
 
 LABELS = torch.tensor([1] * 7 + [0] * 60)[torch.randperm(67, generator=seeded(9))]
@@ -116,3 +119,39 @@ def test_an_odd_or_too_small_batch_is_refused_at_once(batch_size: int) -> None:
 def test_a_missing_class_is_named_at_once(label: int, missing: str) -> None:
     with pytest.raises(ValueError, match=f"no {missing} utterances"):
         minibatches(torch.full((9,), label), 4, seeded())
+
+
+def test_hard_pairs_are_the_farthest_of_a_class_and_the_nearest_of_two_by_turns() -> None:
+    labels = torch.tensor([1, 1, 1, 0, 0])
+    places = torch.tensor([[0.0], [1.0], [5.0], [5.5], [7.0]])
+    pairs = hard(n_pairs=4, share=1.0)(labels, seeded(), places)
+    # Of one class: 0-2 (5 apart), 1-2 (4), 3-4 (1.5), 0-1 (1); of two: 2-3 (0.5), 2-4 (2), 1-3 (4.5), ...
+    assert unordered(pairs) == [(0, 2), (2, 3), (1, 2), (2, 4)]
+
+
+def test_the_rest_of_the_pairs_are_random_and_others() -> None:
+    labels = torch.arange(64) % 2
+    counts: Counter[tuple[int, ...]] = Counter()
+    for seed in range(50):
+        pairs = unordered(hard(n_pairs=50, share=0.4)(labels, seeded(seed), WHERE))
+        assert len(set(pairs)) == 50
+        counts.update(pairs)
+    always = [pair for pair, count in counts.items() if count == 50]
+    assert len(always) == 20
+    assert len(counts) > 500
+
+
+def test_no_share_of_hard_pairs_is_the_random_sampler() -> None:
+    labels = torch.arange(64) % 2
+    assert torch.equal(hard(share=0.0)(labels, seeded(1), WHERE), random()(labels, seeded(1), WHERE))
+
+
+def test_one_class_alone_has_hard_pairs_too() -> None:
+    pairs = hard(n_pairs=2, share=1.0)(torch.ones(3), seeded(), torch.tensor([[0.0], [1.0], [3.0]]))
+    assert unordered(pairs) == [(0, 2), (1, 2)]
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1])
+def test_a_share_out_of_range_is_refused(share: float) -> None:
+    with pytest.raises(ValueError, match="share is"):
+        hard(share=share)
