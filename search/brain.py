@@ -106,7 +106,7 @@ class OptunaBrain(Searcher):
             value = self._worst()
         else:
             self._observed.append(value)
-        distributions = self._distributions()
+        distributions = self._space.distributions()
         self._study.add_trial(
             optuna.trial.create_trial(
                 params=values,
@@ -149,15 +149,6 @@ class OptunaBrain(Searcher):
             self._taken.add(len(self._taken))
             if each["state"] == "COMPLETE":
                 self._remember(each["values"], each["value"])
-
-    def _distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
-        found: dict[str, optuna.distributions.BaseDistribution] = {}
-        for parameter in self._space.searched:
-            study = optuna.create_study()
-            trial = study.ask()
-            parameter.suggest(trial)
-            found.update(trial.distributions)
-        return found
 
 
 class Listed(Searcher):

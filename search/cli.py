@@ -222,6 +222,7 @@ def _report(options: argparse.Namespace) -> int:
         top=options.top,
         asv=_asv(options),
         figures=not options.no_figures,
+        cost=not options.no_cost,
         tsne=options.tsne,
     )
     numbers = (f"report-{k:03d}" for k in range(1, 100_000))
@@ -420,6 +421,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--format", choices=("text", "markdown", "csv", "json"), default="text", help="on the terminal")
     report.add_argument("--output", metavar="DIR", help="new folder of the report (RUN's folder, report-001, ...)")
     report.add_argument("--no-figures", action="store_true", help="tables alone")
+    report.add_argument("--no-cost", action="store_true", help="measure no parameters, GMACs and real-time factors")
     report.add_argument("--tsne", action="store_true", help="draw the best trial's embeddings too (figures 2 and 3)")
     report.add_argument("--asv-rates", choices=("la19",), help="known ASV error rates of ASVspoof 2019 LA, for t-DCF")
     what = "ASV scores of a partition, such as eval=asv_eval.txt; may be repeated"

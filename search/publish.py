@@ -15,16 +15,28 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core import checkpoint, projection
 from core.atomic import replacing
-from core.config import experiment_from_plain
+from core.config import experiment_from_plain, experiment_to_plain
+from core.cost import Cost, cost_of
 from core.detector import Detector, build_detector, embed_store
 from core.errors import InputError
 from core.metrics import AsvErrorRates
 from search.figures import attack_bars, det_curves, histogram, planes
+from search.landscape import (
+    Importance,
+    cost_sheet,
+    history,
+    importance_bars,
+    importance_sheet,
+    importances,
+    parallel,
+    slices,
+    tradeoff,
+)
 from search.paper import PAPER
 from search.plan import Plan
 from search.progress import describe_values
 from search.results import Result, collect
-from search.run import Run, now
+from search.run import Run, TrialRecord, now
 from search.sheets import (
     Sheet,
     as_csv,
@@ -35,6 +47,7 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
+from search.space import store_name
 from search.stores import ensure_store
 
 DRAWN = 8
@@ -42,6 +55,9 @@ DRAWN = 8
 
 COMPARED = 20
 """Trials at most that are compared with the best."""
+
+COSTLY = ("front_end", "input", "mode", "backbone", "classifier", "head", "gmm")
+"""Fields of an experiment that decide what its detector costs to run."""
 
 PROJECTED = 2000
 """Utterances at most in a t-SNE."""
@@ -56,6 +72,7 @@ class ReportOptions:
         top: How many of the best trials; None = all.
         asv: Error rates of the ASV by partition, for the t-DCF.
         figures: Whether to draw.
+        cost: Whether to measure what the detectors cost to run.
         tsne: Whether to draw embeddings too.
     """
 
@@ -63,6 +80,7 @@ class ReportOptions:
     top: int | None = None
     asv: Mapping[str, AsvErrorRates] | None = None
     figures: bool = True
+    cost: bool = True
     tsne: bool = False
 
 
@@ -83,6 +101,12 @@ def publish(run: Run, plan: Plan, folder: Path, options: ReportOptions, console:
     sheets += [attacks_sheet(results, partition) for partition in options.partitions]
     if len(results) > 1:
         sheets += [comparison_sheet(results[:COMPARED], partition) for partition in options.partitions]
+    costs = costs_of(plan, ranked, console) if options.cost else {}
+    if costs:
+        sheets.append(cost_sheet(ranked, costs, plan.space.metric))
+    important = importances(plan.space, run.trials())
+    if important:
+        sheets.append(importance_sheet(important))
     paper = PAPER.get(plan.space.name)
     if paper is not None:
         sheets.insert(0, paper_sheet(paper, results))
@@ -102,7 +126,23 @@ def publish(run: Run, plan: Plan, folder: Path, options: ReportOptions, console:
         raise InputError(f"{folder}: the report could not be written: {error}") from error
     if options.figures:
         _draw(run, plan, results, options, folder, console)
+        _draw_landscape(run, plan, ranked, costs, important, folder)
     return forms
+
+
+def costs_of(plan: Plan, records: Sequence[TrialRecord], console: Console) -> dict[int, Cost]:
+    """What the detectors of some trials cost; configurations that cost the same are measured once."""
+    features = {store_name(each.experiment): each.n_features for each in plan.stores}
+    known: dict[str, Cost] = {}
+    found: dict[int, Cost] = {}
+    console.print(f"measuring what {len(records)} detectors cost", highlight=False)
+    for each in records:
+        experiment = plan.space.experiment(each.values)
+        key = json.dumps({name: experiment_to_plain(experiment)[name] for name in COSTLY}, sort_keys=True)
+        if key not in known:
+            known[key] = cost_of(experiment, features[store_name(experiment)])
+        found[each.number] = known[key]
+    return found
 
 
 def as_data(run: Run, results: Sequence[Result], sheets: Sequence[Sheet]) -> dict[str, Any]:
@@ -145,6 +185,31 @@ def _draw(
         if options.tsne:
             at = "eval" if "eval" in options.partitions else "dev"
             _project(plan, state, best.record.number, at, folder, writer, console)
+    finally:
+        writer.close()
+
+
+def _draw_landscape(
+    run: Run,
+    plan: Plan,
+    ranked: Sequence[TrialRecord],
+    costs: Mapping[int, Cost],
+    important: Sequence[Importance],
+    folder: Path,
+) -> None:
+    space, records = plan.space, run.trials()
+    figures = {"history": history(records, run.epochs(), space.metric)}
+    if space.searched:
+        figures["slices"] = slices(space, records, space.metric)
+        figures["parallel"] = parallel(space, records, space.metric)
+    if important:
+        figures["importance"] = importance_bars(important)
+    if any(each.gmacs is not None for each in costs.values()):
+        figures["tradeoff"] = tradeoff(ranked, costs, space.metric)
+    writer: Any = SummaryWriter(str(run.tensorboard / folder.name))
+    try:
+        for name, figure in figures.items():
+            _save(figure, folder / f"{name}.png", writer, len(records))
     finally:
         writer.close()
 

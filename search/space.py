@@ -202,6 +202,15 @@ class Space:
                 values[parameter.path] = parameter.suggest(trial)
         return values
 
+    def distributions(self) -> dict[str, optuna.distributions.BaseDistribution]:
+        """Optuna's distribution of every searched parameter."""
+        found: dict[str, optuna.distributions.BaseDistribution] = {}
+        for parameter in self.searched:
+            trial = optuna.create_study().ask()
+            parameter.suggest(trial)
+            found.update(trial.distributions)
+        return found
+
     def baseline(self) -> Values:
         """The configuration that comes nearest to the paper's: its value where a range holds that, else the nearest.
 
