@@ -75,10 +75,19 @@ def test_the_papers_table_leads_the_report(reported):
     assert "1.16" in (reported / "report.csv").read_text()
 
 
+def test_costs_and_comparisons_stand_in_the_tables(reported):
+    text = (reported / "report.txt").read_text()
+    assert "GMACs an utterance" in text
+    assert "real-time factor" in text
+    assert "against the others on eval, paired over utterances" in text
+    assert "Importance" not in text  # of two trials none is told
+    assert "eval 95 % over speakers" in text
+
+
 def test_the_figures_are_pictures_with_something_on_them(reported):
     names = {path.stem for path in reported.glob("*.png")}
     drawn = {f"{kind}-{partition}" for kind in ("det", "attacks", "scores") for partition in ("dev", "eval", "train")}
-    assert names == drawn | {"tsne-eval"}
+    assert names == drawn | {"tsne-eval", "history", "slices", "parallel", "tradeoff"}
     for path in reported.glob("*.png"):
         with Image.open(path) as picture:
             assert len(picture.convert("L").getcolors()) > 20
@@ -88,7 +97,7 @@ def test_tensorboard_has_the_figures_and_the_embeddings(run, reported):
     folder = run.tensorboard / "report-001"
     accumulator = EventAccumulator(str(folder))
     accumulator.Reload()
-    assert "report/det-eval" in accumulator.Tags()["images"]
+    assert {"report/det-eval", "report/tradeoff"} <= set(accumulator.Tags()["images"])
     config = (folder / "projector_config.pbtxt").read_text()
     metadata = sorted(folder.rglob("metadata.tsv"))
     assert config.count("embeddings {") == len(metadata) >= 2  # after epoch 1 and after the best one
