@@ -75,6 +75,8 @@ class Experiment:
         audio: How a recording is decoded.
         input: How features become a backbone input.
         augment: How features are changed in training.
+        widen: Rows of WIDENERS whose copies of train's utterances are trained on beside the originals; the corpus must
+            have them (see `core.widening.widen`).
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
             backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
             bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `classifier`:
@@ -100,6 +102,7 @@ class Experiment:
     audio: AudioOptions = field(default_factory=AudioOptions)
     input: InputOptions = field(default_factory=InputOptions)
     augment: AugmentOptions = field(default_factory=AugmentOptions)
+    widen: tuple[str, ...] = ()
     mode: Literal["siamese", "original", "multiclass", "classifier", "gmm"] = "siamese"
     backbone: Block = Block("senet34")
     pairs: Block = Block("random")

@@ -307,15 +307,15 @@ def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eva
     return Corpus(f"in_the_wild {root.name}", root, {partition: lines})
 
 
-CSV_OPTIONAL = ("attack", "speaker", "kind", "source", "corpus")
+CSV_OPTIONAL = ("attack", "speaker", "kind", "source", "corpus", "utterance")
 """Columns that a CSV may have."""
 
 
 def from_csv(path: Path) -> Corpus:
     """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), and what else is known.
 
-    That may be attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from) and
-    corpus. Paths are relative to the CSV's folder, or absolute; a recording's path is its utterance id.
+    That may be attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from),
+    corpus and utterance (its id; otherwise the path). Paths are relative to the CSV's folder, or absolute.
 
     Args:
         path: The CSV.
@@ -331,9 +331,10 @@ def from_csv(path: Path) -> Corpus:
                 elif row["partition"] not in PARTITIONS:
                     yield f"{where}: partition {row['partition']!r}; it is one of {', '.join(PARTITIONS)}"
                 elif row["partition"] == partition:
-                    attack, speaker, *more = (row.get(name) or "-" for name in CSV_OPTIONAL)
+                    attack, speaker, *more, utterance = (row.get(name) or "-" for name in CSV_OPTIONAL)
                     file = _below(path.parent, row["path"])
-                    yield Line(where, row["path"], row["label"], speaker, attack, file, *more)
+                    utterance = row["path"] if utterance == "-" else utterance
+                    yield Line(where, utterance, row["label"], speaker, attack, file, *more)
 
         return lines
 

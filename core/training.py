@@ -1,6 +1,5 @@
 """Training of one experiment: representation learning, then the classifier, judged on dev after every epoch."""
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +21,9 @@ from core.gmm import GmmDetector
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
 from core.pairs import minibatches, n_minibatches
+from core.seeds import derived_seed
 from core.steps import attack_numbers, build_objective
+from core.widening import chosen_part
 
 OBJECTIVES = {
     "dev_eer": 1.0,
@@ -112,6 +113,7 @@ def epochs(
     The state's tensors are those that go on training: whoever keeps a state copies or saves it before the next epoch.
     """
     device = torch.device(device)
+    train = chosen_part(train, experiment.widen)
     _check(experiment, train, dev, objective)
     if resume is not None:
         if resume["experiment"] != experiment_to_plain(experiment):
@@ -361,12 +363,6 @@ def judgement(objective: str, measured: Mapping[str, float], prefix: str = "dev_
     """
     name = prefix + objective.removeprefix("dev_")
     return OBJECTIVES[objective] * measured[name] + TIE_BREAKER * (1 - measured[f"{prefix}auc"])
-
-
-def derived_seed(seed: int, *purpose: object) -> int:
-    """A seed in [0, 2^63) for one purpose, the same on every machine; different purposes are independent."""
-    digest = hashlib.sha256(repr((seed, *purpose)).encode()).digest()
-    return int.from_bytes(digest[:8], "little") >> 1
 
 
 def _prefetched(

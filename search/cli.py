@@ -287,6 +287,17 @@ def _corpus_demo(options: argparse.Namespace) -> int:
     return 0
 
 
+def _corpus_widen(options: argparse.Namespace) -> int:
+    from core import table
+    from core.protocol import CORPORA
+    from core.widening import widen
+
+    corpus = table.build("--layout", CORPORA, table.Block(options.layout), Path(options.corpus))
+    made = widen(corpus, Path(options.folder), options.copies, seed=options.seed, workers=options.workers, report=print)
+    print(f"in a search space: corpus: {{layout: csv, path: {made}}}; experiment: widen: [{', '.join(options.copies)}]")
+    return 0
+
+
 def _plan(options: argparse.Namespace, *, embedded: bool = False) -> "Plan":
     from search.plan import make_plan
     from search.space_reader import read_space
@@ -448,6 +459,16 @@ def _parser() -> argparse.ArgumentParser:
     demo.add_argument("folder", metavar="DIR", help="new folder of the corpus")
     demo.add_argument("--speech", metavar="DIR", help="your own recordings instead of Debian's packages")
     demo.add_argument("--seed", type=int, default=0, help="determines the corpus (0)")
+
+    what = "Makes further training utterances of a corpus: vocoded, distorted and coded copies."
+    widen = command("widen", _corpus_widen, what, within=corpus)
+    widen.add_argument("corpus", metavar="CORPUS", help="folder or file of the corpus")
+    widen.add_argument("folder", metavar="DIR", help="folder of the copies and of corpus.csv, which names all")
+    widen.add_argument("copies", metavar="COPY", nargs="+", help="such as world_coded griffin_lim rawboost mulaw")
+    widen.add_argument("--layout", default="asvspoof2019_la", help="layout of the corpus (asvspoof2019_la)")
+    widen.add_argument("--seed", type=int, default=0, metavar="N", help="determines what is random (0)")
+    widen.add_argument("--workers", type=int, default=os.cpu_count() or 1, metavar="N", help="processes")
+
     return parser
 
 

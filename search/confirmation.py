@@ -16,7 +16,7 @@ from scipy.stats import t
 from core.config import Experiment
 from core.errors import InputError
 from core.features.store import FeatureStore
-from core.training import derived_seed
+from core.seeds import derived_seed
 from search.run import Run, TrialRecord
 from search.space import Space
 

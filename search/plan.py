@@ -17,6 +17,7 @@ from core.features import FRONT_ENDS
 from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA, Corpus
 from core.validation import VALIDATIONS, Origins, origins
+from core.widening import widener_of
 from search.space import Space, store_name
 from search.storage import Storage
 
@@ -107,6 +108,8 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             front_ends[store_name(experiment)] = front_end
             n_features[store_name(experiment)] = front_end.n_features
     problems += backbone_problems(space, n_features)
+    if not problems:
+        problems += widening_problems(space, corpus)
     known = Origins()
     folds: tuple[str, ...] = ()
     if not problems:
@@ -175,6 +178,19 @@ def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
             f"{len(fold.validation) - n_bona_fide} spoofed of {fold.partition}: {', '.join(attacks)}"
         )
     return known, tuple(described)
+
+
+def widening_problems(space: Space, corpus: Corpus) -> list[str]:
+    """Copies of train's utterances that a space wants to train on and the corpus has not."""
+    wanted = dict.fromkeys(name for values in space.corners() for name in space.experiment(values).widen)
+    there = {widener_of(each.utterance_id) for each in corpus.partition("train")} - {None} if wanted else set()
+    known = ", ".join(sorted(filter(None, there))) or "none"
+    hint = "spooftune corpus widen makes them"
+    return [
+        f"experiment.widen: train has no copies made by {name!r}; it has {known}; {hint}"
+        for name in wanted
+        if name not in there
+    ]
 
 
 def resource_problems(space: Space) -> list[str]:
