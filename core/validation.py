@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from core.config import Experiment
+from core.corpus import Utterance
 from core.errors import InputError
 from core.features.store import FeatureStore
-from core.protocol import Utterance
 from core.table import Table, did_you_mean
 from core.training import OBJECTIVES, Report, epochs, judgement
 

@@ -16,12 +16,13 @@ import soundfile
 from scipy import signal
 
 from core.audio import SAMPLE_RATE, AudioOptions, load
+from core.corpus import Corpus, Utterance
 from core.demo import engines
 from core.demo.chain import Waveform, as_int16, coloured_noise, resampled, rms, through_codec, with_spectrum_of
 from core.demo.material import Material
 from core.errors import InputError
 from core.features.store import FeatureStore
-from core.protocol import CSV_OPTIONAL, Corpus, Utterance
+from core.protocol import CSV_OPTIONAL
 from core.seeds import derived_seed
 from core.table import did_you_mean
 

@@ -11,11 +11,12 @@ import torch
 
 from core import table
 from core.config import Experiment
+from core.corpus import Corpus
 from core.detector import build_detector
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import estimated_bytes, is_complete, store_path
-from core.protocol import CORPORA, Corpus
+from core.protocol import CORPORA
 from core.validation import VALIDATIONS, Origins, origins
 from core.widening import widener_of
 from search.space import Space, store_name

@@ -9,10 +9,10 @@ import torch
 
 from core import table
 from core.audio import AudioOptions
+from core.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
-from core.protocol import Utterance
 from core.table import Block
 from search.storage import Storage
 

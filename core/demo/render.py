@@ -10,11 +10,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from core.audio import SAMPLE_RATE
+from core.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
 from core.demo.chain import MAX_DURATION_S, MIN_DURATION_S, Waveform, finished, through_codec, with_spectrum_of
 from core.demo.material import Material
 from core.demo.plan import Clip, Piece
-from core.protocol import PARTITIONS
 
 Row = dict[str, str]
 

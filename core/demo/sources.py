@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+from core.corpus import AUDIO_SUFFIXES, PARTITIONS
 from core.errors import InputError
-from core.protocol import AUDIO_SUFFIXES, PARTITIONS
 
 _OWN_SHARE = {"dev": 0.2, "eval": 0.3}
 _PSEUDO_SPEAKERS = 6

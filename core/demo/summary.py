@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from core.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
 from core.demo.sources import SourceNote
 from core.errors import InputError
-from core.protocol import PARTITIONS
 
 MANIFEST = "demo.json"
 _PROTOCOL_ENDING = {"train": "trn", "dev": "trl", "eval": "trl"}

@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 from core import audio, table
 from core.atomic import replacing
 from core.audio import SAMPLE_RATE, AudioError, AudioOptions
+from core.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.store import FORMAT, MANIFEST, SCHEMA, FeatureStore
-from core.protocol import Utterance
 from core.table import Block
 
 SHARD = 128

@@ -15,6 +15,7 @@ import soundfile
 from scipy import signal
 
 from core.audio import SAMPLE_RATE
+from core.corpus import PARTITIONS
 from core.demo import Summary, build_demo_corpus, sources
 from core.demo.attacks import ATTACKS, chosen_attacks
 from core.demo.chain import (
@@ -33,7 +34,7 @@ from core.demo.plan import collected
 from core.demo.sources import unpacked
 from core.demo.text_to_speech import SENTENCES, sentence
 from core.errors import InputError
-from core.protocol import CORPORA, PARTITIONS
+from core.protocol import CORPORA
 
 pytest.importorskip("pyworld", reason="the extra `demo` is not installed")
 

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from core import table
+from core.corpus import Utterance
 from core.errors import InputError
 from core.metrics import eer
-from core.protocol import Utterance
 from core.table import Block
 from core.training import best_detector, fit
 from core.validation import VALIDATIONS, Origins, fit_folds, origins

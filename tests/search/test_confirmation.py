@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from core import checkpoint
+from core.corpus import SealedPartition
 from core.errors import InputError
-from core.protocol import SealedPartition
 from search.confirmation import (
     SEEDS,
     Confirmation,
