@@ -64,6 +64,7 @@ def macs_of(detector: Detector, n_features: int) -> int:
     """Multiply-accumulate operations of a detector's backbone on all windows of one utterance."""
     n_windows = len(detector.options.positions())
     features = torch.zeros(n_windows, n_features, detector.options.n_frames)
+    detector.eval()
     with FlopCounterMode(display=False) as counted, torch.no_grad():
         detector.embed(features)
     return int(counted.get_total_flops()) // 2

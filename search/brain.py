@@ -39,6 +39,7 @@ class OptunaBrain(Searcher):
         adopted: Callable[[int, str], None] = lambda number, trial_id: None,
         part: Callable[[], int] | None = None,
         known: Sequence[TrialRecord] = (),
+        cost: Callable[[Values], float] | None = None,
     ) -> None:
         """A searcher at the beginning of a search, or in the middle of one.
 
@@ -49,10 +50,12 @@ class OptunaBrain(Searcher):
             adopted: Called with the number of such a trial and the name that Ray gives it now.
             part: How many trials may run at a time, now; None = as many as Tune asks for.
             known: Ended trials of other runs to learn from, all of which this space could suggest.
+            cost: What a configuration costs, to be kept low beside the objective; None = the objective alone counts.
         """
         super().__init__(metric="objective", mode="min")
         self._space = space
-        self._study = optuna.create_study(direction="minimize")
+        self._cost = cost
+        self._study = optuna.create_study(directions=["minimize"] * (2 if cost else 1))
         self._running: dict[str, optuna.Trial] = {}
         self._taken: set[int] = set()
         self._observed: list[float] = []
@@ -112,7 +115,7 @@ class OptunaBrain(Searcher):
             optuna.trial.create_trial(
                 params=values,
                 distributions={path: distributions[path] for path in values},
-                value=value,
+                values=self._told(values, value),
                 user_attrs={"failed": True} if failed else {},
             )
         )
@@ -131,7 +134,10 @@ class OptunaBrain(Searcher):
             value = self._worst()
         else:
             self._observed.append(value)
-        self._study.tell(trial, value)
+        self._study.tell(trial, self._told(trial.params, value))
+
+    def _told(self, values: Values, value: float) -> list[float]:
+        return [value, self._cost(values)] if self._cost else [value]
 
     def _worst(self) -> float:
         # Early in a search the worst value seen may be a good one: a failure must not tie with it.
@@ -140,7 +146,8 @@ class OptunaBrain(Searcher):
     def save(self, checkpoint_path: str) -> None:
         """Writes the history as JSON."""
         history = [
-            {"values": trial.params, "state": trial.state.name, "value": trial.value} for trial in self._study.trials
+            {"values": trial.params, "state": trial.state.name, "value": (trial.values or [None])[0]}
+            for trial in self._study.trials
         ]
         Path(checkpoint_path).write_text(json.dumps(history), encoding="utf-8")
 

@@ -15,6 +15,7 @@ SEARCHABLE = (
     "search.scheduler",
     "search.seed",
     "search.baseline",
+    "search.cost",
     "search.warm_start",
     "name",
 )

@@ -173,13 +173,16 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     return 0
 
 
-def _export_to(run: "Run", plan: "Plan", folder: Path, *, rank: int, look_at_eval: bool = True) -> None:
+def _export_to(
+    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, look_at_eval: bool = True
+) -> None:
     from search.export import export
     from search.report import show_measured
 
     console = _console()
-    record, measured = export(run, plan, folder, rank=rank, look_at_eval=look_at_eval, console=console)
-    console.print(f"exported trial {record.number} (rank {rank}) to {folder}", highlight=False)
+    record, measured = export(run, plan, folder, rank=rank, number=number, look_at_eval=look_at_eval, console=console)
+    which = f"rank {rank}" if number is None else "as you named it"
+    console.print(f"exported trial {record.number} ({which}) to {folder}", highlight=False)
     show_measured(measured, console)
 
 
@@ -195,9 +198,10 @@ def _status(options: argparse.Namespace) -> int:
 
 def _export(options: argparse.Namespace) -> int:
     run, plan = _opened(options)
-    folder = Path(options.output) if options.output else run.path / f"export-rank{options.rank}"
+    which = f"rank{options.rank}" if options.trial is None else f"trial{options.trial}"
+    folder = Path(options.output) if options.output else run.path / f"export-{which}"
     with _kept(run, plan):
-        _export_to(run, plan, folder, rank=options.rank, look_at_eval=not options.no_eval)
+        _export_to(run, plan, folder, rank=options.rank, number=options.trial, look_at_eval=not options.no_eval)
     return 0
 
 
@@ -420,7 +424,10 @@ def _parser() -> argparse.ArgumentParser:
     status.add_argument("--limit", type=int, default=20, metavar="K", help="trials to show (20)")
     on_cluster(status)
     export = of_run("export", _export, "Exports the detector of a run's trial as a bundle.")
-    export.add_argument("--rank", type=int, default=1, metavar="K", help="1 = the best on dev (1)")
+    export.add_argument("--rank", type=int, default=1, metavar="K", help="1 = the best (1)")
+    export.add_argument(
+        "--trial", type=int, metavar="N", help="this trial, such as one on the front of EER against cost"
+    )
     export.add_argument("--output", metavar="DIR", help="new folder of the bundle")
     on_cluster(export)
     export.add_argument("--no-eval", action="store_true", help="leave eval unopened")

@@ -209,15 +209,26 @@ class Selected(NamedTuple):
     confirmed: Confirmed | None
 
 
-def selected(run: Run, rank: int) -> Selected:
+def selected(run: Run, rank: int, number: int | None = None) -> Selected:
     """The trial of a rank: those that were confirmed come first, by the mean of their seeds, then the others.
 
+    Args:
+        run: The run.
+        rank: From 1.
+        number: A trial's, which goes before the rank.
+
     Raises:
-        InputError: there is no such rank.
+        InputError: there is no such rank, or no such trial with a detector.
     """
     again, found = run.confirmation(), confirmed(run)
     taken = {each.record.number for each in found}
     rest = [each for each in run.ranked() if each.number not in taken]
+    if number is not None:
+        numbers = [each.record.number for each in found] + [each.number for each in rest]
+        if number not in numbers:
+            known = ", ".join(map(str, sorted(numbers)))
+            raise InputError(f"run {run.name}: trial {number} has no detector to export; these have: {known}")
+        rank = numbers.index(number) + 1
     if not 1 <= rank <= len(found) + len(rest):
         n_trials = len(found) + len(rest)
         raise InputError(f"run {run.name}: no trial of rank {rank}; {n_trials} trials have a detector to export")

@@ -26,6 +26,7 @@ def export(
     folder: Path,
     *,
     rank: int = 1,
+    number: int | None = None,
     look_at_eval: bool = True,
     console: Console,
 ) -> tuple[TrialRecord, dict[str, Any]]:
@@ -38,6 +39,7 @@ def export(
         plan: Its plan; names the corpus and the stores.
         folder: New folder of the bundle.
         rank: 1 = best, by the mean of fresh seeds where there are such.
+        number: A trial's, instead of the rank.
         look_at_eval: Whether to score eval too, where the corpus has one.
         console: Where progress is shown.
 
@@ -47,7 +49,7 @@ def export(
     Raises:
         InputError: no trial of that rank, or the folder is not empty.
     """
-    record, path, confirmed = selected(run, rank)
+    record, path, confirmed = selected(run, rank, number)
     state = checkpoint.load(path)
     detector = best_detector(state)
     experiment = experiment_from_plain(state["experiment"])
@@ -81,7 +83,7 @@ def export(
         provenance={
             "run": run.name,
             "trial": record.number,
-            "rank": rank,
+            "rank": rank if number is None else None,
             "epoch": state["best"]["epoch"],
             "values": record.values,
             "corpus": plan.corpus.name,

@@ -110,7 +110,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             n_features[store_name(experiment)] = front_end.n_features
     problems += backbone_problems(space, n_features)
     if not problems:
-        problems += widening_problems(space, corpus)
+        problems += widening_problems(space, corpus) + cost_problems(space)
     known = Origins()
     folds: tuple[str, ...] = ()
     if not problems:
@@ -179,6 +179,12 @@ def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
             f"{len(fold.validation) - n_bona_fide} spoofed of {fold.partition}: {', '.join(attacks)}"
         )
     return known, tuple(described)
+
+
+def cost_problems(space: Space) -> list[str]:
+    """Why what a space trains has no operations to count."""
+    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in space.corners())
+    return ["search.cost: Gaussian mixtures have no layers to count; take parameters"] if mixtures else []
 
 
 def widening_problems(space: Space, corpus: Corpus) -> list[str]:

@@ -17,7 +17,7 @@ PASSED = {
     "stop": (),
     "logs": ("trial",),
     "resume": ("trials", "hours", "gpu_hours", "retry_failed", "force", "allow_changed_space"),
-    "export": ("rank", "no_eval"),
+    "export": ("rank", "trial", "no_eval"),
 }
 """Options of a command that the head is given, too."""
 
@@ -94,7 +94,8 @@ def _tensorboard(options: argparse.Namespace) -> int:
 
 
 def _export(options: argparse.Namespace) -> int:
-    target = Path(options.output or f"{options.run}-rank{options.rank}")
+    which = f"rank{options.rank}" if options.trial is None else f"trial{options.trial}"
+    target = Path(options.output or f"{options.run}-{which}")
     if target.exists():
         raise InputError(f"{target}: is there already; nothing of it was touched. Choose another --output")
     with reached(options.cluster) as cluster:

@@ -86,6 +86,8 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
         for number, fold in enumerate(plan.folds, start=1):
             say(f"    {number}: {fold}")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
+    if options.cost != "none":
+        say(f"  the sampler keeps {options.cost} low beside the objective; report shows the front")
     if options.warm_start:
         say(f"  the sampler learns from runs {', '.join(options.warm_start)}")
     for what, chosen in (

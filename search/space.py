@@ -122,6 +122,8 @@ class SearchOptions:
     Attributes:
         objective: Metric that is optimised, best epoch of a trial.
         validation: Row of VALIDATIONS: dev, or attacks that are left out of training.
+        cost: What the sampler is to keep low besides, so that it looks for the whole front of good and cheap detectors:
+            `gmacs` or `parameters`, of scoring an utterance; what is exported is the best all the same.
         sampler: Row of SAMPLERS: what suggests the next configuration.
         scheduler: Row of SCHEDULERS: what stops a trial early.
         trials: Configurations to try.
@@ -144,6 +146,7 @@ class SearchOptions:
 
     objective: str = "dev_eer"
     validation: Block = Block("dev")
+    cost: Literal["none", "gmacs", "parameters"] = "none"
     sampler: Block = Block("tpe")
     scheduler: Block = Block("asha")
     trials: int = 20

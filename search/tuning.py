@@ -11,6 +11,8 @@ from typing import Any
 from rich.console import Console
 
 from core import table
+from core.cost import macs_of
+from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.table import Block
 from search.confirmation import CONFIRMATIONS, PROXIES, to_train
@@ -19,7 +21,7 @@ from search.plan import Plan
 from search.preflight import places
 from search.run import Run, TrialRecord, now, this_process
 from search.schedulers import SCHEDULERS, replay
-from search.space import SearchOptions, Space
+from search.space import SearchOptions, Space, Values, store_name
 
 METRIC = "objective"
 
@@ -56,10 +58,35 @@ def tune_trials(
     adopted = replay(scheduler, run.epochs())
     known = known_trials(space, plan.storage)
     with _share(plan, run, shared) as part:
-        brain = OptunaBrain(space, history=history, unfinished=unfinished, adopted=adopted, part=part, known=known)
+        brain = OptunaBrain(
+            space,
+            history=history,
+            unfinished=unfinished,
+            adopted=adopted,
+            part=part,
+            known=known,
+            cost=cost_function(plan),
+        )
         state = _tune(plan, run, folders, console, brain, scheduler, options, plan.n_trials, waiting)
     run.update(state=state, finished=now())
     return state
+
+
+def cost_function(plan: Plan) -> Callable[[Values], float] | None:
+    """What a configuration costs in the unit of `search.cost`; None where cost does not count."""
+    if plan.space.search.cost == "none":
+        return None
+    n_features = {store_name(each.experiment): each.n_features for each in plan.stores}
+
+    def cost(values: Values) -> float:
+        experiment = plan.space.experiment(values)
+        detector = build_detector(experiment, n_features[store_name(experiment)])
+        if plan.space.search.cost == "parameters":
+            return float(sum(each.numel() for each in detector.parameters()))
+        assert isinstance(detector, Detector)  # the plan refuses what has no layers
+        return macs_of(detector, n_features[store_name(experiment)]) / 1e9
+
+    return cost
 
 
 def confirmation_left(space: Space, run: Run) -> bool:

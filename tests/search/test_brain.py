@@ -150,3 +150,27 @@ def test_trials_of_earlier_runs_are_learnt_from_and_take_no_number():
     configs = searched(searcher, 4)
     assert [each["number"] for each in configs] == list(range(4))
     assert configs[1:] != searched(OptunaBrain(space), 4)[1:]  # which are random: it is past its random beginnings
+
+
+@pytest.mark.parametrize("sampler", ["{name: tpe, n_startup_trials: 5}", "{name: gp, n_startup_trials: 5}", "random"])
+def test_a_search_over_cost_too_looks_along_the_front(sampler):
+    """The objective falls with the margin as the cost rises: no margin beats another in both."""
+    space = space_from_tree(parse(SPACE.replace("SAMPLER", sampler)))
+    searcher = OptunaBrain(space, cost=lambda values: values.get("loss.margin", 10.0))
+    for number in range(12):
+        config = searcher.suggest(str(number))
+        failed = config["values"]["mode"] == "original"
+        value = 1 / (1 + config["values"].get("loss.margin", 0))
+        searcher.on_trial_complete(str(number), None if failed else {"objective": value})
+    told = [trial.values for trial in searcher._study.trials]
+    assert all(len(each) == 2 for each in told)
+    assert [each[1] for each in told] == [trial.params.get("loss.margin", 10.0) for trial in searcher._study.trials]
+    best = {tuple(trial.values) for trial in searcher._study.best_trials}
+    assert best == {tuple(each) for each in told if each[1] < 10}
+
+
+def test_a_history_is_taken_up_with_its_costs():
+    space = space_from_tree(parse(SPACE.replace("SAMPLER", "tpe")))
+    history = [TrialRecord(0, {"mode": "siamese", "loss.margin": 1.5}, "finished", 4, 0.2)]
+    searcher = OptunaBrain(space, history=history, cost=lambda values: 7.0)
+    assert [trial.values for trial in searcher._study.trials] == [[0.2, 7.0]]

@@ -110,6 +110,14 @@ def test_the_mean_over_seeds_decides_and_the_one_in_the_middle_is_exported(space
         selected(run, 5)
 
 
+def test_a_trial_may_be_named(space_file):
+    _, run = made_up(space_file, {1: 0.2, 2: 0.1, 3: 0.3}, {2000: 0.30})
+    assert selected(run, 1, 3).record.number == 3
+    assert selected(run, 1, 2).confirmed is not None
+    with pytest.raises(InputError, match="trial 7 has no detector to export; these have: 1, 2, 3"):
+        selected(run, 1, 7)
+
+
 def test_a_configuration_counts_once_all_its_seeds_have_ended(space_file):
     _, run = made_up(space_file, {1: 0.2, 2: 0.1}, {2000: 0.3, 2001: 0.2})
     run.confirmation().update(wanted=[2000, 2001, 1000, 1001])
