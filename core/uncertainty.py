@@ -1,5 +1,6 @@
 """How far an EER may be trusted: bootstrap intervals over utterances or speakers, and a paired test of two systems."""
 
+import bisect
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from core.metrics import eer
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.int64]
+Draw = tuple[Counts, Counts]
 
 
 @dataclass(frozen=True)
@@ -43,29 +45,33 @@ class Comparison:
 
 
 class _Sorted:
-    """Scores sorted once: the EER of any resample is then two cumulative sums of how often each utterance is drawn."""
+    """Scores sorted once: the EER of a resample is then a cumulative sum a class, and a search for where they meet."""
 
-    def __init__(self, scores: ArrayLike, labels: ArrayLike) -> None:
-        values, classes = np.asarray(scores, dtype=np.float64), np.asarray(labels)
-        order = np.argsort(values, kind="stable")
-        self.order = order
-        self.bona_fide = classes[order] == 1
-        # Tied scores count together: a threshold lies at the first of each group, and after the last.
-        ordered = values[order]
-        self.first = np.flatnonzero(np.r_[True, ordered[1:] > ordered[:-1], True])
+    def __init__(self, scores: FloatArray, labels: Counts) -> None:
+        sides = [scores[labels == label] for label in (0, 1)]
+        self.orders = [np.argsort(side, kind="stable") for side in sides]
+        # Tied scores count together: a threshold is a score, or lies above all of them.
+        thresholds = np.append(np.unique(scores), np.inf)
+        self.below = [np.searchsorted(np.sort(side), thresholds, side="left") for side in sides]
 
-    def eer(self, counts: Counts) -> float:
+    def eer(self, counts: Draw) -> float:
         """EER where each utterance counts so often; as `core.metrics.eer` where all count once."""
-        drawn = counts[self.order]
-        misses = np.r_[0, np.cumsum(np.where(self.bona_fide, drawn, 0))]
-        rejected = np.r_[0, np.cumsum(np.where(self.bona_fide, 0, drawn))]
-        misses, false_alarms = misses[self.first], (rejected[-1] - rejected)[self.first]
-        n_bona_fide, n_spoof = int(misses[-1]), int(false_alarms[0])
-        gap = np.abs(misses * n_spoof - false_alarms * n_bona_fide)
-        # Utterances that were not drawn repeat points of the curve: each point counts once, as if they were not there.
-        at = np.flatnonzero(gap == gap.min())
-        points = {(int(misses[index]), int(false_alarms[index])) for index in at}
-        return float(np.mean([miss / n_bona_fide + alarm / n_spoof for miss, alarm in points]) / 2)
+        sums = [np.append(0, np.cumsum(side[order])) for side, order in zip(counts, self.orders, strict=True)]
+        n_spoof, n_bona_fide = int(sums[0][-1]), int(sums[1][-1])
+
+        def point(index: int) -> tuple[int, int]:
+            return int(sums[1][self.below[1][index]]), n_spoof - int(sums[0][self.below[0][index]])
+
+        def gap(index: int) -> int:
+            misses, false_alarms = point(index)
+            return misses * n_spoof - false_alarms * n_bona_fide
+
+        # The gap rises with the threshold, from all false alarms to all misses: it is least beside its change of sign.
+        crossing = bisect.bisect_left(range(len(self.below[0])), 0, key=gap)
+        beside = [index for index in (crossing - 1, crossing) if index >= 0]
+        least = min(abs(gap(index)) for index in beside)
+        points = {point(index) for index in beside if abs(gap(index)) == least}
+        return sum(miss / n_bona_fide + alarm / n_spoof for miss, alarm in points) / len(points) / 2
 
 
 def eer_interval(
@@ -141,30 +147,33 @@ def compare_eer(
     return Comparison(float(observed), _interval(found, level), p_value)
 
 
-def _draws(labels: Counts, speakers: ArrayLike | None, n_resamples: int, seed: int) -> Iterator[Counts]:
-    """How often each utterance is drawn, once for each resample."""
+def _draws(labels: Counts, speakers: ArrayLike | None, n_resamples: int, seed: int) -> Iterator[Draw]:
+    """How often each utterance is drawn, once for each resample: of the spoofed ones, of the bona fide ones."""
     if n_resamples < 1:
         raise ValueError(f"n_resamples is {n_resamples}; it must be at least 1")
     draw = np.random.default_rng(seed)
-    sides = [np.flatnonzero(labels == label) for label in (0, 1)]
+
+    def drawn(n: int) -> Counts:
+        return np.bincount(draw.integers(n, size=n), minlength=n)
+
+    sizes = [int(np.sum(labels == label)) for label in (0, 1)]
     if speakers is None:
         for _ in range(n_resamples):
-            counts = np.zeros(len(labels), dtype=np.int64)
-            for side in sides:
-                counts[side] = np.bincount(draw.integers(len(side), size=len(side)), minlength=len(side))
-            yield counts
+            yield drawn(sizes[0]), drawn(sizes[1])
         return
     names = np.asarray(speakers)
     if names.shape != labels.shape:
         raise ValueError(f"{len(labels)} scores have {names.size} speakers; one each is needed")
-    known, speaker = np.unique(names, return_inverse=True)
+    known, numbers = np.unique(names, return_inverse=True)
     if len(known) < 2:
         raise ValueError(f"there is one speaker, {known[0]}; over speakers at least two are needed")
+    of_spoof, of_bona_fide = (numbers[labels == label] for label in (0, 1))
     for _ in range(n_resamples):
-        counts = np.zeros(len(labels), dtype=np.int64)
-        while not all(counts[side].any() for side in sides):
-            counts = np.bincount(draw.integers(len(known), size=len(known)), minlength=len(known))[speaker]
-        yield counts
+        spoof = bona_fide = np.zeros(1, dtype=np.int64)
+        while not (spoof.any() and bona_fide.any()):
+            counts = drawn(len(known))
+            spoof, bona_fide = counts[of_spoof], counts[of_bona_fide]
+        yield spoof, bona_fide
 
 
 def _interval(found: list[float], level: float) -> Interval:
