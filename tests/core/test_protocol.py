@@ -2,7 +2,7 @@ import shutil
 
 import pytest
 
-from core.corpus import LA19_COUNTS, MAX_PROBLEMS
+from core.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
 from core.errors import InputError
 from core.protocol import CORPORA
 from tests.speech import make_corpus
@@ -221,3 +221,37 @@ def test_csv_as_spreadsheets_write_it(tmp_path):
 def test_a_corpus_that_is_not_there(tmp_path, layout):
     with pytest.raises(InputError, match="absent: no such"):
         CORPORA[layout](tmp_path / "absent")
+
+
+def test_attacks_of_la19_have_kinds_and_those_of_others_in_its_layout_have_none(root):
+    assert {each.kind for each in CORPORA["asvspoof2019_la"](root).partition("train")} == {"-"}
+    recordings = root / "ASVspoof2019_LA_train/flac"
+    lines = ["LA_0001 LA_T_1 - - bonafide", "LA_0001 LA_T_2 - A01 spoof", "LA_0002 LA_T_3 - A05 spoof"]
+    (root / PROTOCOL).write_text("\n".join(lines))
+    touch(recordings, "LA_T_1.flac", "LA_T_2.flac", "LA_T_3.flac")
+    found = CORPORA["asvspoof2019_la"](root).partition("train")
+    assert [each.kind for each in found] == ["-", "neural-waveform TTS", "vocoder VC"]
+
+
+def test_a_csv_may_tell_kind_source_corpus_and_id(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav")
+    (tmp_path / "c.csv").write_text(
+        "path,label,partition,attack,speaker,kind,source,corpus,utterance\n"
+        "a.wav,bonafide,train,,s1,tts,x.wav,one,\n"
+        "b.wav,spoof,train,A01,s1,tts,x.wav,two,U2\n"
+    )
+    first, second = CORPORA["csv"](tmp_path / "c.csv").partition("train")
+    assert (first.utterance_id, first.kind, first.source, first.corpus) == ("a.wav", "-", "x.wav", "one")
+    assert (second.utterance_id, second.kind, second.source, second.corpus) == ("U2", "tts", "x.wav", "two")
+
+
+def test_a_sealed_partition_stays_closed_even_if_it_was_read_before(root):
+    corpus = CORPORA["asvspoof2019_la"](root)
+    assert corpus.partition("eval")
+    sealed = corpus.sealed("eval")
+    with pytest.raises(SealedPartition):
+        sealed.partition("eval")
+    with pytest.raises(SealedPartition):
+        sealed.counts("eval")
+    assert sealed.partitions() == corpus.partitions()
+    assert corpus.partition("eval")  # the original is as it was
