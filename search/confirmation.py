@@ -118,12 +118,8 @@ class Confirmed:
 
     @property
     def half_width(self) -> float | None:
-        """Half of the 95 % interval of the mean (Student's t over the seeds); None with one seed."""
-        n = len(self.trainings)
-        if n < 2:
-            return None
-        deviation = statistics.stdev(each.objective for each in self.trainings)
-        return float(t.ppf(0.975, n - 1) * deviation / n**0.5)
+        """Half of the 95 % interval of the mean; None with one seed."""
+        return half_width([each.objective for each in self.trainings])
 
     @property
     def worst(self) -> float:
@@ -134,6 +130,12 @@ class Confirmed:
     def median(self) -> TrialRecord:
         """The training in the middle (of an even number, the better one of the two): what one may expect."""
         return self.trainings[(len(self.trainings) - 1) // 2]
+
+
+def half_width(values: Sequence[float]) -> float | None:
+    """Half of the 95 % interval of the mean of some values (Student's t); None of a single one."""
+    n = len(values)
+    return float(t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 1 else None
 
 
 def fresh_seed(experiment: Experiment, index: int) -> int:

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from core import bundle, checkpoint, score_file, table
+from core import bundle, checkpoint, metrics, score_file, table
 from core.config import experiment_from_plain
 from core.detector import score_store
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.features.store import FeatureStore
 from core.score_file import CmScores
 from core.training import best_detector
 from search.confirmation import SEEDS, Confirmed, selected
@@ -73,6 +74,8 @@ def export(
         }
         scores[partition] = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
         measured[partition] = measure(scores[partition])
+    if confirmed and "eval" in stores:
+        measured["eval"]["eer_by_seed"] = _by_seed(run, confirmed, stores["eval"])
     front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
     exported = bundle.Bundle(
         detector,
@@ -96,6 +99,17 @@ def export(
     for partition, each in scores.items():
         score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", each)
     return record, measured
+
+
+def _by_seed(run: Run, found: Confirmed, store: FeatureStore) -> list[float]:
+    """EER on a partition of the detector of each fresh seed: the choice is made, and one seed says little."""
+    rates = []
+    for each in found.trainings:
+        path = run.confirmation().checkpoint(each.number)
+        assert path is not None
+        scores = score_store(best_detector(checkpoint.load(path)), store)
+        rates.append(metrics.eer(scores[store.labels == 1], scores[store.labels == 0])[0])
+    return rates
 
 
 def _confirmation(run: Run, found: Confirmed) -> dict[str, Any]:

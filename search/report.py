@@ -3,7 +3,7 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from search.confirmation import confirmed, luck
+from search.confirmation import confirmed, half_width, luck
 from search.plan import SEARCHED_PARTITIONS, Plan, resource_problems
 from search.run import ALIVE, Run
 from search.storage import Storage
@@ -203,8 +203,17 @@ def show_measured(measured: dict[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        if "eer_by_seed" in values:
+            console.print(f"  {seeds_in_words(values['eer_by_seed'])}", highlight=False, soft_wrap=True)
         attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
         console.print(f"  EER % per attack: {attacks}", highlight=False, soft_wrap=True)
+
+
+def seeds_in_words(rates: Sequence[float]) -> str:
+    """EERs of several seeds, such as `5 seeds: mean EER 24.1 % (95 %: 22.0 to 26.2), from 22.9 to 26.0`."""
+    mean, half = 100 * sum(rates) / len(rates), half_width(rates)
+    interval = "" if half is None else f" (95 %: {mean - 100 * half:.2f} to {mean + 100 * half:.2f})"
+    return f"{len(rates)} seeds: mean EER {mean:.2f} %{interval}, from {100 * min(rates):.2f} to {100 * max(rates):.2f}"
 
 
 def eer_in_words(measured: Mapping[str, Any]) -> str:

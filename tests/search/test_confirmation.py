@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from core import checkpoint
 from core.corpus import SealedPartition
@@ -25,10 +26,13 @@ from search.confirmation import (
     selected,
     to_train,
 )
+from search.export import _by_seed
 from search.plan import make_plan
+from search.report import seeds_in_words
 from search.run import Run
 from search.space_reader import read_space
 from search.storage import Storage
+from search.stores import ensure_store
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
@@ -116,6 +120,12 @@ def test_a_trial_may_be_named(space_file):
     assert selected(run, 1, 2).confirmed is not None
     with pytest.raises(InputError, match="trial 7 has no detector to export; these have: 1, 2, 3"):
         selected(run, 1, 7)
+
+
+def test_eers_of_seeds_in_words():
+    # The mean of 0.20 and 0.24 is 0.22, their deviation 0.0283; Student's t of one degree of freedom is 12.706.
+    assert seeds_in_words([0.24, 0.20]) == "2 seeds: mean EER 22.00 % (95 %: -3.41 to 47.41), from 20.00 to 24.00"
+    assert seeds_in_words([0.2]) == "1 seeds: mean EER 20.00 %, from 20.00 to 20.00"
 
 
 def test_a_configuration_counts_once_all_its_seeds_have_ended(space_file):
@@ -213,6 +223,15 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     assert config["experiment"]["seed"] == state["experiment"]["seed"]
     assert "trained again with fresh seeds, best by mean first" in done.stdout
     assert f"exported trial {best.record.number} (rank 1)" in done.stdout
+
+
+def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
+    folder, run, _, _ = killed_and_resumed
+    plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
+    best = confirmed(run)[0]
+    dev = ensure_store(plan, plan.space.experiment(best.record.values), "dev", Console(quiet=True))
+    rates = _by_seed(run, best, dev)
+    assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 
 
 def test_without_eval_a_search_misses_nothing_but_its_scores(killed_and_resumed):
