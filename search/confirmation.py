@@ -118,7 +118,7 @@ class Confirmed:
 
     @property
     def half_width(self) -> float | None:
-        """Half of the 95 % interval of the mean; None with one seed."""
+        """Half of the 95 % interval of the mean; None with fewer than three seeds."""
         return half_width([each.objective for each in self.trainings])
 
     @property
@@ -133,9 +133,9 @@ class Confirmed:
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Half of the 95 % interval of the mean of some values (Student's t); None of a single one."""
+    """Half of the 95 % interval of the mean of some values (Student's t); None of fewer than three."""
     n = len(values)
-    return float(t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 1 else None
+    return float(t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 2 else None
 
 
 def fresh_seed(experiment: Experiment, index: int) -> int:

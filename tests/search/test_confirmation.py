@@ -123,9 +123,10 @@ def test_a_trial_may_be_named(space_file):
 
 
 def test_eers_of_seeds_in_words():
-    # The mean of 0.20 and 0.24 is 0.22, their deviation 0.0283; Student's t of one degree of freedom is 12.706.
-    assert seeds_in_words([0.24, 0.20]) == "2 seeds: mean EER 22.00 % (95 %: -3.41 to 47.41), from 20.00 to 24.00"
-    assert seeds_in_words([0.2]) == "1 seeds: mean EER 20.00 %, from 20.00 to 20.00"
+    # The deviation is 0.02, Student's t of two degrees of freedom 4.3027, the root of three 1.7321.
+    words = "3 seeds: mean EER 22.00 % (95 %: 17.03 to 26.97), from 20.00 to 24.00"
+    assert seeds_in_words([0.24, 0.20, 0.22]) == words
+    assert seeds_in_words([0.24, 0.20]) == "2 seeds: mean EER 22.00 %, from 20.00 to 24.00"
 
 
 def test_a_configuration_counts_once_all_its_seeds_have_ended(space_file):
