@@ -40,8 +40,9 @@ def train_one(job: dict[str, Any]) -> str:
 
     from core.config import experiment_from_plain
     from core.detector import build_detector, score_store
+    from core.errors import TrainingDiverged
     from core.features.store import FeatureStore
-    from core.training import TrainingDiverged, epochs
+    from core.training import epochs
 
     torch.set_num_threads(1)
     experiment = experiment_from_plain(job["experiment"])
@@ -57,7 +58,7 @@ def train_one(job: dict[str, Any]) -> str:
             if "dev_eer" not in measured:
                 continue
             detector = build_detector(experiment, train.n_features)
-            detector.load_state_dict(state["detector"])
+            detector.load_state_dict(state.get("averaged", state["detector"]))
             for name, store in scored.items():
                 kept[name].append(score_store(detector, store))
             at.append(state["epoch"])

@@ -93,6 +93,8 @@ class Experiment:
         epochs: Passes over the training partition.
         batch_size: Utterances of a minibatch, half bona fide and half spoof.
         evaluate_every: Epochs between two evaluations on dev; the last epoch is always evaluated.
+        average_epochs: How many of the last epochs' weights are averaged into the detector that is judged and exported;
+            1 = none, the last weights alone. Training itself goes on with its own weights.
         snapshot_epochs: Epochs whose detector is kept besides the best one, for looking at embeddings (figures 2, 3).
         mixed_precision: float16 arithmetic where it is safe; CUDA only, ignored on the CPU.
         seed: Determines initial weights, minibatches, crops and pairs.
@@ -115,18 +117,21 @@ class Experiment:
     epochs: int = 50
     batch_size: int = 64
     evaluate_every: int = 1
+    average_epochs: int = 1
     snapshot_epochs: tuple[int, ...] = ()
     mixed_precision: bool = True
     seed: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("epochs", "evaluate_every"):
+        for name in ("epochs", "evaluate_every", "average_epochs"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
         if any(epoch < 1 for epoch in self.snapshot_epochs):
             raise ValueError(f"snapshot_epochs is {list(self.snapshot_epochs)}; epochs count from 1")
         if self.mode == "classifier" and self.epochs != 1:
             raise ValueError(f"epochs is {self.epochs}; mode classifier trains no network: it must be 1")
+        if self.average_epochs > 1 and self.mode in ("classifier", "gmm"):
+            raise ValueError(f"average_epochs is {self.average_epochs}; mode {self.mode} has no weights to average: 1")
         if self.batch_size < 2 or self.batch_size % 2:
             raise ValueError(f"batch_size is {self.batch_size}; it must be even and at least 2")
 

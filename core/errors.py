@@ -16,3 +16,7 @@ class InputError(ValueError):
 
     def __reduce__(self) -> tuple[type["InputError"], tuple[tuple[str, ...]]]:
         return type(self), (self.problems,)  # keeps `problems` when raised in another process
+
+
+class TrainingDiverged(ArithmeticError):
+    """The loss or an embedding is no longer finite: these hyperparameters cannot be trained."""

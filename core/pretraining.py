@@ -16,13 +16,12 @@ from torch import Tensor
 
 from core import audio, table
 from core.audio import SAMPLE_RATE, AudioOptions
-from core.errors import InputError
+from core.errors import InputError, TrainingDiverged
 from core.features.wav2vec import SIZES, random_wav2vec
 from core.features.wav2vec_network import Wav2Vec
 from core.lr_schedule import LR_SCHEDULES
 from core.seeds import derived_seed
 from core.table import Block
-from core.training import TrainingDiverged
 
 HEAD_SCALE = 0.01
 """Standard deviation of the prediction head's initial weights."""

@@ -1,65 +1,31 @@
 """Training of one experiment: representation learning, then the classifier, judged on dev after every epoch."""
 
-import math
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from queue import Full, Queue
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core import gmm, metrics, table
+from core import gmm, table
 from core.augmentation import augmented
+from core.averaging import RecentWeights
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector, build_network, embed_store, normalized
-from core.errors import InputError
+from core.errors import InputError, TrainingDiverged
 from core.features.store import FeatureStore
 from core.gmm import GmmDetector
+from core.judging import OBJECTIVES, dev_metrics, judgement
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.pairs import minibatches, n_minibatches
+from core.pairs import n_minibatches
+from core.prefetch import prefetched
 from core.seeds import derived_seed
 from core.steps import attack_numbers, build_objective
 from core.widening import chosen_part
 
-OBJECTIVES = {
-    "dev_eer": 1.0,
-    "dev_attack_eer": 1.0,
-    "dev_worst_attack_eer": 1.0,
-    "dev_min_tdcf": 1.0,
-    "dev_auc": -1.0,
-    "dev_loss": 1.0,
-}
-"""Metrics that may choose the best epoch, and the sign that makes lower better.
-
-`dev_eer` is of all attacks pooled, `dev_attack_eer` the mean over attacks, each against all bona fide speech, and
-`dev_worst_attack_eer` the largest of them; `dev_min_tdcf` is the form of 2019 behind the ASV of ASVspoof 2019 LA's dev.
-"""
-
-CHANCE = {
-    "dev_eer": 0.5,
-    "dev_attack_eer": 0.5,
-    "dev_worst_attack_eer": 0.5,
-    "dev_min_tdcf": 1.0,
-    "dev_auc": -0.5,
-    "dev_loss": math.log(2),
-}
-"""What each of them is, lower better, for a detector that knows nothing."""
-
-TIE_BREAKER = 1e-6
-"""Weight of 1 - AUC in an objective. Error rates move in steps of an utterance, so that epochs and trials tie, above
-all where they are small. The area under the curve moves with every pair of scores, and like an EER it is the same under
-any increasing map of the scores, which a loss is not. So small a weight hardly ever outdoes a step of an error rate."""
-
 Report = Callable[[dict[str, float], dict[str, Any]], None]
 Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
-
-
-class TrainingDiverged(ArithmeticError):
-    """The loss or an embedding is no longer finite: these hyperparameters cannot be trained."""
 
 
 def fit(
@@ -222,6 +188,7 @@ def _fit_network(
     use_amp = experiment.mixed_precision and device.type == "cuda"
     scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)
 
+    recent = RecentWeights(experiment.average_epochs, resume.get("recent", ()) if resume else ())
     first_epoch = 1
     if resume is None:
         _prepare(experiment, detector, train, device)
@@ -240,7 +207,7 @@ def _fit_network(
         goal.extra.train()
         sums: dict[str, Tensor] = {}
         lr = 0.0
-        for number, (features, targets) in enumerate(_prefetched(train, goal.targets, experiment, generator, device)):
+        for number, (features, targets) in enumerate(prefetched(train, goal.targets, experiment, generator, device)):
             lr = schedule((epoch - 1) * n_batches + number)
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -258,10 +225,15 @@ def _fit_network(
             raise TrainingDiverged(f"the training loss of epoch {epoch} is {measured['loss']}")
         measured |= {"epoch": epoch, "learning_rate": lr}
 
+        recent.add(detector)
+        judged = detector
         if track.judged(epoch):
-            measured |= evaluate(experiment, detector, train, dev, epoch=epoch, device=device)
+            judged = recent.averaged(detector)
+            measured |= evaluate(experiment, judged, train, dev, epoch=epoch, device=device)
         state = {
-            **track.state(measured, detector),
+            **track.state(measured, judged),
+            "detector": detector.state_dict(),
+            **recent.state(judged, detector),
             "optimizer": optimizer.state_dict(),
             "scaler": scaler.state_dict(),
             "extra": goal.extra.state_dict(),
@@ -327,96 +299,6 @@ def evaluate(
     with torch.inference_mode():
         cm_scores = detector.classifier(embed_store(detector, dev, device=device)).double().cpu().numpy()
     return dev_metrics(cm_scores, dev, epoch)
-
-
-def dev_metrics(cm_scores: NDArray[np.float64], dev: FeatureStore, epoch: int) -> dict[str, float]:
-    """The metrics that judge an epoch, of the CM scores `(n_utterances,)` of dev.
-
-    Raises:
-        TrainingDiverged: a score is not finite.
-    """
-    if not np.isfinite(cm_scores).all():
-        raise TrainingDiverged(f"a CM score of epoch {epoch} is not finite")
-    bona_fide, spoof = cm_scores[dev.labels == 1], cm_scores[dev.labels == 0]
-    rate, threshold = metrics.eer(bona_fide, spoof)
-    loss = (np.logaddexp(0, -bona_fide).mean() + np.logaddexp(0, spoof).mean()) / 2
-    attacks = np.asarray(dev.attack_ids)[dev.labels == 0]
-    by_attack = list(metrics.eer_per_attack(bona_fide, spoof, attacks).values())
-    return {
-        "dev_eer": float(rate),
-        "dev_attack_eer": float(np.mean(by_attack)),
-        "dev_worst_attack_eer": max(by_attack),
-        "dev_min_tdcf": metrics.min_tdcf_2019(bona_fide, spoof, metrics.LA19_ASV["dev"]),
-        "dev_threshold": float(threshold),
-        "dev_auc": float(metrics.auc(bona_fide, spoof)),
-        "dev_loss": float(loss),
-    }
-
-
-def judgement(objective: str, measured: Mapping[str, float], prefix: str = "dev_") -> float:
-    """What an epoch is worth, lower is better: an objective with its tie-breaker.
-
-    Args:
-        objective: Key of OBJECTIVES.
-        measured: Metrics of the epoch.
-        prefix: What stands in their names for `dev_`.
-    """
-    name = prefix + objective.removeprefix("dev_")
-    return OBJECTIVES[objective] * measured[name] + TIE_BREAKER * (1 - measured[f"{prefix}auc"])
-
-
-def _prefetched(
-    store: FeatureStore,
-    targets: NDArray[np.int64],
-    experiment: Experiment,
-    generator: torch.Generator,
-    device: torch.device,
-) -> Iterator[tuple[Tensor, Tensor]]:
-    """Minibatches of one epoch, gathered from the store by a thread ahead of the arithmetic.
-
-    Features come on `device`; their targets stay on the host, where pairs are drawn.
-    """
-    # Its own generators: the thread runs ahead of the loop, which draws pairs from `generator` meanwhile.
-    seeds = torch.randint(2**62, (2,), generator=generator)
-    order = torch.Generator().manual_seed(int(seeds[0]))
-    crops = np.random.default_rng(int(seeds[1]))
-    labels, wanted = torch.from_numpy(store.labels), torch.from_numpy(targets)
-    queue: Queue[tuple[Tensor, Tensor] | Exception | None] = Queue(maxsize=3)
-    stopped = threading.Event()
-
-    def put(item: tuple[Tensor, Tensor] | Exception | None) -> None:
-        while not stopped.is_set():
-            try:
-                queue.put(item, timeout=0.1)
-                break
-            except Full:
-                continue
-
-    def produce() -> None:
-        try:
-            for indices in minibatches(labels, experiment.batch_size, order):
-                features = store.windows(indices.numpy(), experiment.input.n_frames, crops)
-                batch_targets = wanted[indices]
-                if device.type == "cuda":
-                    features, batch_targets = features.pin_memory(), batch_targets.pin_memory()
-                put((features, batch_targets))
-                if stopped.is_set():
-                    return
-            put(None)
-        except Exception as error:  # noqa: BLE001 - raised again in the training loop
-            put(error)
-
-    thread = threading.Thread(target=produce, name="minibatches", daemon=True)
-    thread.start()
-    try:
-        while (item := queue.get()) is not None:
-            if isinstance(item, Exception):
-                raise item
-            features, batch_targets = item
-            yield features.to(device, non_blocking=True), batch_targets
-    finally:
-        stopped.set()
-        thread.join()
 
 
 def _copied(detector: nn.Module) -> dict[str, Tensor]:

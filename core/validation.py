@@ -16,8 +16,9 @@ from core.config import Experiment
 from core.corpus import Utterance
 from core.errors import InputError
 from core.features.store import FeatureStore
+from core.judging import OBJECTIVES, judgement
 from core.table import Table, did_you_mean
-from core.training import OBJECTIVES, Report, epochs, judgement
+from core.training import Report, epochs
 
 
 class Fold(NamedTuple):
@@ -222,7 +223,8 @@ def fit_folds(
             measured |= judged
             rank = (judgement(objective, judged, "fold_"), judged["fold_loss"])
             if best is None or rank < tuple(best["rank"]):
-                tensors = {name: value.detach().cpu().clone() for name, value in state["detector"].items()}
+                judged_weights = state.get("averaged", state["detector"])
+                tensors = {name: value.detach().cpu().clone() for name, value in judged_weights.items()}
                 best = {"epoch": state["epoch"], "rank": list(rank), "metrics": dict(measured), "detector": tensors}
         measured.pop("objective", None)
         if best is not None:

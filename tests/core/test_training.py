@@ -5,18 +5,17 @@ import numpy as np
 import pytest
 import torch
 
-from core import training
 from core.audio import AudioOptions
 from core.backbones.fg_lcnn import GenuinizedLcnn
 from core.config import experiment_from_plain
 from core.detector import build_detector, normalized, score_store
-from core.errors import InputError
+from core.errors import InputError, TrainingDiverged
 from core.features.extraction import extract
 from core.metrics import eer
 from core.protocol import CORPORA
 from core.steps import attack_numbers
 from core.table import Block
-from core.training import TrainingDiverged, best_detector, derived_seed, fit
+from core.training import best_detector, derived_seed, fit
 from tests.speech import make_corpus
 
 PLAIN = {
@@ -71,7 +70,7 @@ def test_training_separates_the_classes(stores, mode):
     detector = best_detector(state)
     scores = score_store(detector, stores["dev"])
     labels = stores["dev"].labels
-    rate = training.metrics.eer(scores[labels == 1], scores[labels == 0])[0]
+    rate = eer(scores[labels == 1], scores[labels == 0])[0]
     assert rate == pytest.approx(state["best"]["metrics"]["dev_eer"], abs=1e-9)
 
 
