@@ -5,9 +5,9 @@ from math import gcd
 from pathlib import Path
 
 import numpy as np
+import scipy
 import soundfile
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 from core.errors import InputError
 
@@ -71,7 +71,7 @@ def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
         raise AudioError(f"{path}: holds samples that are not finite")
     if rate != SAMPLE_RATE:
         divisor = gcd(rate, SAMPLE_RATE)
-        waveform = resample_poly(waveform, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
+        waveform = scipy.signal.resample_poly(waveform, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
     if options.trim_silence:
         waveform = trim_silence(waveform, options.trim_top_db)
         if not len(waveform):

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.cluster import MiniBatchKMeans
 from torch import Tensor, nn
 
 from core.config import Experiment, GmmOptions, InputOptions
@@ -117,6 +116,8 @@ def _initialise(
     seed: int,
     options: GmmOptions,
 ) -> None:
+    from sklearn.cluster import MiniBatchKMeans
+
     generator = np.random.default_rng(seed)
     lengths = train.n_frames[indices]
     total, wanted = int(lengths.sum()), options.n_components * INITIAL_FRAMES

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import scipy
 import soundfile
-from scipy import signal
 
 from core.audio import SAMPLE_RATE, AudioOptions, load
 from core.corpus import Corpus, Utterance
@@ -52,7 +52,7 @@ def rawboost(waveform: Waveform, rng: np.random.Generator) -> Waveform:
         for centre in rng.uniform(100, 7000, size=rng.integers(1, 4)):
             width = rng.uniform(100, 1000)
             low, high = max(centre - width / 2, 20.0), min(centre + width / 2, SAMPLE_RATE / 2 - 20)
-            taps = np.convolve(taps, signal.firwin(65, [low, high], fs=SAMPLE_RATE, pass_zero="bandstop"))
+            taps = np.convolve(taps, scipy.signal.firwin(65, [low, high], fs=SAMPLE_RATE, pass_zero="bandstop"))
         part = np.convolve(waveform**order, taps, mode="same")
         boosted += part * rms(waveform) / max(rms(part), 1e-9) * 10 ** (-rng.uniform(5, 20) * (order > 1) / 20)
     hit = rng.random(len(waveform)) < rng.uniform(0, 0.1)
@@ -64,8 +64,8 @@ def rawboost(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 def mulaw(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     """A telephone call: 300 to 3400 Hz at 8 kHz in eight bits (G.711 mu-law, the continuous formula)."""
-    band = signal.butter(4, [300, 3400], "bandpass", fs=SAMPLE_RATE, output="sos")
-    narrow = np.clip(resampled(signal.sosfilt(band, waveform), SAMPLE_RATE, 8000), -1, 1)
+    band = scipy.signal.butter(4, [300, 3400], "bandpass", fs=SAMPLE_RATE, output="sos")
+    narrow = np.clip(resampled(scipy.signal.sosfilt(band, waveform), SAMPLE_RATE, 8000), -1, 1)
     code = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
     return resampled(np.sign(code) * (256 ** np.abs(code) - 1) / 255, 8000, SAMPLE_RATE)
 

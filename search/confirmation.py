@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.stats import t
+import scipy
 
 from core.config import Experiment
 from core.errors import InputError
 from core.features.store import FeatureStore
 from core.seeds import derived_seed
-from search.run import Run, TrialRecord
+from search.journal import TrialRecord
+from search.run import Run
 from search.space import Space
 
 SEEDS = 1000
@@ -135,7 +136,7 @@ class Confirmed:
 def half_width(values: Sequence[float]) -> float | None:
     """Half of the 95 % interval of the mean of some values (Student's t); None of fewer than three."""
     n = len(values)
-    return float(t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 2 else None
+    return float(scipy.stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 2 else None
 
 
 def fresh_seed(experiment: Experiment, index: int) -> int:

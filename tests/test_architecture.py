@@ -1,6 +1,8 @@
 """The walls between the rooms stand, and the packages that are tested are those of this checkout."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,14 @@ def test_ray_is_known_where_trials_run_and_nodes_are_spoken_to_alone():
     trials = {"trial", "brain", "launch", "tuning", "progress", "schedulers", "tensorboard", "budget"}
     nodes = {"cluster", "preflight", "share", "spread"}
     assert knowing == trials | nodes
+
+
+def test_a_trials_process_loads_no_package_that_few_trials_need():
+    # Every trial's process waits for its imports: these are imported by the functions that call them.
+    slow = ["scipy.signal", "scipy.fft", "scipy.stats", "sklearn", "matplotlib", "transformers", "tensorboard"]
+    code = f"import sys, search.trial; print(*(set(sys.modules) & set({slow})))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
 
 
 def test_spaces_hold_data_alone():

@@ -5,7 +5,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.covariance import ledoit_wolf
 from torch import Tensor, nn
 
 from core.classifiers.check import check
@@ -134,6 +133,8 @@ def plda(embedding_dim: int, *, dim: int = 32, shrinkage: float | None = None) -
 
 def _within(deviations: Array, shrinkage: float | None) -> Array:
     """Covariance of deviations from class means, shrunk, and with a floor that keeps it invertible."""
+    from sklearn.covariance import ledoit_wolf
+
     if shrinkage is None:
         covariance: Array = ledoit_wolf(deviations, assume_centered=True)[0]
     else:

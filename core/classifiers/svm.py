@@ -4,7 +4,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from core.classifiers.check import check
@@ -47,6 +46,8 @@ class Svm(nn.Module):
         self, embeddings: Tensor, labels: Tensor, *, attacks: Tensor | None = None, generator: torch.Generator
     ) -> None:
         """Fits the machine; nothing is drawn."""
+        from sklearn.svm import SVC
+
         check(embeddings, labels)
         device = embeddings.device
         points = embeddings.detach().cpu().double().numpy()

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import scipy
 import soundfile
 from numpy.typing import NDArray
-from scipy import signal
 
 from core.audio import SAMPLE_RATE, AudioOptions, load
 
@@ -26,8 +26,6 @@ BAND_HZ = (80.0, 7200.0)  # the upper edge is what G.722 leaves
 EDGE_MARGIN_S = 0.02
 
 _FRAME, _HOP = SAMPLE_RATE // 50, SAMPLE_RATE // 100
-_HIGH_PASS = signal.butter(8, BAND_HZ[0], "highpass", fs=SAMPLE_RATE, output="sos")
-_LOW_PASS = signal.firwin(255, BAND_HZ[1], fs=SAMPLE_RATE)
 
 
 def decode(path: Path) -> Waveform:
@@ -85,7 +83,7 @@ def through_codec(waveform: Waveform, codec: Codec, sample_rate: int) -> Wavefor
 def resampled(waveform: Waveform, rate: int, new_rate: int) -> Waveform:
     """The waveform at another sample rate (Hz), by a polyphase filter."""
     common = math.gcd(rate, new_rate)
-    return waveform if rate == new_rate else signal.resample_poly(waveform, new_rate // common, rate // common)
+    return waveform if rate == new_rate else scipy.signal.resample_poly(waveform, new_rate // common, rate // common)
 
 
 def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
@@ -122,13 +120,13 @@ def with_spectrum_of(waveform: Waveform, reference: Waveform, *, limit_db: float
     """The waveform at the reference's level, its spectrum (over 780 Hz) moved to the reference's by up to 6 dB."""
 
     def density(samples: Waveform) -> NDArray[np.float64]:
-        power = signal.welch(samples, SAMPLE_RATE, nperseg=512)[1]
+        power = scipy.signal.welch(samples, SAMPLE_RATE, nperseg=512)[1]
         smooth: NDArray[np.float64] = np.convolve(np.pad(power, 12, mode="edge"), np.full(25, 1 / 25), mode="valid")
         return smooth + 1e-14
 
     waveform = waveform * (rms(reference) / max(rms(waveform), 1e-9))
     gain_db = np.clip(10 * np.log10(density(reference) / density(waveform)), -limit_db, limit_db)
-    taps = signal.firwin2(257, np.linspace(0, 1, len(gain_db)), 10 ** (gain_db / 20))
+    taps = scipy.signal.firwin2(257, np.linspace(0, 1, len(gain_db)), 10 ** (gain_db / 20))
     return np.convolve(waveform, taps, mode="same")
 
 
@@ -138,7 +136,9 @@ def finished(waveform: Waveform, rng: np.random.Generator) -> NDArray[np.int16]:
     The level and the noise (40 to 55 dB below it, its power falling as f^0 to f^-2) are drawn from one distribution for
     both classes.
     """
-    waveform = signal.sosfiltfilt(_HIGH_PASS, np.convolve(waveform, _LOW_PASS, mode="same"))
+    high_pass = scipy.signal.butter(8, BAND_HZ[0], "highpass", fs=SAMPLE_RATE, output="sos")
+    low_pass = scipy.signal.firwin(255, BAND_HZ[1], fs=SAMPLE_RATE)
+    waveform = scipy.signal.sosfiltfilt(high_pass, np.convolve(waveform, low_pass, mode="same"))
     waveform = trimmed(waveform) * rng.choice((-1.0, 1.0))  # a microphone's polarity shows in the skewness
     waveform = waveform[: round(MAX_DURATION_S * SAMPLE_RATE)]
     level = LEVEL_DBFS + rng.uniform(-LEVEL_SPREAD_DB, LEVEL_SPREAD_DB)

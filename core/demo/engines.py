@@ -6,8 +6,8 @@ Packages of the `demo` extra are imported where they are used, so that spooftune
 import warnings
 
 import numpy as np
+import scipy
 from numpy.typing import NDArray
-from scipy import fft, linalg, signal
 
 from core.audio import SAMPLE_RATE
 from core.demo.chain import Waveform
@@ -59,11 +59,11 @@ def griffin_lim(material: Material, rng: np.random.Generator) -> Waveform:
     n_fft, overlap, momentum = 512, 384, 0.9
 
     def transform(waveform: Waveform) -> NDArray[np.complex128]:
-        spectrum: NDArray[np.complex128] = signal.stft(waveform, nperseg=n_fft, noverlap=overlap)[2]
+        spectrum: NDArray[np.complex128] = scipy.signal.stft(waveform, nperseg=n_fft, noverlap=overlap)[2]
         return spectrum  # (n_bins, n_frames)
 
     def inverse(spectrum: NDArray[np.complex128]) -> Waveform:
-        return np.asarray(signal.istft(spectrum, nperseg=n_fft, noverlap=overlap)[1])
+        return np.asarray(scipy.signal.istft(spectrum, nperseg=n_fft, noverlap=overlap)[1])
 
     magnitude = np.abs(transform(material.source))
     bands = mel_bands(40, len(magnitude))
@@ -86,15 +86,15 @@ def lpc_vocoder(material: Material, rng: np.random.Generator) -> Waveform:
     for number in range(len(f0)):
         start = length + number * _HOP - length // 2
         frame = padded[start : start + length] * window[: len(padded[start : start + length])]
-        correlation = signal.correlate(frame, frame)[len(frame) - 1 :][: order + 1]
+        correlation = scipy.signal.correlate(frame, frame)[len(frame) - 1 :][: order + 1]
         correlation[0] = correlation[0] * 1.0001 + 1e-9
-        predictor = linalg.solve_toeplitz(correlation[:-1], correlation[1:])
+        predictor = scipy.linalg.solve_toeplitz(correlation[:-1], correlation[1:])
         error = max(float(correlation[0] - predictor @ correlation[1:]), 0.0)
         gain = np.sqrt(error / np.sum(window**2))
         part = gain * excitation[number * _HOP : (number + 1) * _HOP]
-        filtered, state = signal.lfilter([1.0], np.append(1.0, -predictor), part, zi=state)
+        filtered, state = scipy.signal.lfilter([1.0], np.append(1.0, -predictor), part, zi=state)
         output.append(filtered)
-    return np.asarray(signal.lfilter([1.0], [1.0, -0.97], np.concatenate(output)))
+    return np.asarray(scipy.signal.lfilter([1.0], [1.0, -0.97], np.concatenate(output)))
 
 
 def world_conversion(material: Material, rng: np.random.Generator) -> Waveform:
@@ -125,8 +125,8 @@ def harmonic_noise(material: Material, rng: np.random.Generator) -> Waveform:
         amplitude = np.where(frequency < 7200, np.sqrt(envelope[frames, nearest] * held), 0.0)
         wave = np.cos(harmonic * phase + rng.uniform(0, 2 * np.pi))
         output += np.interp(at_sample, at_frame, amplitude) * wave * voiced * np.sqrt(4.0 / SAMPLE_RATE)
-    window = signal.windows.hann(4 * _HOP, sym=False)
-    transform = signal.ShortTimeFFT(window, _HOP, SAMPLE_RATE, mfft=2 * (n_bins - 1))
+    window = scipy.signal.windows.hann(4 * _HOP, sym=False)
+    transform = scipy.signal.ShortTimeFFT(window, _HOP, SAMPLE_RATE, mfft=2 * (n_bins - 1))
     spectrum = transform.stft(rng.standard_normal(n_samples))
     columns = np.clip(np.arange(spectrum.shape[1]) + transform.p_min, 0, len(f0) - 1)
     noise = transform.istft(spectrum * np.sqrt(envelope[columns].T), k1=n_samples)
@@ -153,7 +153,7 @@ def world_coded(material: Material, rng: np.random.Generator) -> Waveform:
     n_fft = (envelope.shape[1] - 1) * 2
     code = world().code_spectral_envelope(envelope, SAMPLE_RATE, 14)
     bands = world().code_aperiodicity(aperiodicity, SAMPLE_RATE)
-    smooth = signal.medfilt(f0, 9) * rng.uniform(0.93, 1.07)
+    smooth = scipy.signal.medfilt(f0, 9) * rng.uniform(0.93, 1.07)
     return world().synthesize(  # type: ignore[no-any-return]
         np.where(f0 > 0, smooth, 0.0),
         world().decode_spectral_envelope(code, SAMPLE_RATE, n_fft),
@@ -170,7 +170,7 @@ def unit_concatenation(material: Material, rng: np.random.Generator) -> Waveform
         frames = np.lib.stride_tricks.sliding_window_view(np.pad(waveform, (0, 400)), 400)[::hop]
         power = np.abs(np.fft.rfft(frames * np.hamming(400), 512)) ** 2
         bands = np.add.reduceat(power, np.unique(np.geomspace(3, 230, 24).astype(int)), axis=1)
-        cepstra: NDArray[np.float64] = fft.dct(np.log(bands + 1e-9), norm="ortho", axis=1)[:, :14]
+        cepstra: NDArray[np.float64] = scipy.fft.dct(np.log(bands + 1e-9), norm="ortho", axis=1)[:, :14]
         return np.lib.stride_tricks.sliding_window_view(cepstra, unit // hop, axis=0).reshape(
             len(cepstra) - unit // hop + 1, -1
         )

@@ -9,9 +9,8 @@ with the octaves (256 for nine), and it refuses a highest band that reaches beyo
 import math
 
 import numpy as np
-import scipy.fft
+import scipy
 import torch
-from scipy.interpolate import CubicSpline
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
@@ -168,7 +167,7 @@ def cepstral_matrix(
         d: Parts of the first octave.
     """
     uniform = np.arange(of[0], of[-1] + 1e-9, of[0] / d)
-    splines = CubicSpline(of, np.eye(len(of)))(uniform)  # (n_uniform, n_bins)
+    splines = scipy.interpolate.CubicSpline(of, np.eye(len(of)))(uniform)  # (n_uniform, n_bins)
     return np.asarray(scipy.fft.dct(splines, type=2, norm="ortho", axis=0)[:n_cqcc])
 
 
