@@ -13,26 +13,14 @@ from typing import Any, cast
 from core import table
 from core.config import GROUPS, TABLES, Experiment, field_types
 from core.errors import InputError
-from core.protocol import CORPORA
 from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
-from core.training import OBJECTIVES
-from core.validation import VALIDATIONS
-from search.confirmation import CONFIRMATIONS, PROXIES
 from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
-from search.samplers import SAMPLERS
-from search.schedulers import SCHEDULERS
-from search.space import CorpusOptions, Parameter, SearchOptions, Space
+from search.sections import SEARCH_TABLES, check_first_judgement, read_corpus, read_search
+from search.space import Parameter, Space
 from search.yaml_tree import KeyPath, Tree, read
 
 SECTIONS = ("name", "corpus", "experiment", "search")
-SEARCH_TABLES: dict[str, table.Table] = {
-    "sampler": SAMPLERS,
-    "scheduler": SCHEDULERS,
-    "validation": VALIDATIONS,
-    "proxy": PROXIES,
-    "confirm": CONFIRMATIONS,
-}
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -74,9 +62,9 @@ class _Reader:
         name = data.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             self.wrong(("name",), f"name is {name!r}; it must be letters, digits, '.', '_' or '-', and begin with one")
-        corpus = self.corpus(self.section("corpus"))
+        corpus = read_corpus(self.section("corpus"), self.wrong)
         self.experiment(self.section("experiment"))
-        search = self.search(self.section("search"))
+        search = read_search(self.section("search"), self.wrong)
         space = Space(str(name), corpus, self.fixed, self.ordered(), search, copy.deepcopy(data))
         if not self.problems:
             self.corners(space)
@@ -91,70 +79,6 @@ class _Reader:
             self.wrong((key,), f"section {key} {found}; it must be a mapping")
             return {}
         return value
-
-    def corpus(self, section: Mapping[str, Any]) -> CorpusOptions:
-        known = ("layout", "path", "on_bad_audio")
-        layout = section.get("layout")
-        options = {key: value for key, value in section.items() if key not in known}
-        wrong_name = table.name_problem("corpus.layout", CORPORA, layout)
-        if wrong_name:
-            self.wrong(("corpus", "layout"), wrong_name)
-        else:
-            for key, value in options.items():
-                problem = table.option_problem("corpus", CORPORA, str(layout), key, value)
-                if problem:
-                    self.wrong(("corpus", key), problem + f"; and {', '.join(known)}")
-        if not isinstance(section.get("path"), str):
-            self.wrong(("corpus", "path"), f"corpus.path is {section.get('path')!r}; it must be a folder or file")
-        on_bad_audio = section.get("on_bad_audio", "stop")
-        if on_bad_audio not in ("stop", "skip"):
-            self.wrong(("corpus", "on_bad_audio"), f"corpus.on_bad_audio is {on_bad_audio!r}; it is stop or skip")
-        return CorpusOptions(Block(str(layout), options), str(section.get("path")), on_bad_audio)
-
-    def search(self, section: Mapping[str, Any]) -> SearchOptions:
-        types = typing.get_type_hints(SearchOptions)
-        values: dict[str, Any] = {}
-        for key, value in section.items():
-            path = ("search", key)
-            if key not in types:
-                self.wrong(path, f"search: no {key!r}; it takes {', '.join(types)}{did_you_mean(key, types)}")
-            elif key in SEARCH_TABLES:
-                block = self.block(path, value)
-                if block:
-                    for problem in table.problems(f"search.{key}", SEARCH_TABLES[key], block):
-                        self.wrong(path, problem)
-                    values[key] = block
-            elif not table.matches(value, types[key]):
-                self.wrong(path, f"search.{key} is {value!r}; it must be {table.type_name(types[key])}")
-            else:
-                values[key] = tuple(value) if isinstance(value, list) else value
-        options = SearchOptions(**values)
-        if options.objective not in OBJECTIVES:
-            known = f"there are {', '.join(OBJECTIVES)}{did_you_mean(options.objective, OBJECTIVES)}"
-            self.wrong(("search", "objective"), f"search.objective is {options.objective!r}; {known}")
-        for key in ("trials", "concurrency", "cpus", "patience"):
-            if getattr(options, key) is not None and getattr(options, key) < 1:
-                self.wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be at least 1")
-        for key in ("hours", "gpu_hours"):
-            if getattr(options, key) is not None and not getattr(options, key) > 0:
-                self.wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be above 0")
-        if options.gpu_hours and not options.gpus:
-            self.wrong(("search", "gpu_hours"), "search.gpu_hours: a trial takes no GPU (search.gpus is 0)")
-        if options.proxy.name != "none" and options.confirm.name == "none":
-            what = "trials trained in part give no detector to export; add confirm: retrain"
-            self.wrong(("search", "proxy"), f"search.proxy: {what}")
-        if options.deaths < 0:
-            self.wrong(("search", "deaths"), f"search.deaths is {options.deaths}; it must be at least 0")
-        if options.gpus < 0 or (options.gpus > 1 and options.gpus != int(options.gpus)):
-            self.wrong(("search", "gpus"), f"search.gpus is {options.gpus}; it is a fraction of one GPU or a number")
-        return options
-
-    def block(self, path: KeyPath, value: object) -> Block | None:
-        try:
-            return table.block(value)
-        except InputError as error:
-            self.wrong(path, f"{'.'.join(map(str, path))}: {error}")
-            return None
 
     def experiment(self, section: Mapping[str, Any]) -> None:
         types = field_types()
@@ -317,6 +241,8 @@ class _Reader:
                 table.build(f"search.{key}", rows, getattr(space.search, key), *contexts.get(key, ()))
             except InputError as error:
                 self.wrong(("search", key), str(error))
+        if not self.problems:
+            check_first_judgement(space, self.wrong)
 
 
 def _one_parameter() -> tuple[Any]:

@@ -50,6 +50,22 @@ def test_every_space_that_ships_reads_and_every_corner_builds(path):
         assert experiment_from_plain(experiment_to_plain(experiment)) is not None
 
 
+def test_a_scheduler_judges_no_trial_before_its_first_evaluation():
+    late = SPACE.replace("epochs: 3", "epochs: 9\n  evaluate_every: {choice: [1, 4]}")
+    judged = late.replace("scheduler: none", "scheduler: {name: asha, grace_epochs: 2}")
+    (problem,) = problems(judged)
+    assert "s.yaml:" in problem
+    assert "trials are judged from epoch 2 on, and evaluate_every is 4" in problem
+    assert "grace_epochs: 4 or more" in problem
+    for fine in (
+        late,
+        judged.replace("grace_epochs: 2", "grace_epochs: 4"),
+        judged.replace("epochs: 9", "epochs: 2"),
+        judged.replace("trials: 7", "trials: 7, confirm: retrain, proxy: {name: part, epochs: 2}"),
+    ):
+        assert space(fine)
+
+
 def test_parameters_go_by_their_place():
     assert {each.path for each in space().searched} == {
         "front_end.name",
