@@ -12,9 +12,9 @@ import optuna
 from ray.tune.search import Searcher
 
 from core import table
+from core.judging import CHANCE
 from core.seeds import derived_seed
-from core.training import CHANCE
-from search.run import TrialRecord
+from search.journal import TrialRecord
 from search.samplers import SAMPLERS
 from search.space import Space, Values
 

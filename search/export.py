@@ -15,9 +15,10 @@ from core.features.store import FeatureStore
 from core.score_file import CmScores
 from core.training import best_detector
 from search.confirmation import SEEDS, Confirmed, selected
+from search.journal import TrialRecord, now
 from search.plan import Plan
 from search.results import measure
-from search.run import Run, TrialRecord, now
+from search.run import Run
 from search.stores import ensure_store
 
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.cost import Cost
+from search.journal import TrialRecord
 from search.progress import describe_objective, describe_values
-from search.run import TrialRecord
 from search.sheets import Sheet
 from search.space import Parameter, Space
 

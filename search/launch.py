@@ -10,10 +10,11 @@ from rich.console import Console
 
 from core.bundle import versions
 from core.errors import InputError
+from search.journal import now
 from search.plan import Plan
 from search.preflight import preflight
 from search.report import show_corpus
-from search.run import Run, now, this_process
+from search.run import Run, this_process
 from search.space import Space, Values
 from search.stores import build_stores
 from search.tuning import confirm_trials, confirmation_left, tune_trials

@@ -11,8 +11,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from core.training import OBJECTIVES
-from search.run import Run, TrialRecord
+from core.judging import OBJECTIVES
+from search.journal import TrialRecord
+from search.run import Run
 from search.space import Space
 
 FOLDED = tuple(name.replace("dev_", "fold_") for name in OBJECTIVES)

@@ -21,6 +21,7 @@ from core.detector import Detector, build_detector, embed_store
 from core.errors import InputError
 from core.metrics import AsvErrorRates
 from search.figures import attack_bars, det_curves, histogram, planes
+from search.journal import TrialRecord, now
 from search.landscape import (
     Importance,
     cost_sheet,
@@ -36,7 +37,7 @@ from search.paper import PAPER
 from search.plan import Plan
 from search.progress import describe_values
 from search.results import Result, collect
-from search.run import Run, TrialRecord, now
+from search.run import Run
 from search.sheets import (
     Sheet,
     as_csv,

@@ -8,8 +8,9 @@ from pathlib import Path
 from core.errors import InputError
 from search.board import show_cluster
 from search.cluster import ENDED, Job, check_for_cluster, launch_on, reached
+from search.journal import now
 from search.report import console, show_jobs
-from search.run import check_name, now
+from search.run import check_name
 from search.space_reader import read_space
 
 PASSED = {

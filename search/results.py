@@ -17,8 +17,9 @@ from core.metrics import AsvErrorRates
 from core.score_file import CmScores
 from core.training import best_detector
 from core.uncertainty import Interval, eer_interval
+from search.journal import TrialRecord
 from search.plan import Plan
-from search.run import Run, TrialRecord
+from search.run import Run
 from search.stores import ensure_store
 
 

@@ -1,6 +1,5 @@
 """A run's folder: what was asked, what every trial did, where its checkpoints lie. Plain JSON, one writer."""
 
-import dataclasses
 import json
 import math
 import os
@@ -8,9 +7,7 @@ import re
 import secrets
 import signal
 import socket
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +15,7 @@ import yaml
 
 from core.atomic import replacing
 from core.errors import InputError
+from search.journal import Journal, TrialRecord, finite
 from search.patience import patiently
 from search.space import Space
 from search.storage import Storage
@@ -27,33 +25,6 @@ TRIALS = "trials.jsonl"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ALIVE = ("extracting", "running", "confirming")
 """States of a run whose search goes on."""
-STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
-"""`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""
-
-
-@dataclass(frozen=True)
-class TrialRecord:
-    """What is known of one trial.
-
-    Attributes:
-        number: From 0, in the order of suggestion.
-        values: Its configuration.
-        status: One of STATUSES.
-        epoch: Last epoch reported; 0 before the first.
-        objective: Best value so far, lower is better; NaN while there is none.
-        metrics: Metrics of the last epoch reported.
-        seconds: Time since its start, up to its end or its last epoch.
-        error: Why it failed, one line.
-    """
-
-    number: int
-    values: dict[str, Any]
-    status: str = "running"
-    epoch: int = 0
-    objective: float = math.nan
-    metrics: dict[str, Any] = field(default_factory=dict)
-    seconds: float = 0.0
-    error: str = ""
 
 
 class Run:
@@ -61,6 +32,7 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.journal = Journal(path / TRIALS)
         self.name = path.name
         self.place = f"runs/{path.name}"
         self.tensorboard = path / "tensorboard"
@@ -148,39 +120,16 @@ class Run:
             (self.path / f"{name}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
     def record(self, event: str, number: int, **what: Any) -> None:
-        """Appends a line to trials.jsonl: `start`, `epoch` or `end` of a trial."""
-        line = json.dumps({"event": event, "trial": number, "time": now(), **finite(what)})
-        path = self.path / TRIALS
-
-        def append() -> None:
-            # What a full disk left of a line before is ended first: readers pass over it.
-            broken = path.exists() and path.stat().st_size and not _ends_a_line(path)
-            with path.open("a", encoding="utf-8") as file:
-                file.write(("\n" if broken else "") + line + "\n")
-
-        patiently(append, str(path))
+        """Appends to the record: `start`, `epoch`, `resume` or `end` of a trial."""
+        self.journal.record(event, number, **what)
 
     def trials(self) -> list[TrialRecord]:
-        """Every trial by its number, from trials.jsonl."""
-        records: dict[int, TrialRecord] = {}
-        for event in self.events():
-            number = int(event["trial"])
-            if event["event"] == "start":
-                records[number] = TrialRecord(number, event["values"])
-                continue
-            names = {each.name for each in dataclasses.fields(TrialRecord)}
-            changes = {key: value for key, value in event.items() if key in names and value is not None}
-            records[number] = dataclasses.replace(records[number], **changes)
-        return [records[number] for number in sorted(records)]
+        """Every trial, by its number."""
+        return self.journal.trials()
 
     def epochs(self) -> list[tuple[int, int, float]]:
         """Number, epoch and objective of every report of a trial, in order; infinity where it had none yet."""
-        found = []
-        for event in self.events():
-            if event["event"] == "epoch":
-                objective = event.get("objective")
-                found.append((int(event["trial"]), int(event["epoch"]), math.inf if objective is None else objective))
-        return found
+        return self.journal.epochs()
 
     def alive(self) -> bool:
         """Whether the process that runs the search is there; one on another host is believed to be."""
@@ -208,13 +157,8 @@ class Run:
             raise InputError(f"run {self.name}: process {info['pid']} cannot be stopped: {error}") from error
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Every line of trials.jsonl: `event`, `trial`, `time` and what came with it."""
-        path = self.path / TRIALS
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                yield json.loads(line)
-            except json.JSONDecodeError:
-                continue  # the last line of a run that was cut off while it wrote
+        """Every line of the record: `event`, `trial`, `time` and what came with it."""
+        return self.journal.events()
 
     def legs(self) -> list[Path]:
         """Folders in which Ray Tune kept the trials, one for the launch and one for each resumption, in that order."""
@@ -271,28 +215,6 @@ def process_start(pid: int) -> str | None:
     except OSError:
         return None
     return f"{boot} {stat.rsplit(')', 1)[1].split()[19]}"
-
-
-def _ends_a_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
-
-
-def now() -> str:
-    """The time in UTC, ISO 8601."""
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-def finite(value: Any) -> Any:
-    """Plain data in which numbers that JSON does not know (NaN, infinity) are None."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {str(key): finite(each) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
-    return value
 
 
 def write_json(path: Path, value: Any) -> None:

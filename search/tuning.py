@@ -16,10 +16,11 @@ from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.table import Block
 from search.confirmation import CONFIRMATIONS, PROXIES, to_train
+from search.journal import TrialRecord, now
 from search.patience import StorageLost
 from search.plan import Plan
 from search.preflight import places
-from search.run import Run, TrialRecord, now, this_process
+from search.run import Run, this_process
 from search.schedulers import SCHEDULERS, replay
 from search.space import SearchOptions, Space, Values, store_name
 

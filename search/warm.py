@@ -1,7 +1,8 @@
 """Trials of earlier runs that a new search may learn from."""
 
 from core.errors import InputError
-from search.run import Run, TrialRecord
+from search.journal import TrialRecord
+from search.run import Run
 from search.space import Space
 from search.space_reader import read_space
 from search.storage import Storage

@@ -4,7 +4,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from search.brain import OptunaBrain
-from search.run import TrialRecord
+from search.journal import TrialRecord
 from search.space_reader import space_from_tree
 from search.yaml_tree import parse
 

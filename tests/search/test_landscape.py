@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from core.cost import Cost
+from search.journal import TrialRecord
 from search.landscape import (
     ENOUGH,
     cost_sheet,
@@ -18,7 +19,6 @@ from search.landscape import (
     slices,
     tradeoff,
 )
-from search.run import TrialRecord
 from search.space_reader import space_from_tree
 from search.yaml_tree import parse
 

@@ -193,7 +193,7 @@ def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpu
 
 
 def record(config):
-    from search.run import TrialRecord
+    from search.journal import TrialRecord
 
     objective = config["values"]["loss.margin"] / 10
     return TrialRecord(config["number"], config["values"], "finished", 4, objective)

@@ -1,10 +1,12 @@
 import json
 import math
+import pickle
 
 import pytest
 
 from core.errors import InputError
-from search.run import Run, finite
+from search.journal import finite
+from search.run import Run
 from search.storage import Storage
 
 
@@ -82,3 +84,22 @@ def test_json_has_no_nan(run):
     assert json.loads(text)["nested"] == {"inf": [None, 1.0]}
     assert "NaN" not in text
     assert finite((1, math.nan)) == [1, None]
+
+
+def test_trials_that_are_asked_for_again_are_read_from_where_reading_ended(run):
+    other = Run(run.path)  # the process of `status`, say
+    end(run, 0, objective=0.25)
+    assert other.trials() == run.trials() == Run(run.path).trials()
+    run.record("start", 1, values={"margin": 1})
+    with (run.path / "trials.jsonl").open("a") as file:
+        file.write('{"event": "epoch", "trial": 1, "time": "", "epoch": 1')  # a line that is being written
+    assert [each.epoch for each in other.trials()] == [2, 0]
+    with (run.path / "trials.jsonl").open("a") as file:
+        file.write("}\n")
+    assert [each.epoch for each in other.trials()] == [2, 1]
+    assert other.trials() == Run(run.path).trials()
+    # A shorter file is another one.
+    (run.path / "trials.jsonl").write_text('{"event": "start", "trial": 7, "time": "", "values": {}}\n')
+    assert [each.number for each in other.trials()] == [7]
+    copy = pickle.loads(pickle.dumps(other))  # noqa: S301 - Tune keeps its callbacks so
+    assert copy.trials() == other.trials()

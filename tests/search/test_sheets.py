@@ -8,9 +8,9 @@ import pytest
 from core import metrics
 from core.score_file import CmScores
 from core.systems import SYSTEMS
+from search.journal import TrialRecord
 from search.paper import PAPER
 from search.results import Result, measure
-from search.run import TrialRecord
 from search.sheets import (
     as_csv,
     as_markdown,
