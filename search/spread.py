@@ -1,6 +1,6 @@
 """Extraction by every node of a cluster at once: shards are handed out, one at a time, to an actor a CPU or GPU."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,9 @@ from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
 from core.table import Block
+from search.preflight import places
+from search.share import OFTEN, Share
+from search.space import SearchOptions
 from search.storage import Storage
 
 DEATHS = 5
@@ -31,6 +34,9 @@ class ShardWriter:
         self.storage, self.store = Storage(place), f"stores/{name}"
         self.path = self.storage.folder / self.store
         self.path.mkdir(parents=True, exist_ok=True)
+
+    def there(self) -> None:
+        """Returns once the writer has its place on a node."""
 
     def write(self, utterances: Sequence[Utterance], number: int) -> tuple[int, float]:
         """Writes a shard of the partition `utterances`; returns its utterances and seconds of audio."""
@@ -63,10 +69,12 @@ def write_spread(
     storage: Storage,
     path: Path,
     on_bad_audio: str,
-    gpus: bool,
+    search: SearchOptions,
     progress: Progress,
 ) -> None:
     """Lets the nodes of the connected cluster write what a store lacks; its manifest is left to `extract`.
+
+    Searches that hold the cluster make room, as for the trials of another search: extraction counts as one.
 
     Args:
         utterances: Of one partition.
@@ -75,14 +83,13 @@ def write_spread(
         storage: Which every node reaches.
         path: Folder of the store in it.
         on_bad_audio: As for `extract`.
-        gpus: Whether an actor takes a GPU, and not a CPU.
+        search: Whether trials take GPUs; then writers do, too, a whole one each where nobody else is on the cluster.
         progress: Called with the utterances and seconds of audio done.
 
     Raises:
         InputError: recordings that cannot be used, or a folder that cannot be written.
     """
     import ray
-    from ray.util import ActorPool
 
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -91,29 +98,61 @@ def write_spread(
                 return
             clean(path)
             missing = missing_shards(utterances, path)
-            kind = "GPU" if gpus else "CPU"
-            n_actors = min(len(missing), max(1, int(ray.cluster_resources().get(kind, 0))))
-            writer: Any = ray.remote(ShardWriter)
-            placed = writer.options(
-                num_cpus=1,
-                num_gpus=1 if gpus else 0,
-                max_restarts=DEATHS,
-                max_task_retries=DEATHS,
-                scheduling_strategy="SPREAD",
-            )
-            shared = ray.put(utterances)
-            writers = [
-                placed.remote(front_end, options, storage.place, path.name, on_bad_audio) for _ in range(n_actors)
-            ]
-            done, seconds = 0, 0.0
-            pool = ActorPool(writers)
-            for written in pool.map_unordered(lambda actor, number: actor.write.remote(shared, number), missing):
-                done, seconds = done + written[0], seconds + written[1]
-                progress(done, seconds)
+            room = places(search) or 1
+            share = Share(f"{storage.place}/stores/{path.name}", room)
+            try:
+                alone = share.part() == room
+                kind = "GPU" if search.gpus else "CPU"
+                n_writers = min(len(missing), max(1, int(ray.cluster_resources().get(kind, 0))))
+                writer: Any = ray.remote(ShardWriter)
+                placed = writer.options(
+                    num_cpus=1,
+                    num_gpus=1 if search.gpus and alone else min(1, search.gpus),
+                    max_restarts=DEATHS,
+                    max_task_retries=DEATHS,
+                    scheduling_strategy="SPREAD",
+                )
+                shared = ray.put(utterances)
+                writers = [
+                    placed.remote(front_end, options, storage.place, path.name, on_bad_audio) for _ in range(n_writers)
+                ]
+                done, seconds = 0, 0.0
+                for written in _handed_out(writers, shared, missing, share):
+                    done, seconds = done + written[0], seconds + written[1]
+                    progress(done, seconds)
+            finally:
+                share.leave()
             storage.pull(f"stores/{path.name}")
     except ray.exceptions.RayTaskError as error:
         if isinstance(error.cause, InputError):
             raise error.cause from None
         raise InputError(f"{path}: extraction failed: {error.cause}") from error
+    except ray.exceptions.RayActorError as error:
+        raise InputError(f"{path}: extraction died {DEATHS + 1} times on the nodes: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: the feature store could not be written: {error}") from error
+
+
+def _handed_out(writers: list[Any], utterances: Any, missing: list[int], share: Share) -> Iterator[tuple[int, float]]:
+    """What each shard held, as it is written: the next one goes to the writer that is free.
+
+    A writer that has no place yet gets none: others may hold the cluster for long, and nothing waits for it.
+    """
+    import ray
+
+    left = list(reversed(missing))
+    waiting = {each.there.remote(): each for each in writers}
+    shards: set[Any] = set()
+    while left or shards:
+        share.part()  # says that the extraction is there still
+        finished, _ = ray.wait(list(waiting), num_returns=1, timeout=OFTEN)
+        for ref in finished:
+            writer = waiting.pop(ref)
+            result = ray.get(ref)
+            if ref in shards:
+                shards.remove(ref)
+                yield result
+            if left:
+                again = writer.write.remote(utterances, left.pop())
+                waiting[again] = writer
+                shards.add(again)

@@ -47,7 +47,7 @@ def ensure_store(
                 storage=plan.storage,
                 path=path,
                 on_bad_audio=plan.space.corpus.on_bad_audio,
-                gpus=plan.space.search.gpus > 0,
+                search=plan.space.search,
                 progress=progress,
             )
         store = extract(
