@@ -8,8 +8,9 @@ DEMO := data/demo
 search: install $(DEMO)/README.md
 	.venv/bin/spooftune launch spaces/quickstart.yaml
 
+# A file of tests on each processor; more than four searches at a time would only wait for the disk.
 test: install lint
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 install: .venv/installed
 

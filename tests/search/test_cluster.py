@@ -145,7 +145,7 @@ def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made,
         disturbance(made, run, draw)
     wait_for_epochs(run, 26)
     assert made.spooftune("stop", "hurt", "--cluster", made.config).returncode == 0
-    for _ in range(300):
+    for _ in range(1500):
         if run.info()["state"] == "interrupted":
             break
         time.sleep(0.2)

@@ -128,11 +128,11 @@ def test_sigterm_ends_the_search_and_exports_what_it_found(space_file, tmp_path)
         [*command, *changes], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     trials = tmp_path / "storage" / "runs" / "cut" / "trials.jsonl"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300
     while time.monotonic() < deadline and not (trials.exists() and '"epoch": 3' in trials.read_text()):
         time.sleep(0.2)
     os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=300)
     assert process.returncode == 130, out + err
     run = Run.open(Storage(str(tmp_path / "storage")), "cut")
     assert run.info()["state"] == "interrupted"

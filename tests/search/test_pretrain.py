@@ -63,7 +63,7 @@ def test_sigterm_stops_it_and_the_next_call_goes_on(config, tmp_path):
     process = subprocess.Popen(
         [sys.executable, "-m", "search.cli", "pretrain", str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
-    for _ in range(600):
+    for _ in range(3000):
         if (out / "checkpoint.pt").exists():
             break
         time.sleep(0.1)

@@ -50,7 +50,7 @@ def killed(tmp_path_factory, corpus):
         command("launch", space, "--name", "k"), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
     )
     run = Run(folder / "storage" / "runs" / "k")
-    for _ in range(1200):
+    for _ in range(6000):
         if sum(epoch for _, epoch, _ in run.epochs()) >= 6 and any(each.status == "running" for each in run.trials()):
             break
         time.sleep(0.05)
@@ -151,12 +151,12 @@ def test_stop_leaves_a_run_that_resume_finishes(tmp_path, corpus):
         command("launch", space, "--name", "s"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
     run = Run(tmp_path / "storage" / "runs" / "s")
-    for _ in range(1200):
+    for _ in range(6000):
         if len(run.epochs()) >= 3:
             break
         time.sleep(0.05)
     assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
-    shown, _ = process.communicate(timeout=120)
+    shown, _ = process.communicate(timeout=300)
     assert process.returncode == 130, shown
     assert "spooftune resume s goes on" in shown
     assert run.info()["state"] == "interrupted"
