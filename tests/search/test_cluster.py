@@ -12,12 +12,14 @@ import pytest
 from core import bundle
 from search.cli import main
 from search.cluster import check_for_cluster
+from search.confirmation import confirmed, selected
 from search.run import Run
 from search.space_reader import read_space
 from tests.chaos import kill_trial, kill_worker, problems_of, write_space
-from tests.hosts import BIN, hosts, reason_why_not
+from tests.hosts import BIN, ROOT, hosts, reason_why_not
 from tests.search.conftest import SPACE
 
+QUICKSTART = ROOT / "spaces" / "quickstart.yaml"
 REASON = reason_why_not()
 on_hosts = pytest.mark.skipif(REASON is not None, reason=f"no hosts in namespaces: {REASON}")
 
@@ -32,11 +34,21 @@ def made():
 
 @pytest.fixture(scope="module")
 def launched(made):
-    """A search that was launched from outside and has ended."""
-    space = write_space(made, trials=4, epochs=8)
-    done = made.spooftune("launch", space, "--cluster", made.config, "--name", "first", "--wait")
+    """The quickstart space, in small, that was launched from outside and has ended."""
+    write_space(made)
+    changes = {
+        "corpus.path": made.shared / "LA",
+        "experiment.epochs": 4,
+        "search.trials": 4,
+        "search.hours": 1,
+        "search.confirm": "{name: retrain, top: 1, seeds: 2}",
+    }
+    options = [word for key, value in changes.items() for word in ("--set", f"{key}={value}")]
+    storage = made.shared / "storage"
+    where = ["--cluster", made.config, "--storage", storage, "--name", "first", "--wait"]
+    done = made.spooftune("launch", QUICKSTART, *where, *options)
     assert done.returncode == 0, done.stdout + done.stderr
-    return Run(made.shared / "storage" / "runs" / "first"), done.stdout
+    return Run(storage / "runs" / "first"), done.stdout
 
 
 @on_hosts
@@ -44,14 +56,26 @@ def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
     run, printed = launched
     assert run.info()["state"] == "finished"
     assert {each.status for each in run.trials()} <= {"finished", "stopped"}
-    assert {each["node"] for each in run.events() if each["event"] == "epoch"} == {
-        each.address for each in made.workers
-    }
+    workers = {each.address for each in made.workers}
+    assert {each["node"] for each in run.events() if each["event"] == "epoch"} == workers
     for host in made.all:
         assert f"node {host.address} " in printed
     assert (run.path / "export" / "config.json").is_file()
     for path in made.shared.rglob("*"):
         assert not path.is_file() or made.token.encode() not in path.read_bytes()
+
+
+@on_hosts
+def test_the_best_are_trained_again_on_the_workers(made, launched):
+    run, _ = launched
+    again = run.confirmation()
+    assert {each.status for each in again.trials()} == {"finished"}
+    assert {each["node"] for each in again.events() if each["event"] == "epoch"} == {
+        each.address for each in made.workers
+    }
+    exported = bundle.load(run.bundle).provenance
+    assert exported["trial"] == confirmed(run)[0].record.number
+    assert len(exported["confirmation"]["by_seed"]) == 2
 
 
 @on_hosts
@@ -72,7 +96,7 @@ def test_a_run_is_seen_from_outside(made, launched, tmp_path):
     assert "run first: finished, 4 of 4 trials begun" in status.stdout
     assert "[4/4] trial" in logs.stdout
     assert done.returncode == 0, done.stdout + done.stderr
-    assert bundle.load(tmp_path / "second").provenance["trial"] == run.ranked()[1].number
+    assert bundle.load(tmp_path / "second").provenance["trial"] == selected(run, 2).record.number
     assert unknown.returncode == 2
     assert "it remembers: first" in unknown.stderr
 
