@@ -15,8 +15,9 @@ from core import table
 from core.judging import CHANCE
 from core.seeds import derived_seed
 from search.journal import TrialRecord
+from search.parameter import Values
 from search.samplers import SAMPLERS
-from search.space import Space, Values
+from search.space import Space
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 

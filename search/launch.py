@@ -11,11 +11,12 @@ from rich.console import Console
 from core.bundle import versions
 from core.errors import InputError
 from search.journal import now
+from search.parameter import Values
 from search.plan import Plan
 from search.preflight import preflight
 from search.report import show_corpus
 from search.run import Run, this_process
-from search.space import Space, Values
+from search.space import Space
 from search.stores import build_stores
 from search.tuning import confirm_trials, confirmation_left, tune_trials
 

@@ -15,9 +15,10 @@ from core.config import GROUPS, TABLES, Experiment, field_types
 from core.errors import InputError
 from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
+from search.parameter import Parameter
 from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
 from search.sections import SEARCH_TABLES, check_first_judgement, read_corpus, read_search
-from search.space import Parameter, Space
+from search.space import Space
 from search.yaml_tree import KeyPath, Tree, read
 
 SECTIONS = ("name", "corpus", "experiment", "search")
