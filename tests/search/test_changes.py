@@ -11,7 +11,7 @@ from core.errors import InputError
 from search.changes import check_change, differences
 from search.cli import main
 from search.run import Run
-from search.space_reader import space_from_tree
+from search.space_reader import read_space, space_from_tree
 from search.storage import Storage
 from search.yaml_tree import parse
 from tests.search.conftest import SPACE
@@ -68,22 +68,23 @@ def test_a_space_holds_what_it_could_suggest():
 
 
 def test_a_search_goes_on_in_a_narrower_space_and_knows_the_old_trials_that_fit(space_file, tmp_path, capsys):
-    def spooftune(*arguments):
-        command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
-        return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-
     storage = tmp_path / "storage"
-    done = spooftune("launch", space_file, "--name", "c", "--set", "search.trials=3")
-    assert done.returncode == 0, done.stderr
-    before = Run.open(Storage(str(storage)), "c").trials()
+    wide = read_space(space_file)
+    run = Run.create(Storage(str(storage)), prefix="c", name="c")
+    run.update(state="finished", n_trials=3, objective="dev_eer")
+    run.change_space(wide)
+    for number in range(3):
+        run.record("start", number, values=wide.random_values(number))
+        run.record("end", number, status="finished", epoch=4, objective=0.5)
+    before = run.trials()
     narrow = tmp_path / "narrow.yaml"
     narrow.write_text(space_file.read_text().replace("uniform: [0.5, 3]", "uniform: [1.5, 3]"))
-    more = ["--storage", storage, "--space", narrow, "--trials", 5]
-    assert main(["resume", "c", *map(str, more)]) == 2
+    more = ["resume", "c", *map(str, ["--storage", storage, "--space", narrow, "--trials", 5])]
+    assert main(more) == 2
     assert "experiment.loss.margin.uniform: [0.5, 3] -> [1.5, 3]" in capsys.readouterr().err
-    done = spooftune("resume", "c", *more, "--allow-changed-space")
+    command = [sys.executable, "-m", "search.cli", *more, "--allow-changed-space"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    run = Run.open(Storage(str(storage)), "c")
     assert run.trials()[:3] == before
     assert [each.number for each in run.trials()] == list(range(5))
     assert all(each.values["loss.margin"] >= 1.5 for each in run.trials()[3:])

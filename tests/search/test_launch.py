@@ -1,11 +1,8 @@
 """The real thing: the command line, an embedded Ray, TensorBoard's reader, the exported bundle."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -119,22 +116,3 @@ def test_a_second_launch_extracts_nothing_and_a_name_is_not_reused(searched):
     assert again.stdout.count("nothing to extract") >= 3
     after = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
     assert after == before
-
-
-def test_sigterm_ends_the_search_and_exports_what_it_found(space_file, tmp_path):
-    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), "--name", "cut"]
-    changes = ["--set", "experiment.epochs=100000", "--set", "search.scheduler=none"]
-    process = subprocess.Popen(
-        [*command, *changes], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    trials = tmp_path / "storage" / "runs" / "cut" / "trials.jsonl"
-    deadline = time.monotonic() + 300
-    while time.monotonic() < deadline and not (trials.exists() and '"epoch": 3' in trials.read_text()):
-        time.sleep(0.2)
-    os.kill(process.pid, signal.SIGTERM)
-    out, err = process.communicate(timeout=300)
-    assert process.returncode == 130, out + err
-    run = Run.open(Storage(str(tmp_path / "storage")), "cut")
-    assert run.info()["state"] == "interrupted"
-    assert {each.status for each in run.trials()} == {"interrupted"}
-    assert (run.bundle / "weights.safetensors").exists()

@@ -143,7 +143,7 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     assert "does not run" in capsys.readouterr().err
 
 
-def test_stop_leaves_a_run_that_resume_finishes(tmp_path, corpus):
+def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_path, corpus):
     space = write(tmp_path, corpus, epochs=("epochs: 4", "epochs: 20"), trials=("trials: 6", "trials: 2"))
     text = space.read_text().replace("{name: asha, grace_epochs: 1, reduction_factor: 2}", "none")
     space.write_text(text)
@@ -160,6 +160,8 @@ def test_stop_leaves_a_run_that_resume_finishes(tmp_path, corpus):
     assert process.returncode == 130, shown
     assert "spooftune resume s goes on" in shown
     assert run.info()["state"] == "interrupted"
+    assert {each.status for each in run.trials()} == {"interrupted"}
+    assert (run.bundle / "weights.safetensors").exists()  # the best so far
     done = subprocess.run(
         command("resume", "s", "--storage", tmp_path / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
     )
