@@ -38,7 +38,7 @@ def launched(made):
     write_space(made)
     changes = {
         "corpus.path": made.shared / "LA",
-        "experiment.epochs": 4,
+        "experiment.epochs": 2,
         "search.trials": 4,
         "search.hours": 1,
         "search.confirm": "{name: retrain, top: 1, seeds: 2}",
@@ -159,15 +159,15 @@ def wait_for_epochs(run, count):
 @on_hosts
 def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made, launched):
     draw = random.Random(0)
-    space = write_space(made, trials=6, epochs=16)
+    space = write_space(made, trials=4, epochs=16)
     done = made.spooftune("launch", space, "--cluster", made.config, "--name", "hurt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "job hurt.launch-1 runs on the cluster" in done.stdout
     run = Run(made.shared / "storage" / "runs" / "hurt")
-    for n_epochs, disturbance in ((4, kill_worker), (18, kill_trial)):
+    for n_epochs, disturbance in ((4, kill_worker), (12, kill_trial)):
         wait_for_epochs(run, n_epochs)
         disturbance(made, run, draw)
-    wait_for_epochs(run, 26)
+    wait_for_epochs(run, 18)
     assert made.spooftune("stop", "hurt", "--cluster", made.config).returncode == 0
     for _ in range(1500):
         if run.info()["state"] == "interrupted":
@@ -180,7 +180,7 @@ def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made,
         if run.info()["state"] == "finished":
             break
         time.sleep(0.5)
-    assert problems_of(run, 6, 3) == []
+    assert problems_of(run, 4, 3) == []
 
 
 def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeypatch):

@@ -16,6 +16,7 @@ from rich.console import Console
 from core import checkpoint
 from core.corpus import SealedPartition
 from core.errors import InputError
+from search.cli import main
 from search.confirmation import (
     SEEDS,
     Confirmation,
@@ -240,15 +241,10 @@ def test_without_eval_a_search_misses_nothing_but_its_scores(killed_and_resumed)
     assert "eval: not scored: " in done.stdout
     assert run.info().get("eval_looks", 0) == 0
     assert sorted(path.name for path in (run.bundle / "scores").iterdir()) == ["dev.txt"]
-    assert (
-        subprocess.run(command("status", "c", "--storage", run.path.parents[1]), cwd=ROOT, check=False).returncode == 0
-    )
+    assert main(["status", "c", "--storage", str(run.path.parents[1])]) == 0
 
 
-def test_a_finished_confirmation_leaves_nothing_to_resume(killed_and_resumed):
+def test_a_finished_confirmation_leaves_nothing_to_resume(killed_and_resumed, capsys):
     folder, _, _, _ = killed_and_resumed
-    done = subprocess.run(
-        command("resume", "c", "--storage", folder / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == 2
-    assert "all 2 trials have ended" in done.stderr
+    assert main(["resume", "c", "--storage", str(folder / "storage")]) == 2
+    assert "all 2 trials have ended" in capsys.readouterr().err
