@@ -159,7 +159,10 @@ def wait_for_epochs(run, count):
 @on_hosts
 def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made, launched):
     draw = random.Random(0)
-    space = write_space(made, trials=4, epochs=16)
+    space = write_space(made, trials=4, epochs=20)
+    asha = "{name: asha, grace_epochs: 8, reduction_factor: 2}"
+    assert asha in space.read_text()
+    space.write_text(space.read_text().replace(asha, "none"))  # so that it is long enough to be stopped
     done = made.spooftune("launch", space, "--cluster", made.config, "--name", "hurt")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "job hurt.launch-1 runs on the cluster" in done.stdout
