@@ -49,14 +49,17 @@ class _Sorted:
 
     def __init__(self, scores: FloatArray, labels: Counts) -> None:
         sides = [scores[labels == label] for label in (0, 1)]
-        self.orders = [np.argsort(side, kind="stable") for side in sides]
+        sorted_already = all((side[1:] >= side[:-1]).all() for side in sides)
+        self.orders = None if sorted_already else [np.argsort(side, kind="stable") for side in sides]
         # Tied scores count together: a threshold is a score, or lies above all of them.
         thresholds = np.append(np.unique(scores), np.inf)
         self.below = [np.searchsorted(np.sort(side), thresholds, side="left") for side in sides]
 
     def eer(self, counts: Draw) -> float:
         """EER where each utterance counts so often; as `core.metrics.eer` where all count once."""
-        sums = [np.append(0, np.cumsum(side[order])) for side, order in zip(counts, self.orders, strict=True)]
+        if self.orders is not None:
+            counts = (counts[0][self.orders[0]], counts[1][self.orders[1]])
+        sums = [np.append(0, np.cumsum(side)) for side in counts]
         n_spoof, n_bona_fide = int(sums[0][-1]), int(sums[1][-1])
 
         def point(index: int) -> tuple[int, int]:
@@ -102,6 +105,10 @@ def eer_interval(
         ValueError: one class is missing, a score is not finite, lengths differ, or there is one speaker alone.
     """
     kept, classes = _checked(scores, labels)
+    order = np.argsort(kept, kind="stable")
+    if speakers is not None and np.shape(speakers) == kept.shape:
+        speakers = np.asarray(speakers)[order]
+    kept, classes = kept[order], classes[order]  # so that no resample is to be put in order
     one = _Sorted(kept, classes)
     found = [one.eer(counts) for counts in _draws(classes, speakers, n_resamples, seed)]
     return _interval(found, level)

@@ -31,11 +31,20 @@ def test_a_resample_has_the_eer_of_its_utterances_written_out(ties, by_speaker):
     speakers = np.arange(80) % 7 if by_speaker else None
     order = np.random.default_rng(5).permutation(80)
     scores, labels = scores[order], labels[order]
-    fast, plain = _Sorted(scores, labels), []
-    for counts in _draws(labels, speakers, 60, seed=1):
-        written_out = np.concatenate([np.repeat(np.flatnonzero(labels == k), counts[k]) for k in (0, 1)])
-        plain.append(plain_eer(scores[written_out], labels[written_out]))
-        assert fast.eer(counts) == pytest.approx(plain[-1], abs=1e-12)
+
+    def written_out(scores, labels, speakers):
+        for counts in _draws(labels, speakers, 60, seed=1):
+            chosen = np.concatenate([np.repeat(np.flatnonzero(labels == k), counts[k]) for k in (0, 1)])
+            yield counts, plain_eer(scores[chosen], labels[chosen])
+
+    fast = _Sorted(scores, labels)
+    for counts, expected in written_out(scores, labels, speakers):
+        assert fast.eer(counts) == pytest.approx(expected, abs=1e-12)
+    # An interval draws from the utterances in the order of their scores.
+    rising = np.argsort(scores, kind="stable")
+    plain = [
+        e for _, e in written_out(scores[rising], labels[rising], speakers if speakers is None else speakers[rising])
+    ]
     found = eer_interval(scores, labels, speakers, n_resamples=60, seed=1)
     np.testing.assert_allclose((found.low, found.high), np.quantile(plain, [0.025, 0.975]), atol=1e-12)
 
