@@ -142,7 +142,10 @@ def _columns(path: Path, formats: Mapping[int, str]) -> tuple[list[list[str]], l
 
 
 def _floats(path: Path, texts: Sequence[str], numbers: list[int]) -> NDArray[np.float64]:
-    scores = np.array([_float(text) for text in texts])
+    try:
+        scores = np.array(texts, dtype=np.float64)
+    except ValueError:
+        scores = np.array([_float(text) for text in texts])
     bad = np.flatnonzero(~np.isfinite(scores)).tolist()
     wrong = {at: f"the score {texts[at]!r} is not a finite number" for at in bad}
     if wrong:

@@ -59,7 +59,9 @@ class _Sorted:
         """EER where each utterance counts so often; as `core.metrics.eer` where all count once."""
         if self.orders is not None:
             counts = (counts[0][self.orders[0]], counts[1][self.orders[1]])
-        sums = [np.append(0, np.cumsum(side)) for side in counts]
+        sums = [np.zeros(len(side) + 1, dtype=np.int64) for side in counts]
+        for side, total in zip(counts, sums, strict=True):
+            np.cumsum(side, out=total[1:])
         n_spoof, n_bona_fide = int(sums[0][-1]), int(sums[1][-1])
 
         def point(index: int) -> tuple[int, int]:
