@@ -1,7 +1,7 @@
 """How far an EER may be trusted: bootstrap intervals over utterances or speakers, and a paired test of two systems."""
 
 import bisect
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +48,7 @@ class _Sorted:
     """Scores sorted once: the EER of a resample is then a cumulative sum a class, and a search for where they meet."""
 
     def __init__(self, scores: FloatArray, labels: Counts) -> None:
-        sides = [scores[labels == label] for label in (0, 1)]
+        self.sides = sides = [scores[labels == label] for label in (0, 1)]
         sorted_already = all((side[1:] >= side[:-1]).all() for side in sides)
         self.orders = None if sorted_already else [np.argsort(side, kind="stable") for side in sides]
         # Tied scores count together: a threshold is a score, or lies above all of them.
@@ -62,10 +62,32 @@ class _Sorted:
         sums = [np.zeros(len(side) + 1, dtype=np.int64) for side in counts]
         for side, total in zip(counts, sums, strict=True):
             np.cumsum(side, out=total[1:])
-        n_spoof, n_bona_fide = int(sums[0][-1]), int(sums[1][-1])
+        return self._crossing(int(sums[0][-1]), int(sums[1][-1]), lambda side, n: int(sums[side][n]))
+
+    def drawn_eer(self, draw: np.random.Generator) -> float:
+        """EER of a resample in which every utterance is drawn from its class alike, as often as the class is large.
+
+        How many draws fall below a score is binomial, and so it is between two scores of which that is known: a search
+        for where the rates meet asks at a few scores, and draws no utterance.
+        """
+        known = [{0: 0, len(side): len(side)} for side in self.sides]
+
+        def below(side: int, n: int) -> int:
+            counts = known[side]
+            if n not in counts:
+                low = max(each for each in counts if each < n)
+                high = min(each for each in counts if each > n)
+                within = counts[high] - counts[low]
+                counts[n] = counts[low] + int(draw.binomial(within, (n - low) / (high - low)))
+            return counts[n]
+
+        return self._crossing(len(self.sides[0]), len(self.sides[1]), below)
+
+    def _crossing(self, n_spoof: int, n_bona_fide: int, below: Callable[[int, int], int]) -> float:
+        """The EER, of how often the first n utterances of a side (0 = spoof), by rising score, count."""
 
         def point(index: int) -> tuple[int, int]:
-            return int(sums[1][self.below[1][index]]), n_spoof - int(sums[0][self.below[0][index]])
+            return below(1, int(self.below[1][index])), n_spoof - below(0, int(self.below[0][index]))
 
         def gap(index: int) -> int:
             misses, false_alarms = point(index)
@@ -107,8 +129,13 @@ def eer_interval(
         ValueError: one class is missing, a score is not finite, lengths differ, or there is one speaker alone.
     """
     kept, classes = _checked(scores, labels)
+    if speakers is None:
+        if n_resamples < 1:
+            raise ValueError(f"n_resamples is {n_resamples}; it must be at least 1")
+        one, draw = _Sorted(kept, classes), np.random.default_rng(seed)
+        return _interval([one.drawn_eer(draw) for _ in range(n_resamples)], level)
     order = np.argsort(kept, kind="stable")
-    if speakers is not None and np.shape(speakers) == kept.shape:
+    if np.shape(speakers) == kept.shape:
         speakers = np.asarray(speakers)[order]
     kept, classes = kept[order], classes[order]  # so that no resample is to be put in order
     one = _Sorted(kept, classes)

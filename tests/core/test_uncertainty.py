@@ -40,13 +40,23 @@ def test_a_resample_has_the_eer_of_its_utterances_written_out(ties, by_speaker):
     fast = _Sorted(scores, labels)
     for counts, expected in written_out(scores, labels, speakers):
         assert fast.eer(counts) == pytest.approx(expected, abs=1e-12)
-    # An interval draws from the utterances in the order of their scores.
-    rising = np.argsort(scores, kind="stable")
-    plain = [
-        e for _, e in written_out(scores[rising], labels[rising], speakers if speakers is None else speakers[rising])
-    ]
-    found = eer_interval(scores, labels, speakers, n_resamples=60, seed=1)
-    np.testing.assert_allclose((found.low, found.high), np.quantile(plain, [0.025, 0.975]), atol=1e-12)
+    if by_speaker:  # an interval draws from the utterances in the order of their scores
+        rising = np.argsort(scores, kind="stable")
+        plain = [rate for _, rate in written_out(scores[rising], labels[rising], speakers[rising])]
+        found = eer_interval(scores, labels, speakers, n_resamples=60, seed=1)
+        np.testing.assert_allclose((found.low, found.high), np.quantile(plain, [0.025, 0.975]), atol=1e-12)
+
+
+@pytest.mark.parametrize("ties", [None, 1, 0])
+def test_without_drawing_utterances_the_eers_are_distributed_as_with(ties):
+    scores, labels = scores_of(30, 50, ties=ties)
+    fast, draw, n = _Sorted(scores, labels), np.random.default_rng(3), 4000
+    one = np.array([fast.drawn_eer(draw) for _ in range(n)])
+    other = np.array([fast.eer(counts) for counts in _draws(labels, None, n, seed=4)])
+    assert abs(one.mean() - other.mean()) <= 4 * np.sqrt((one.var() + other.var()) / n)
+    assert one.std() == pytest.approx(other.std(), rel=0.06)
+    levels = [0.025, 0.25, 0.5, 0.75, 0.975]
+    np.testing.assert_allclose(np.quantile(one, levels), np.quantile(other, levels), atol=0.012)
 
 
 def test_over_utterances_both_classes_keep_their_size():
