@@ -30,7 +30,7 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
             whole.
         setup: What all trials share: `space`, `storage` (its place), `stores` (from `store_name` of an experiment to
             the folders of train and dev in the storage), `origins` of their utterances, `checkpoints` (by number, of
-            trials that an earlier part of the search left unfinished).
+            trials that an earlier part of the search left unfinished) and the last epochs `recorded` of these.
 
     A configuration that fails is reported as such and the trial ends: Tune's own errors are left to processes and nodes
     that die, which it starts again. So is a storage that cannot be written, which ends the search.
@@ -58,10 +58,13 @@ def run_trial(config: Mapping[str, Any], setup: Mapping[str, Any]) -> None:
                 resume = checkpoint.load(Path(folder) / CHECKPOINT)
         elif number in setup["checkpoints"]:
             resume = checkpoint.load(storage.file(setup["checkpoints"][number]))
-        if resume is not None and resume["epoch"] == experiment.epochs:
-            # It was cut off between its last checkpoint and its end: what is left is to say so.
-            _report({"epoch": experiment.epochs, "objective": resume["best"]["rank"][0]}, resume)
-            return
+        if resume is not None:
+            ended = resume["epoch"] == experiment.epochs  # it was cut off between its last checkpoint and its end
+            if ended or (saved is None and resume["epoch"] > setup["recorded"][number]):
+                # The search was cut off before it heard of this epoch: the scheduler is to judge it as if it had not.
+                _report(resume["measured"], resume)
+            if ended:
+                return
         train, dev = (FeatureStore.open(storage.fetched(folders[partition])) for partition in ("train", "dev"))
         if proxy:
             train = proxy.train(train, experiment.seed)
@@ -91,6 +94,6 @@ def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
         "epochs": state["experiment"]["epochs"],
     }
     with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
-        checkpoint.save(Path(folder) / CHECKPOINT, state)
+        checkpoint.save(Path(folder) / CHECKPOINT, {**state, "measured": metrics})
         saved = tune.Checkpoint.from_directory(folder)
         patiently(lambda: tune.report(reported, checkpoint=saved), "the trial's checkpoint")

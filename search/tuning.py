@@ -211,6 +211,7 @@ def _tune(
         },
         "origins": plan.origins,
         "checkpoints": {number: storage.relative(path) for number, path in found.items() if path is not None},
+        "recorded": {each.number: each.epoch for each in run.trials() if each.number in waiting},
     }
     table_shown = LiveTable(run, plan.space, n_trials)
     budget = Budget(options)

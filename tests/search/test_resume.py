@@ -1,5 +1,6 @@
 """A search that was cut off goes on; one that ended is extended. Nothing runs twice, nothing is skipped."""
 
+import json
 import os
 import signal
 import subprocess
@@ -56,8 +57,15 @@ def killed(tmp_path_factory, corpus):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    # The processes of Ray end by themselves once their driver is gone.
-    before = run.trials()
+    # The processes of Ray end by themselves once their driver is gone. It may not have heard of a trial's last epoch:
+    # here it has not.
+    going = {each.number for each in run.trials() if each.status == "running" and each.epoch > 1}
+    events = [json.loads(line) for line in run.journal.path.read_text().splitlines()]
+    heard = [n for n, event in enumerate(events) if event["event"] == "epoch" and event["trial"] in going]
+    if heard and checkpoint.load(run.checkpoint(events[heard[-1]]["trial"]))["epoch"] == events[heard[-1]]["epoch"]:
+        del events[heard[-1]]
+        run.journal.path.write_text("".join(json.dumps(event) + "\n" for event in events))
+    before = Run(run.path).trials()
     assert any(each.status == "running" and each.epoch for each in before)
     return folder, run, before
 
@@ -88,9 +96,7 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
     assert all(counted["resume", number] == (number in running) for number in range(5))
     for number in range(5):
         epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
-        # At most the epoch that was saved but not yet recorded is missing; none was trained again.
-        assert len(epochs) == len(set(epochs)) >= max(epochs) - 1
-        assert epochs == sorted(epochs)
+        assert epochs == list(range(1, len(epochs) + 1))  # none is missing, none was trained again
     assert "trials stand" in resumed.stdout
 
 
