@@ -1,5 +1,6 @@
 """A search that was cut off goes on; one that ended is extended. Nothing runs twice, nothing is skipped."""
 
+import contextlib
 import json
 import os
 import signal
@@ -42,13 +43,27 @@ def events(run):
     return Counter((event["event"], event["trial"]) for event in run.events())
 
 
+def processes_with(variable):
+    """Processes whose environment holds a variable of this value."""
+    found = []
+    for each in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended
+            if variable.encode() in each.read_bytes().split(b"\0"):
+                found.append(int(each.parent.name))
+    return found
+
+
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory, corpus):
     """A search whose driver was killed without warning in the midst of its trials, and its records at that moment."""
     folder = tmp_path_factory.mktemp("killed")
     space = write(folder, corpus, epochs=("epochs: 4", "epochs: 12"), trials=("trials: 6", "trials: 5"))
     process = subprocess.Popen(
-        command("launch", space, "--name", "k"), cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True
+        command("launch", space, "--name", "k"),
+        cwd=ROOT,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,
+        env={**os.environ, "OF_THE_KILLED": str(folder)},
     )
     run = Run(folder / "storage" / "runs" / "k")
     for _ in range(6000):
@@ -57,8 +72,10 @@ def killed(tmp_path_factory, corpus):
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-    # The processes of Ray end by themselves once their driver is gone. It may not have heard of a trial's last epoch:
-    # here it has not.
+    # The processes of Ray end by themselves once their driver is gone; until then a trial may save one more epoch.
+    while processes_with(f"OF_THE_KILLED={folder}"):
+        time.sleep(0.05)
+    # The driver may not have heard of a trial's last epoch: here it has not.
     going = {each.number for each in run.trials() if each.status == "running" and each.epoch > 1}
     events = [json.loads(line) for line in run.journal.path.read_text().splitlines()]
     heard = [n for n, event in enumerate(events) if event["event"] == "epoch" and event["trial"] in going]
