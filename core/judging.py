@@ -2,13 +2,16 @@
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core import metrics
 from core.errors import TrainingDiverged
-from core.features.store import FeatureStore
+
+if TYPE_CHECKING:
+    from core.features.store import FeatureStore
 
 OBJECTIVES = {
     "dev_eer": 1.0,
@@ -40,7 +43,7 @@ all where they are small. The area under the curve moves with every pair of scor
 any increasing map of the scores, which a loss is not. So small a weight hardly ever outdoes a step of an error rate."""
 
 
-def dev_metrics(cm_scores: NDArray[np.float64], dev: FeatureStore, epoch: int) -> dict[str, float]:
+def dev_metrics(cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int) -> dict[str, float]:
     """The metrics that judge an epoch, of the CM scores `(n_utterances,)` of dev.
 
     Raises:

@@ -19,13 +19,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
 from core.errors import InputError
-from search.space import Space
 from search.storage import Storage
+
+if TYPE_CHECKING:
+    from search.space import Space
 
 JOBS_PORT = 8265
 """Port of the Jobs API on the head's loopback."""
@@ -65,7 +67,7 @@ class Cluster:
         self._client = client
         self._config = config
 
-    def submit(self, command: str, run: str, storage: str, arguments: Sequence[str], space: Space | None) -> Job:
+    def submit(self, command: str, run: str, storage: str, arguments: Sequence[str], space: "Space | None") -> Job:
         """Submits `spooftune COMMAND ARGUMENTS`, which goes on when this process ends.
 
         Args:
@@ -236,7 +238,7 @@ def require_token() -> None:
         raise InputError(f"no token for the cluster: neither RAY_AUTH_TOKEN nor {place} is there; {what}")
 
 
-def check_for_cluster(space: Space, storage: str) -> None:
+def check_for_cluster(space: "Space", storage: str) -> None:
     """Checks what of a space can be wrong on a cluster alone.
 
     Raises:
@@ -254,7 +256,7 @@ def check_for_cluster(space: Space, storage: str) -> None:
 
 
 def launch_on(
-    cluster: Cluster, space: Space, storage: str, name: str | None, say: Callable[[str], None], *, wait: bool
+    cluster: Cluster, space: "Space", storage: str, name: str | None, say: Callable[[str], None], *, wait: bool
 ) -> tuple[Job, str]:
     """Submits a search and follows it until the cluster is checked and the run exists.
 

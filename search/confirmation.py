@@ -1,4 +1,4 @@
-"""CONFIRMATIONS and PROXIES: trials in part for a search, the best of them in full, with fresh seeds, for the choice.
+"""CONFIRMATIONS: the best trials of a search are trained again, with fresh seeds, before one is chosen.
 
 The best value of a search is the best of many draws, luck included: seeds move an EER by as much as settings do. So the
 last word is given to trainings that the search has not seen.
@@ -6,20 +6,20 @@ last word is given to trainings that the search has not seen.
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import numpy as np
 import scipy
 
-from core.config import Experiment
 from core.errors import InputError
-from core.features.store import FeatureStore
 from core.seeds import derived_seed
 from search.journal import TrialRecord
 from search.run import Run
-from search.space import Space
+
+if TYPE_CHECKING:
+    from core.config import Experiment
+    from search.space import Space
 
 SEEDS = 1000
 """Trainings of a trial's configuration are numbered from its own number times this."""
@@ -30,30 +30,6 @@ class Confirmation(NamedTuple):
 
     top: int
     seeds: int
-
-
-class Proxy(NamedTuple):
-    """What part of a training stands for the whole: its epochs (None = all) and its share of train."""
-
-    epochs: int | None
-    share: float
-
-    def experiment(self, experiment: Experiment) -> Experiment:
-        """The experiment, shortened."""
-        if self.epochs is None or experiment.mode == "classifier":
-            return experiment
-        return replace(experiment, epochs=min(self.epochs, experiment.epochs))
-
-    def train(self, train: FeatureStore, seed: int) -> FeatureStore:
-        """A share of train, of each speaker and attack the same (at least one utterance); in the order of the store."""
-        if self.share == 1:
-            return train
-        draw = np.random.default_rng(derived_seed(seed, "proxy"))
-        groups: dict[tuple[str, str], list[int]] = {}
-        for index, key in enumerate(zip(train.speaker_ids, train.attack_ids, strict=True)):
-            groups.setdefault(key, []).append(index)
-        kept = [draw.permutation(group)[: max(1, round(self.share * len(group)))] for group in groups.values()]
-        return train.subset(np.sort(np.concatenate(kept)).astype(np.int64))
 
 
 def no_confirmation() -> None:
@@ -76,26 +52,7 @@ def retrain(*, top: int = 3, seeds: int = 3) -> Confirmation:
     return Confirmation(top, seeds)
 
 
-def no_proxy() -> None:
-    """Trials are trained in full."""
-
-
-def part(*, epochs: int | None = None, share: float = 1.0) -> Proxy:
-    """Trials are trained for fewer epochs, on a part of train, or both.
-
-    Args:
-        epochs: Epochs of a trial; None = the experiment's.
-        share: Share of train, above 0 and at most 1, the same of each speaker and attack.
-    """
-    if epochs is not None and epochs < 1:
-        raise ValueError(f"epochs is {epochs}; it must be at least 1")
-    if not 0 < share <= 1:
-        raise ValueError(f"share is {share}; it must be above 0 and at most 1")
-    return Proxy(epochs, share)
-
-
 CONFIRMATIONS: dict[str, Callable[..., Any]] = {"none": no_confirmation, "retrain": retrain}
-PROXIES: dict[str, Callable[..., Any]] = {"none": no_proxy, "part": part}
 
 
 @dataclass(frozen=True)
@@ -139,12 +96,12 @@ def half_width(values: Sequence[float]) -> float | None:
     return float(scipy.stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 2 else None
 
 
-def fresh_seed(experiment: Experiment, index: int) -> int:
+def fresh_seed(experiment: "Experiment", index: int) -> int:
     """The seed of a configuration's training of that index, from 0: unlike that of the search."""
     return derived_seed(experiment.seed, "confirmation", index) % 2**31
 
 
-def chosen(space: Space, run: Run, confirmation: Confirmation) -> list[TrialRecord]:
+def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRecord]:
     """The trials whose configurations are to be trained again: the best ones, and the paper's where it was tried."""
     ranked = run.ranked()
     best = ranked[: confirmation.top]
@@ -154,7 +111,7 @@ def chosen(space: Space, run: Run, confirmation: Confirmation) -> list[TrialReco
     return best
 
 
-def to_train(space: Space, run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
+def to_train(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
     """The trainings that are to be: `number`, `values` and `seed` of each, all first seeds first."""
     records = chosen(space, run, confirmation)
     return [

@@ -13,9 +13,9 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from core.cost import Cost
 from search.journal import TrialRecord
 from search.parameter import Parameter
-from search.progress import describe_objective, describe_values
 from search.sheets import Sheet
 from search.space import Space
+from search.wording import describe_objective, describe_values
 
 ENOUGH = 12
 """Trials below which no importance is told: a forest on fewer finds patterns in noise."""

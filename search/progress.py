@@ -8,13 +8,12 @@ from typing import Any
 from ray.tune import Callback
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from core.judging import OBJECTIVES
-from search.journal import TrialRecord
 from search.run import Run
 from search.space import Space
+from search.wording import describe_objective, describe_values, duration, trial_table
 
 FOLDED = tuple(name.replace("dev_", "fold_") for name in OBJECTIVES)
 BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
@@ -145,52 +144,14 @@ class LiveTable(Callback):
         }
         done = sum(counts.values()) - counts["running"]
         elapsed = time.time() - self.began
-        left = "?" if not done else _duration(elapsed / done * (self.n_trials - done))
+        left = "?" if not done else duration(elapsed / done * (self.n_trials - done))
         if self.space.search.hours and done:
-            left = "at most " + _duration(max(0.0, self.space.search.hours * 3600 - elapsed))
+            left = "at most " + duration(max(0.0, self.space.search.hours * 3600 - elapsed))
         words = ", ".join(f"{count} {status}" for status, count in counts.items())
         head = Text(
-            f"{self.run.name}: {done} of {self.n_trials} trials done ({words}); {_duration(elapsed)} gone, left: {left}"
+            f"{self.run.name}: {done} of {self.n_trials} trials done ({words}); {duration(elapsed)} gone, left: {left}"
         )
         running = [each for each in records if each.status == "running"]
         best = sorted((each for each in records if math.isfinite(each.objective)), key=lambda each: each.objective)[:5]
         shown = [*best, *(each for each in running if each not in best)]
         return Group(head, trial_table(shown, self.space.metric))
-
-
-def trial_table(records: list[TrialRecord], objective: str) -> Table:
-    """Trials as a table, in the order given."""
-    table = Table(box=None, pad_edge=False)
-    for column in ("trial", "status", "epoch", f"best {objective}", "time"):
-        table.add_column(column, justify="left" if column == "status" else "right", no_wrap=True)
-    table.add_column("configuration", overflow="fold")
-    for each in records:
-        value = describe_objective(objective, each.objective, name=False)
-        what = f" {each.error}" if each.error else ""
-        cells = (str(each.number), each.status, str(each.epoch), value, _duration(each.seconds))
-        table.add_row(*cells, Text(describe_values(each.values) + what))
-    return table
-
-
-def describe_values(values: dict[str, Any]) -> str:
-    """A configuration on one line."""
-    return ", ".join(
-        f"{path}={value:.4g}" if isinstance(value, float) else f"{path}={value}" for path, value in values.items()
-    )
-
-
-def describe_objective(objective: str, value: float, *, name: bool = True) -> str:
-    """The best value of a trial as people write it: an EER in per cent, an AUC with its own sign."""
-    if not math.isfinite(value):
-        text = "-"
-    elif objective.endswith("_eer"):  # a rate of two decimals hides the tie-breaker
-        text = f"{100 * value:.2f} %"
-    else:
-        text = f"{OBJECTIVES[objective.replace('fold_', 'dev_')] * value:.4f}"
-    return f"{objective} {text}" if name else text
-
-
-def _duration(seconds: float) -> str:
-    minutes, rest = divmod(int(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"

@@ -35,7 +35,6 @@ from search.landscape import (
 )
 from search.paper import PAPER
 from search.plan import Plan
-from search.progress import describe_values
 from search.results import Result, collect
 from search.run import Run
 from search.sheets import (
@@ -50,6 +49,7 @@ from search.sheets import (
 )
 from search.space import store_name
 from search.stores import ensure_store
+from search.wording import describe_values
 
 DRAWN = 8
 """Trials in the figures: the best ones, since more curves cannot be told apart."""

@@ -11,7 +11,6 @@ from search.cluster import ENDED, Job, check_for_cluster, launch_on, reached
 from search.journal import now
 from search.report import console, show_jobs
 from search.run import check_name
-from search.space_reader import read_space
 
 PASSED = {
     "status": ("limit",),
@@ -29,6 +28,8 @@ def carried_out(options: argparse.Namespace) -> int:
 
 
 def _launch(options: argparse.Namespace) -> int:
+    from search.space_reader import read_space
+
     space = read_space(Path(options.space), options.set)
     storage = options.storage or space.search.storage
     check_for_cluster(space, storage)
@@ -40,6 +41,8 @@ def _launch(options: argparse.Namespace) -> int:
 
 
 def _resume(options: argparse.Namespace) -> int:
+    from search.space_reader import read_space
+
     space = read_space(Path(options.space), options.set) if options.space else None
     with reached(options.cluster) as cluster:
         storage = cluster.storage_of(options.run, options.storage)

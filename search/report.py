@@ -12,12 +12,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from search.confirmation import confirmed, half_width, luck
-from search.plan import SEARCHED_PARTITIONS, Plan, resource_problems
 from search.run import ALIVE, Run
 from search.storage import Storage
+from search.wording import describe_objective, describe_values, trial_table
 
 if TYPE_CHECKING:
     from search.cluster import Job
+    from search.plan import Plan
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -56,8 +57,10 @@ def extraction_progress(
         console.print(f"{what}: {n_utterances} utterances extracted in {took:.1f} s ({rate})", highlight=False)
 
 
-def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
+def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
+    from search.plan import resource_problems
+
     space, options = plan.space, plan.space.search
 
     def say(text: str) -> None:
@@ -110,8 +113,10 @@ def show_plan(plan: Plan, console: Console, *, n_samples: int = 3) -> None:
         )
 
 
-def show_corpus(plan: Plan, console: Console) -> None:
+def show_corpus(plan: "Plan", console: Console) -> None:
     """Prints the counts of the partitions that a search reads, and what is odd about them."""
+    from search.plan import SEARCHED_PARTITIONS
+
     lines = [f"corpus {plan.space.corpus.layout.name} at {plan.space.corpus.path}"]
     for partition in SEARCHED_PARTITIONS:
         n_bona_fide, n_spoof = plan.corpus.counts(partition)
@@ -129,8 +134,6 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("run", "state", "trials", "best", "created"):
         table.add_column(column, no_wrap=True)
-    from search.progress import describe_objective
-
     for run in runs:
         info, trials = run.info(), run.trials()
         finite = [each.objective for each in trials if math.isfinite(each.objective)]
@@ -142,8 +145,6 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
 
 def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
     """Prints a run's state and its trials, best first, then those without a result."""
-    from search.progress import trial_table
-
     info, trials, ranked = run.info(), run.trials(), run.ranked()
     console.print(
         f"run {run.name}: {run_state(run)}, {len(trials)} of {info['n_trials']} trials begun", highlight=False
@@ -157,8 +158,6 @@ def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
 
 def show_confirmation(run: Run, console: Console) -> None:
     """Prints the configurations that were trained again, the one to export first; nothing where there are none."""
-    from search.progress import describe_objective, describe_values
-
     found, objective = confirmed(run), run.info()["objective"]
     if not found:
         return

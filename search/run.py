@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 
@@ -17,8 +17,10 @@ from core.atomic import replacing
 from core.errors import InputError
 from search.journal import Journal, TrialRecord, finite
 from search.patience import patiently
-from search.space import Space
 from search.storage import Storage
+
+if TYPE_CHECKING:
+    from search.space import Space
 
 CHECKPOINT = "checkpoint.pt"
 TRIALS = "trials.jsonl"
@@ -108,7 +110,7 @@ class Run:
         known = self.info() if (self.path / "run.json").exists() else {}
         patiently(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
 
-    def change_space(self, space: Space) -> None:
+    def change_space(self, space: "Space") -> None:
         """Writes what the run searches from now on; a space that it had before is kept under a name with a number."""
         for name, plain in (("space", dict(space.plain)), ("resolved", space.resolved())):
             path, number = self.path / f"{name}.yaml", 1

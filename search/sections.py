@@ -10,7 +10,8 @@ from core.judging import OBJECTIVES
 from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.validation import VALIDATIONS
-from search.confirmation import CONFIRMATIONS, PROXIES
+from search.confirmation import CONFIRMATIONS
+from search.proxy import PROXIES
 from search.samplers import SAMPLERS
 from search.schedulers import SCHEDULERS
 from search.space import CorpusOptions, SearchOptions, Space

@@ -9,8 +9,8 @@ from typing import Any
 
 from core.uncertainty import compare_eer
 from search.paper import Cell, PaperTable
-from search.progress import describe_values
 from search.results import Result
+from search.wording import describe_values
 
 
 @dataclass(frozen=True)

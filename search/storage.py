@@ -15,8 +15,6 @@ from pyarrow import fs
 
 from core.atomic import replacing
 from core.errors import InputError
-from core.features.extraction import is_complete
-from core.features.store import MANIFEST
 from search.patience import StorageLost, patiently
 
 PUSHED_EVERY = 10.0
@@ -146,6 +144,8 @@ class Storage:
         """
         if not self.remote and self._cache is None:
             return self.folder / relative
+        from core.features.extraction import is_complete
+
         root = self._cache / _digest(self.place) if self._cache else self.folder
         target = root / relative
         if not is_complete(target):
@@ -180,6 +180,8 @@ class Storage:
             self._fs.delete_file(str(self._base / relative))
 
     def _copy(self, relative: str, root: Path, only: Sequence[str]) -> None:
+        from core.features.store import MANIFEST
+
         selector = fs.FileSelector(str(self._base / relative), allow_not_found=True, recursive=True)
         infos = [each for each in self._fs.get_file_info(selector) if each.type == fs.FileType.File]
         infos = [each for each in infos if not each.base_name.startswith(".") and (not only or each.base_name in only)]

@@ -15,8 +15,8 @@ from core import checkpoint, table
 from core.features.store import FeatureStore
 from core.training import fit
 from core.validation import VALIDATIONS, fit_folds
-from search.confirmation import PROXIES
 from search.patience import StorageLost, patiently
+from search.proxy import PROXIES
 from search.run import CHECKPOINT
 from search.space import Space, store_name
 from search.storage import Storage

@@ -15,12 +15,13 @@ from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.table import Block
-from search.confirmation import CONFIRMATIONS, PROXIES, to_train
+from search.confirmation import CONFIRMATIONS, to_train
 from search.journal import TrialRecord, now
 from search.parameter import Values
 from search.patience import StorageLost
 from search.plan import Plan
 from search.preflight import places
+from search.proxy import PROXIES
 from search.run import Run, this_process
 from search.schedulers import SCHEDULERS, replay
 from search.space import SearchOptions, Space, store_name

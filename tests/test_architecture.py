@@ -54,5 +54,12 @@ def test_a_trials_process_loads_no_package_that_few_trials_need():
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize("module", ["search.cli", "search.report", "search.run", "search.remote"])
+def test_who_looks_at_runs_waits_for_no_torch(module):
+    code = f"import sys, {module}; print(*(set(sys.modules) & {{'torch', 'ray', 'optuna', 'scipy.stats', 'sklearn'}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def test_spaces_hold_data_alone():
     assert {path.suffix for path in (ROOT / "spaces").rglob("*") if path.is_file()} == {".yaml"}

@@ -20,7 +20,6 @@ from search.cli import main
 from search.confirmation import (
     SEEDS,
     Confirmation,
-    Proxy,
     confirmed,
     fresh_seed,
     luck,
@@ -29,6 +28,7 @@ from search.confirmation import (
 )
 from search.export import _by_seed
 from search.plan import make_plan
+from search.proxy import Proxy
 from search.report import seeds_in_words
 from search.run import Run
 from search.space_reader import read_space
