@@ -1,8 +1,9 @@
 """SCHEDULERS: what stops a trial early. Rows build a Ray Tune trial scheduler; the unit is the epoch."""
 
-from collections.abc import Callable, Iterable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 # Context of every row: the metric to minimise and the epochs of the longest trial.
 
@@ -44,10 +45,10 @@ def hyperband(metric: str, epochs: int, *, reduction_factor: float = 3.0) -> Any
 
 def median(metric: str, epochs: int, *, grace_epochs: int = 3, min_trials: int = 3) -> Any:
     """Stops a trial whose best value is worse than the median of the running means of the others at that epoch."""
-    from ray.tune.schedulers import MedianStoppingRule
+    from search.median import MedianRule
 
     _positive(grace_epochs=grace_epochs, min_trials=min_trials)
-    return MedianStoppingRule(
+    return MedianRule(
         time_attr="epoch", metric=metric, mode="min", grace_period=grace_epochs, min_samples_required=min_trials
     )
 
@@ -59,33 +60,69 @@ def none(metric: str, epochs: int) -> Any:
     return FIFOScheduler()
 
 
-def replay(scheduler: Any, epochs: Iterable[tuple[int, int, float]]) -> Callable[[int, str], None]:
-    """Brings the rungs of `asha` to where an earlier part of the search left them; other schedulers begin anew.
+class Replayed(NamedTuple):
+    """Where the reports of an earlier part of a search have brought a scheduler.
+
+    Attributes:
+        stopped: Trials that their last report ended.
+        adopt: To be called with the number of a trial that goes on and the name that Ray gives it now.
+    """
+
+    stopped: set[int]
+    adopt: Callable[[int, str], None]
+
+
+def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
+    """Brings `asha` and `median` to where an earlier part of the search left them; `hyperband` begins anew.
 
     Args:
         scheduler: A row of SCHEDULERS, unused.
-        epochs: Number of the trial, epoch and objective of every report of the earlier part, in order.
-
-    Returns:
-        What to call with the number of a trial that goes on and the name that Ray gives it now.
+        events: Of the run's record, in order.
     """
     from ray.tune.schedulers import ASHAScheduler
 
-    if not isinstance(scheduler, ASHAScheduler):
-        return lambda number, trial_id: None
-    rungs: Any = scheduler
-    (bracket,) = rungs._brackets
-    for number, epoch, objective in epochs:
-        trial: Any = SimpleNamespace(trial_id=_former(number))
-        if epoch < rungs._max_t:  # at its last epoch a trial ends without asking the rungs
-            bracket.on_result(trial, epoch, rungs._metric_op * objective)
+    if isinstance(scheduler, ASHAScheduler):
+        earlier: Any = _Rungs(scheduler)
+    elif hasattr(scheduler, "heard"):
+        earlier = scheduler
+    else:
+        return Replayed(set(), lambda number, trial_id: None)
+    stopped: set[int] = set()
+    for event in events:
+        number = int(event["trial"])
+        if event["event"] == "epoch":
+            ended = earlier.heard(number, int(event["epoch"]), _number(event.get("objective")))
+            stopped = stopped | {number} if ended else stopped - {number}
+        elif event["event"] == "end" and event.get("status") in ("finished", "stopped"):
+            earlier.ended(number)
+    return Replayed(stopped, earlier.adopt)
 
-    def adopted(number: int, trial_id: str) -> None:
-        for _, recorded in bracket._rungs:
+
+class _Rungs:
+    """The rungs of an ASHAScheduler."""
+
+    def __init__(self, scheduler: Any) -> None:
+        self._scheduler = scheduler
+        (self._bracket,) = scheduler._brackets
+
+    def heard(self, number: int, epoch: int, objective: float) -> bool:
+        if epoch >= self._scheduler._max_t:  # at its last epoch a trial ends without asking the rungs
+            return True
+        trial: Any = SimpleNamespace(trial_id=_former(number))
+        decision = self._bracket.on_result(trial, epoch, self._scheduler._metric_op * objective)
+        return bool(decision == self._scheduler.STOP)
+
+    def ended(self, number: int) -> None:
+        pass  # an end tells the rungs nothing that the last epoch has not
+
+    def adopt(self, number: int, trial_id: str) -> None:
+        for _, recorded in self._bracket._rungs:
             if _former(number) in recorded:
                 recorded[trial_id] = recorded.pop(_former(number))
 
-    return adopted
+
+def _number(objective: float | None) -> float:
+    return math.inf if objective is None else objective
 
 
 def _former(number: int) -> str:

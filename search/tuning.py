@@ -55,24 +55,51 @@ def tune_trials(
     proxy = table.build("search.proxy", PROXIES, options.proxy)
     corners = [space.experiment(values) for values in space.corners()]
     epochs = max((proxy.experiment(each) if proxy else each).epochs for each in corners)
+    scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
+    replayed = replay(scheduler, run.events())
+    ended = end_what_had_ended(plan, run, unfinished, replayed.stopped)
+    unfinished = [each for each in unfinished if each.number not in ended]
     waiting = {each.number for each in unfinished}
     history = [each for each in run.trials() if each.number not in waiting]
-    scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
-    adopted = replay(scheduler, run.epochs())
     known = known_trials(space, plan.storage)
     with _share(plan, run, shared) as part:
         brain = OptunaBrain(
             space,
             history=history,
             unfinished=unfinished,
-            adopted=adopted,
+            adopted=replayed.adopt,
             part=part,
             known=known,
             cost=cost_function(plan),
         )
-        state = _tune(plan, run, folders, console, brain, scheduler, options, plan.n_trials, waiting)
+        left = plan.n_trials > len(history)
+        how = (brain, scheduler, options, plan.n_trials, waiting)
+        state = _tune(plan, run, folders, console, *how) if left else "finished"
     run.update(state=state, finished=now())
     return state
+
+
+def end_what_had_ended(plan: Plan, run: Run, unfinished: Sequence[TrialRecord], stopped: set[int]) -> set[int]:
+    """Records the end of trials whose last epoch was their end, when the search was cut off before it said so.
+
+    Returns:
+        Their numbers.
+    """
+    from search.tensorboard import TensorBoardWriter
+
+    proxy = table.build("search.proxy", PROXIES, plan.space.search.proxy)
+    curves, ended = TensorBoardWriter(run.tensorboard), set()
+    for each in unfinished:
+        experiment = plan.space.experiment(each.values)
+        finished = each.epoch >= (proxy.experiment(experiment) if proxy else experiment).epochs
+        if each.status == "failed" or not (finished or each.number in stopped) or not run.checkpoint(each.number):
+            continue
+        status = "finished" if finished else "stopped"
+        run.record("end", each.number, status=status, seconds=each.seconds)
+        curves.start(each.number, each.values)
+        curves.end(each.number, {**each.metrics, "objective": each.objective, "epoch": each.epoch}, failed=False)
+        ended.add(each.number)
+    return ended
 
 
 def cost_function(plan: Plan) -> Callable[[Values], float] | None:

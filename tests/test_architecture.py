@@ -41,7 +41,7 @@ def test_search_holds_no_audio(path):
 
 def test_ray_is_known_where_trials_run_and_nodes_are_spoken_to_alone():
     knowing = {path.stem for path in (ROOT / "search").glob("*.py") if "ray" in imported(path)}
-    trials = {"trial", "brain", "launch", "tuning", "progress", "schedulers", "tensorboard", "budget"}
+    trials = {"trial", "brain", "launch", "tuning", "progress", "schedulers", "median", "tensorboard", "budget"}
     nodes = {"cluster", "preflight", "share", "spread"}
     assert knowing == trials | nodes
 

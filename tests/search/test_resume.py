@@ -3,23 +3,28 @@
 import contextlib
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from core import checkpoint
+from core import checkpoint, table
 from search.brain import OptunaBrain
 from search.cli import main
+from search.plan import make_plan
 from search.run import Run, this_process
-from search.schedulers import asha, median, replay
+from search.schedulers import SCHEDULERS, asha, hyperband, median, replay
 from search.space_reader import read_space
+from search.storage import Storage
+from search.tuning import end_what_had_ended
 from tests import interruptions
 from tests.search.conftest import SPACE
 
@@ -229,34 +234,91 @@ class Named:
         self.trial_id = name
 
 
-def test_rungs_of_asha_are_as_they_were():
-    random = np.random.default_rng(0)
-    reports = [(number, epoch, float(value)) for number in range(6) for epoch, value in enumerate(random.random(9), 1)]
+def events_of(reports):
+    return [{"event": "epoch", "trial": n, "epoch": epoch, "objective": value} for n, epoch, value in reports]
 
-    def fed(scheduler, reports):
+
+def feeder(scheduler):
+    """Gives a scheduler reports as Tune does, and returns what it decides."""
+    trials, nobody_waits = {}, SimpleNamespace(get_live_trials=list)
+
+    def feed(reports):
         decisions = []
         for number, epoch, value in reports:
-            trial = Named(str(number))
-            if trial.trial_id not in scheduler._trial_info:
-                scheduler.on_trial_add(None, trial)
-            decisions.append(scheduler.on_trial_result(None, trial, {"epoch": epoch, "objective": value}))
+            if number not in trials:
+                trials[number] = Named(str(number))
+                scheduler.on_trial_add(None, trials[number])
+            result = {"epoch": epoch, "objective": value}
+            decisions.append(scheduler.on_trial_result(nobody_waits, trials[number], result))
+            if decisions[-1] == TrialScheduler.STOP:
+                scheduler.on_trial_complete(None, trials[number], result)
         return decisions
 
-    whole, first, second = (asha("objective", 9, grace_epochs=1, reduction_factor=3) for _ in range(3))
-    cut = 9 * 3 + 4  # in the midst of the fourth trial
-    expected = fed(whole, reports)[cut:]
-    fed(first, reports[:cut])
-    adopted = replay(second, reports[:cut])
-    adopted(3, "3")
-    assert fed(second, reports[cut:]) == expected
-    assert TrialScheduler.STOP in expected
-    assert [len(recorded) for _, recorded in second._brackets[0]._rungs] == [
-        len(recorded) for _, recorded in whole._brackets[0]._rungs
-    ]
+    return feed
 
 
-def test_other_schedulers_begin_anew():
-    replay(median("objective", 9), [(0, 1, 0.5)])(0, "name")
+def reports_of(scheduler, n_trials=8, n_epochs=9):
+    """What trials report, one after another, each until it is stopped; with what is decided."""
+    random = np.random.default_rng(0)
+    feed, reports, decisions = feeder(scheduler), [], []
+    for number in range(n_trials):
+        for epoch in range(1, n_epochs + 1):
+            reports.append((number, epoch, float(random.random() + number / 50)))
+            decisions += feed(reports[-1:])
+            if decisions[-1] == TrialScheduler.STOP:
+                break
+    return reports, decisions
+
+
+@pytest.mark.parametrize(
+    "row", [lambda: asha("objective", 10, grace_epochs=1, reduction_factor=3), lambda: median("objective", 9)]
+)
+def test_a_scheduler_goes_on_where_the_search_was_cut_off(row):
+    reports, expected = reports_of(row())
+    assert {TrialScheduler.STOP, TrialScheduler.CONTINUE} == set(expected)
+    for cut in range(1, len(reports)):
+        events, running = events_of(reports[:cut]), reports[cut - 1][0]
+        for number in range(running):
+            at = max(n for n, each in enumerate(events) if each["trial"] == number)
+            events.insert(at + 1, {"event": "end", "trial": number, "status": "stopped"})
+        scheduler = row()
+        replayed = replay(scheduler, events)
+        assert (running in replayed.stopped) == (expected[cut - 1] == TrialScheduler.STOP)
+        replayed.adopt(running, str(running))
+        assert feeder(scheduler)(reports[cut:]) == expected[cut:]
+
+
+def test_hyperband_begins_anew():
+    replayed = replay(hyperband("objective", 9), events_of([(0, 1, 0.5)]))
+    replayed.adopt(0, "name")
+    assert replayed.stopped == set()
+
+
+def test_a_failed_trial_does_not_upset_the_median_rule():
+    rule = median("objective", 9, grace_epochs=1, min_trials=1)
+    feed = feeder(rule)
+    feed([(0, 1, 0.5), (0, 2, 0.4)])
+    failed = Named("failed")
+    rule.on_trial_add(None, failed)
+    rule.on_trial_complete(None, failed, {"objective": float("inf"), "failed": "why"})
+    assert feed([(1, 1, 0.3), (2, 1, 0.9)]) == [TrialScheduler.CONTINUE, TrialScheduler.STOP]
+
+
+def test_a_trial_that_had_ended_when_the_search_was_cut_off_is_not_run_again(killed, resumed, tmp_path):
+    _, run, _ = killed
+    shutil.copytree(run.path, tmp_path / "runs" / "copy")
+    copy = Run(tmp_path / "runs" / "copy")
+    whole = copy.trials()
+    ends = {each.number for each in whole}
+    events = [each for each in copy.events() if each["event"] != "end"]
+    copy.journal.path.write_text("".join(json.dumps(each) + "\n" for each in events))
+    assert {each.status for each in copy.trials()} == {"running"}
+    plan = make_plan(read_space(copy.path / "space.yaml"), Storage(str(tmp_path)))
+    options = plan.space.search
+    scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, "objective", 12)
+    stopped = replay(scheduler, copy.events()).stopped
+    assert end_what_had_ended(plan, copy, copy.trials(), stopped) == ends
+    assert [(each.status, each.epoch) for each in copy.trials()] == [(each.status, each.epoch) for each in whole]
 
 
 def test_a_search_that_is_interrupted_decides_as_one_that_is_not(tmp_path):
