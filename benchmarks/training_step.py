@@ -3,15 +3,18 @@
     python benchmarks/training_step.py                                      # the small setting, on the CPU
     python benchmarks/training_step.py --paper --device cuda --amp          # 512 features x 400 frames
 
-All variants share one process, one backbone and one optimiser state, and take turns: each repetition measures every
-variant once, in turning order, and the ratio is the median of the repetitions' ratios.
+All variants share one process and take turns: each repetition measures every variant once, in turning order, and the
+ratio is the median of the repetitions' ratios. The weights lie channels last, as in a `Detector`, where nothing else is
+said.
 
 - `two towers`: the left and the right members of the pairs pass through the backbone as two batches.
 - `embed once`: the minibatch passes once and the pairs index its embeddings, as `core.siamese` does it.
+- `embed once, channels first`: the same with weights in torch's usual order and its usual Adam, not the fused one.
 - `embed once, from host` (CUDA only): the same, with float16 features copied from pinned memory in every step.
 """
 
 import argparse
+import copy
 import time
 from collections.abc import Callable
 from statistics import median
@@ -38,15 +41,17 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     torch.manual_seed(0)
     device = torch.device(arguments.device)
     size = (arguments.n_features, arguments.n_frames)
-    backbone: Any = table.build("backbone", BACKBONES, Block(arguments.backbone), *size).to(device)
-    if device.type == "cuda":
-        backbone.to(memory_format=torch.channels_last)
+    usual: Any = table.build("backbone", BACKBONES, Block(arguments.backbone), *size).to(device)
+    backbone = copy.deepcopy(usual).to(memory_format=torch.channels_last)
     host_labels = torch.arange(arguments.batch) % 2
     generator = torch.Generator().manual_seed(0)
     pairs = random(n_pairs=arguments.pairs)(host_labels, generator, torch.empty(0)).to(device)
     # The same pairs for every variant.
-    siamese = Siamese(backbone, lambda *given: pairs, LOSSES["contrastive"](margin=2.0)).train()
-    optimizer = torch.optim.Adam(siamese.parameters(), lr=1e-4)
+    siamese, first = (
+        Siamese(b, lambda *given: pairs, LOSSES["contrastive"](margin=2.0)).train() for b in (backbone, usual)
+    )
+    optimizer = torch.optim.Adam(siamese.parameters(), lr=1e-4, fused=True)
+    usual_optimizer = torch.optim.Adam(first.parameters(), lr=1e-4)
     scaler = GradScaler(device.type, enabled=arguments.amp and device.type == "cuda")
     half = torch.float16 if device.type == "cuda" else torch.bfloat16
 
@@ -57,7 +62,7 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     labels = host_labels.to(device)
     sides = torch.arange(2 * len(pairs), device=device).view(2, -1).T  # row i of the left meets row i of the right
 
-    def train(forward: Callable[[], Tensor]) -> None:
+    def train(forward: Callable[[], Tensor], optimizer: torch.optim.Optimizer = optimizer) -> None:
         with torch.autocast(device.type, dtype=half, enabled=arguments.amp):
             loss = forward()
         optimizer.zero_grad(set_to_none=True)
@@ -75,6 +80,10 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
         loss: Tensor = siamese(features, labels, generator).loss
         return loss
 
+    def embed_once_channels_first() -> Tensor:
+        loss: Tensor = first(features, labels, generator).loss
+        return loss
+
     def embed_once_from_host() -> Tensor:
         loss: Tensor = siamese(stored.to(device, non_blocking=True).float(), labels, generator).loss
         return loss
@@ -82,6 +91,7 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     chosen: dict[str, Callable[[], None]] = {
         BASELINE: lambda: train(two_towers),
         "embed once": lambda: train(embed_once),
+        "embed once, channels first": lambda: train(embed_once_channels_first, usual_optimizer),
     }
     if device.type == "cuda":
         chosen["embed once, from host"] = lambda: train(embed_once_from_host)

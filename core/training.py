@@ -175,8 +175,6 @@ def _fit_network(
     schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
     detector = build_network(experiment, train.n_features).to(device)
-    if device.type == "cuda":
-        detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     goal = build_objective(experiment, detector, train, device)
     learned = [each for each in goal.trained.parameters() if each.requires_grad]
     if not learned:

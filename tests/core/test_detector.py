@@ -1,0 +1,30 @@
+"""Detectors as they are built."""
+
+import pytest
+import torch
+from torch import nn
+
+from core.config import experiment_from_plain
+from core.detector import build_network
+
+
+@pytest.mark.parametrize(
+    ("backbone", "channels_last"),
+    [
+        ({"name": "senet34"}, True),
+        ({"name": "lcnn"}, True),
+        ({"name": "resnet18", "width": 16}, True),
+        ({"name": "resnet18", "width": 24}, False),
+        ({"name": "densenet"}, False),
+    ],
+    ids=str,
+)
+def test_weights_lie_channels_last_where_channels_come_in_whole_blocks(backbone, channels_last):
+    network = build_network(experiment_from_plain({"front_end": "lfcc", "backbone": backbone}), 60)
+    weights = [each.weight for each in network.modules() if isinstance(each, nn.Conv2d)]
+    wide = [each for each in weights if each.shape[1] > 1 and each.shape[2:].numel() > 1]  # else both orders are one
+    assert wide
+    assert all(each.is_contiguous(memory_format=torch.channels_last) == channels_last for each in wide)
+    # Loading a state keeps the order, whatever that of the state.
+    network.load_state_dict({name: value.contiguous() for name, value in network.state_dict().items()})
+    assert all(each.is_contiguous(memory_format=torch.channels_last) == channels_last for each in wide)
