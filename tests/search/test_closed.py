@@ -3,11 +3,14 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
 from pathlib import Path
+
+import grpc
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -31,11 +34,22 @@ print(json.dumps(told), flush=True)
 sys.stdin.read()
 """
 AGENT = 52365
+METHODS = [
+    "NodeInfoGcsService/GetAllNodeInfo",  # gcs_server
+    "NodeManagerService/GetNodeStats",  # raylet
+    "ObjectManagerService/Pull",  # raylet
+    "CoreWorkerService/GetCoreWorkerStats",  # the driver and the processes of trials
+    "CoreWorkerService/Exit",
+    "ReporterService/GetTraceback",  # the dashboard's agent
+    "LogService/ListLogs",
+]
+"""A call of each of Ray's services; a server says UNIMPLEMENTED to those of others."""
+
 JOIN = "import ray; ray.init(address='{gcs}', logging_level=50)"
 
 
 def listening(pid):
-    """Ports on which a process or one of its descendants listens."""
+    """Ports on which a process or one of its descendants listens, and for each an address at which it answers."""
     parents = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
@@ -54,24 +68,40 @@ def listening(pid):
                 continue
             if found:
                 sockets.add(found[1])
-    ports = set()
+    ports = {}
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:]:
             fields = line.split()
             if fields[3] == "0A" and fields[9] in sockets:
-                ports.add(int(fields[1].rsplit(":", 1)[1], 16))
+                address, port = fields[1].rsplit(":", 1)
+                four = len(address) == 8 and int(address, 16)
+                found = socket.inet_ntoa(bytes.fromhex(address)[::-1]) if four else "127.0.0.1"
+                ports[int(port, 16)] = found
     return ports
 
 
-def answer(port, path):
+def answer(address, port, path):
     """The HTTP status that a port answers a stranger with; None where it does not speak HTTP."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as reply:
+        with urllib.request.urlopen(f"http://{address}:{port}{path}", timeout=5) as reply:
             return reply.status
     except urllib.error.HTTPError as error:
         return error.code
     except Exception:  # noqa: BLE001 - gRPC, or nothing
         return None
+
+
+def called(address, port):
+    """The gRPC statuses that a port answers a stranger's calls with."""
+    found = set()
+    with grpc.insecure_channel(f"{address}:{port}", options=[("grpc.enable_http_proxy", 0)]) as channel:
+        for method in METHODS:
+            try:
+                channel.unary_unary(f"/ray.rpc.{method}")(b"", timeout=5)
+                found.add("OK")
+            except grpc.RpcError as error:
+                found.add(error.code().name)
+    return found
 
 
 def test_every_socket_asks_for_the_token(space_file, tmp_path):
@@ -89,8 +119,14 @@ def test_every_socket_asks_for_the_token(space_file, tmp_path):
         started = json.loads(next(line for line in process.stdout if line.startswith("{")))
         ports = listening(started["pid"])
         assert int(started["gcs"].rsplit(":", 1)[1]) in ports
-        told = {port: {answer(port, path) for path in ("/", "/metrics", "/api/version")} - {None} for port in ports}
+        paths = ("/", "/metrics", "/api/version")
+        told = {port: {answer(where, port, path) for path in paths} - {None} for port, where in ports.items()}
         assert all(codes <= {401} for codes in told.values()), told
+        for port, where in ports.items():
+            if not told[port]:  # it speaks gRPC
+                statuses = called(where, port)
+                assert "UNAUTHENTICATED" in statuses, (port, statuses)
+                assert statuses <= {"UNAUTHENTICATED", "UNIMPLEMENTED"}, (port, statuses)
         # Where another Ray of this machine has the agents' one fixed port, ours do without it and speak no HTTP.
         assert AGENT not in ports or told[AGENT] == {401}
         command = ["timeout", "60", sys.executable, "-c", JOIN.format(**started)]
