@@ -12,6 +12,7 @@ import argparse
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -41,38 +42,43 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 def run(options: argparse.Namespace) -> None:
     """Launches the searches that are not there yet."""
     options.output.mkdir(parents=True, exist_ok=True)
-    storage = Storage(options.storage)
-    for seed in range(options.repetitions):
-        for kind, settings in KINDS.items():
-            name = f"{options.prefix}-{kind.replace(' + ', '-')}-{seed}"
-            space = read_space(Path(options.space), options.set)
-            plain = dict(space.plain)
-            # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
-            epochs = space.experiment(space.baseline()).epochs
-            least = 2 if kind != "random" else epochs
-            plain["search"] = {
-                **plain["search"],
-                **settings,
-                "seed": seed,
-                "trials": options.budget // least,
-                "concurrency": 1,
-                "baseline": False,
-                "confirm": "none",
-            }
-            path = options.output / f"{name}.yaml"
-            path.write_text(yaml.safe_dump(plain, sort_keys=False))
-            searched = Run(storage.folder / "runs" / name)
-            if not (searched.path / "run.json").exists():
-                command = [sys.executable, "-m", "search.cli", "launch", str(path), "--name", name]
-                process = subprocess.Popen([*command, "--storage", options.storage], cwd=ROOT)
-                while process.poll() is None:
-                    try:
-                        process.wait(5)
-                    except subprocess.TimeoutExpired:
-                        if len(searched.epochs()) >= options.budget:
-                            process.terminate()
-                            process.wait()
-            print(name, len(searched.epochs()), "epochs", flush=True)
+    with ThreadPoolExecutor(options.at_once) as pool:
+        searches = [pool.submit(search, options, kind, seed) for seed in range(options.repetitions) for kind in KINDS]
+        for each in as_completed(searches):
+            print(*each.result(), "epochs", flush=True)
+
+
+def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]:
+    """Launches a search if it is not there yet, and stops it at its budget; returns its name and epochs."""
+    name = f"{options.prefix}-{kind.replace(' + ', '-')}-{seed}"
+    space = read_space(Path(options.space), options.set)
+    plain = dict(space.plain)
+    # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
+    epochs = space.experiment(space.baseline()).epochs
+    least = 2 if kind != "random" else epochs
+    plain["search"] = {
+        **plain["search"],
+        **KINDS[kind],
+        "seed": seed,
+        "trials": options.budget // least,
+        "concurrency": 1,
+        "baseline": False,
+        "confirm": "none",
+    }
+    path = options.output / f"{name}.yaml"
+    path.write_text(yaml.safe_dump(plain, sort_keys=False))
+    searched = Run(Storage(options.storage).folder / "runs" / name)
+    if not (searched.path / "run.json").exists():
+        command = [sys.executable, "-m", "search.cli", "launch", str(path), "--name", name]
+        process = subprocess.Popen([*command, "--storage", options.storage], cwd=ROOT)
+        while process.poll() is None:
+            try:
+                process.wait(5)
+            except subprocess.TimeoutExpired:
+                if len(searched.epochs()) >= options.budget:
+                    process.terminate()
+                    process.wait()
+    return name, len(searched.epochs())
 
 
 def report(options: argparse.Namespace) -> None:
@@ -114,6 +120,7 @@ def main() -> None:
             added.add_argument("space")
             added.add_argument("--set", action="append", default=[])
             added.add_argument("--repetitions", type=int, default=5)
+            added.add_argument("--at-once", type=int, default=1, help="searches that run at a time")
         added.add_argument("--storage", default="storage")
         added.add_argument("--prefix", default="efficiency")
         added.add_argument("--budget", type=int, default=96, help="epochs of each search")
