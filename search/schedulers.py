@@ -91,7 +91,8 @@ def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
     for event in events:
         number = int(event["trial"])
         if event["event"] == "epoch":
-            ended = earlier.heard(number, int(event["epoch"]), _number(event.get("objective")))
+            objective = event.get("objective")
+            ended = earlier.heard(number, int(event["epoch"]), math.inf if objective is None else objective)
             stopped = stopped | {number} if ended else stopped - {number}
         elif event["event"] == "end" and event.get("status") in ("finished", "stopped"):
             earlier.ended(number)
@@ -119,10 +120,6 @@ class _Rungs:
         for _, recorded in self._bracket._rungs:
             if _former(number) in recorded:
                 recorded[trial_id] = recorded.pop(_former(number))
-
-
-def _number(objective: float | None) -> float:
-    return math.inf if objective is None else objective
 
 
 def _former(number: int) -> str:

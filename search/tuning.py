@@ -52,9 +52,7 @@ def tune_trials(
     from search.warm import known_trials
 
     space, options = plan.space, plan.space.search
-    proxy = table.build("search.proxy", PROXIES, options.proxy)
-    corners = [space.experiment(values) for values in space.corners()]
-    epochs = max((proxy.experiment(each) if proxy else each).epochs for each in corners)
+    epochs = max(_epochs(space, values) for values in space.corners())
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
     replayed = replay(scheduler, run.events())
     ended = end_what_had_ended(plan, run, unfinished, replayed.stopped)
@@ -79,6 +77,12 @@ def tune_trials(
     return state
 
 
+def _epochs(space: Space, values: Values) -> int:
+    """Epochs of a configuration's trial, which is in part where the space has a proxy."""
+    proxy, experiment = table.build("search.proxy", PROXIES, space.search.proxy), space.experiment(values)
+    return int((proxy.experiment(experiment) if proxy else experiment).epochs)
+
+
 def end_what_had_ended(plan: Plan, run: Run, unfinished: Sequence[TrialRecord], stopped: set[int]) -> set[int]:
     """Records the end of trials whose last epoch was their end, when the search was cut off before it said so.
 
@@ -87,11 +91,9 @@ def end_what_had_ended(plan: Plan, run: Run, unfinished: Sequence[TrialRecord], 
     """
     from search.tensorboard import TensorBoardWriter
 
-    proxy = table.build("search.proxy", PROXIES, plan.space.search.proxy)
     curves, ended = TensorBoardWriter(run.tensorboard), set()
     for each in unfinished:
-        experiment = plan.space.experiment(each.values)
-        finished = each.epoch >= (proxy.experiment(experiment) if proxy else experiment).epochs
+        finished = each.epoch >= _epochs(plan.space, each.values)
         if each.status == "failed" or not (finished or each.number in stopped) or not run.checkpoint(each.number):
             continue
         status = "finished" if finished else "stopped"
