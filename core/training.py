@@ -13,7 +13,7 @@ from core.averaging import RecentWeights
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector, build_network, embed_store, normalized
 from core.errors import InputError, TrainingDiverged
-from core.features.store import FeatureStore
+from core.features.store import FeatureStore, chosen_part
 from core.gmm import GmmDetector
 from core.judging import OBJECTIVES, dev_metrics, judgement
 from core.lr_schedule import LR_SCHEDULES
@@ -22,7 +22,6 @@ from core.pairs import n_minibatches
 from core.prefetch import prefetched
 from core.seeds import derived_seed
 from core.steps import attack_numbers, build_objective
-from core.widening import chosen_part
 
 Report = Callable[[dict[str, float], dict[str, Any]], None]
 Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]

@@ -18,7 +18,6 @@ from core.features import FRONT_ENDS
 from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA
 from core.validation import VALIDATIONS, Origins, origins
-from core.widening import widener_of
 from search.space import Space, store_name
 from search.storage import Storage
 
@@ -190,7 +189,7 @@ def cost_problems(space: Space) -> list[str]:
 def widening_problems(space: Space, corpus: Corpus) -> list[str]:
     """Copies of train's utterances that a space wants to train on and the corpus has not."""
     wanted = dict.fromkeys(name for values in space.corners() for name in space.experiment(values).widen)
-    there = {widener_of(each.utterance_id) for each in corpus.partition("train")} - {None} if wanted else set()
+    there = {utterance.copy for utterance in corpus.partition("train")} - {None} if wanted else set()
     known = ", ".join(sorted(filter(None, there))) or "none"
     hint = "spooftune corpus widen makes them"
     return [

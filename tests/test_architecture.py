@@ -54,6 +54,30 @@ def test_a_trials_process_loads_no_package_that_few_trials_need():
     assert done.stdout.split() == []
 
 
+def test_a_training_loads_no_vocoder_and_nothing_of_the_demo_corpus():
+    vocoding = ["core.demo", "core.vocoders", "core.widening", "pyworld", "pysptk", "av", "pynanotts", "parselmouth"]
+    code = f"""import core.training, sys
+print(*(name for name in sys.modules if any(name == each or name.startswith(each + ".") for each in {vocoding})))"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
+def modules_imported(path: Path) -> set[str]:
+    """Full names of the modules that a module imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names.update([node.module, *(f"{node.module}.{alias.name}" for alias in node.names)])
+    return names
+
+
+def test_the_demo_corpus_is_built_from_vocoders_and_nothing_is_built_from_the_demo_corpus():
+    outside = [path for path in (ROOT / "core").rglob("*.py") if path.parent.name != "demo"]
+    assert not any(name.startswith("core.demo") for path in outside for name in modules_imported(path))
+
+
 @pytest.mark.parametrize("module", ["search.cli", "search.report", "search.run", "search.remote"])
 def test_who_looks_at_runs_waits_for_no_torch(module):
     code = f"import sys, {module}; print(*(set(sys.modules) & {{'torch', 'ray', 'optuna', 'scipy.stats', 'sklearn'}}))"

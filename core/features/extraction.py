@@ -41,10 +41,10 @@ Progress = Callable[[int, float], None]
 def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, built: Any = None) -> str:
     """What determines a store, as a hexadecimal SHA-256: equal keys, equal features, on any machine.
 
-    Covered: ids, labels, speakers, attacks and content of the utterances in their order; the front end with every
-    default written out, its version and the SHA-256 of its weights; the decoding. Not covered: where corpus and weights
-    lie. A recording's content goes by its size and both its ends: a FLAC file begins with the MD5 of its samples, and
-    WAV files that differ in the middle alone are rare enough.
+    Covered: ids, labels, speakers, attacks, makers of copies and content of the utterances in their order; the front
+    end with every default written out, its version and the SHA-256 of its weights; the decoding. Not covered: where
+    corpus and weights lie. A recording's content goes by its size and both its ends: a FLAC file begins with the MD5 of
+    its samples, and WAV files that differ in the middle alone are rare enough.
 
     Args:
         utterances: Of one partition.
@@ -62,7 +62,7 @@ def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioO
     digest.update(json.dumps(what, sort_keys=True).encode())
     with ThreadPoolExecutor(8) as pool:
         for each, content in zip(utterances, pool.map(fingerprint, [u.path for u in utterances]), strict=True):
-            row = [each.utterance_id, each.label, each.speaker_id, each.attack_id, content]
+            row = [each.utterance_id, each.label, each.speaker_id, each.attack_id, each.copy, content]
             digest.update(json.dumps(row).encode())
     return digest.hexdigest()
 
@@ -300,6 +300,7 @@ def _write_shard(
         pa.array([each.label for each in kept], pa.int8()),
         pa.array([each.speaker_id for each in kept], pa.string()),
         pa.array([each.attack_id for each in kept], pa.string()),
+        pa.array([each.copy for each in kept], pa.string()),
         pa.array([len(found[index]) for index in indices], pa.int32()),
         pa.LargeListArray.from_arrays(offsets, pa.array(values)),
     ]

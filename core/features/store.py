@@ -6,6 +6,7 @@ and marks the store as complete. Features are float16, frame by frame: a crop in
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -16,8 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.table import did_you_mean
 
-FORMAT = 1
+FORMAT = 2
+"""Raised when the columns or their meaning change; it is part of a store's key, so that stores are extracted anew."""
+
 MANIFEST = "manifest.json"
 
 SCHEMA = pa.schema(
@@ -26,6 +30,7 @@ SCHEMA = pa.schema(
         ("label", pa.int8()),
         ("speaker_id", pa.string()),
         ("attack_id", pa.string()),
+        ("copy", pa.string()),
         ("n_frames", pa.int32()),
         ("features", pa.large_list(pa.float16())),
     ]
@@ -50,6 +55,7 @@ class FeatureStore:
         labels: `(n_utterances,)`, 1 = bona fide.
         speaker_ids: One an utterance.
         attack_ids: One an utterance, `-` for bona fide.
+        copies: One an utterance: the row of `core.widening.WIDENERS` that made it; None: it is an original.
         n_frames: Frames of each utterance, `(n_utterances,)`.
         n_features: Values a frame.
         hop_length: Samples from one frame to the next.
@@ -65,6 +71,7 @@ class FeatureStore:
         self.utterance_ids: list[str] = _strings(batches, "utterance_id")
         self.speaker_ids: list[str] = _strings(batches, "speaker_id")
         self.attack_ids: list[str] = _strings(batches, "attack_id")
+        self.copies: list[str | None] = _strings(batches, "copy")
         self.labels: NDArray[np.int64] = _numbers(batches, "label")
         self.n_frames: NDArray[np.int64] = _numbers(batches, "n_frames")
         self._values: list[NDArray[np.float16]] = []
@@ -116,7 +123,7 @@ class FeatureStore:
         chosen = copy.copy(self)
         for name in ("labels", "n_frames", "_shard", "_begin"):
             setattr(chosen, name, getattr(self, name)[indices])
-        for name in ("utterance_ids", "speaker_ids", "attack_ids"):
+        for name in ("utterance_ids", "speaker_ids", "attack_ids", "copies"):
             setattr(chosen, name, [getattr(self, name)[index] for index in indices])
         return chosen
 
@@ -159,6 +166,23 @@ def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64
     return starts
 
 
+def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
+    """The originals of a store and the copies that the named rows of `core.widening.WIDENERS` made of them.
+
+    Raises:
+        InputError: the store has no copies of one of the names.
+    """
+    there = {name for name in train.copies if name is not None}
+    for name in names:
+        if name not in there:
+            known = f"{', '.join(sorted(there)) or 'nothing'}{did_you_mean(name, there)}"
+            hint = "spooftune corpus widen makes such copies"
+            raise InputError(f"widen: train has no utterances made by {name!r}; it has {known}; {hint}")
+    if not there:
+        return train
+    return train.subset(np.flatnonzero([name is None or name in names for name in train.copies]))
+
+
 def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     size = path.stat().st_size
     if size != n_bytes:
@@ -171,7 +195,7 @@ def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     return batch
 
 
-def _strings(batches: list[pa.RecordBatch], name: str) -> list[str]:
+def _strings(batches: list[pa.RecordBatch], name: str) -> list[Any]:
     return [value for batch in batches for value in batch.column(name).to_pylist()]
 
 

@@ -18,7 +18,13 @@ from core.audio import SAMPLE_RATE
 from core.corpus import PARTITIONS
 from core.demo import Summary, build_demo_corpus, sources
 from core.demo.attacks import ATTACKS, chosen_attacks
-from core.demo.chain import (
+from core.demo.plan import collected
+from core.demo.sources import unpacked
+from core.demo.text_to_speech import SENTENCES, sentence
+from core.errors import InputError
+from core.protocol import CORPORA
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import (
     Waveform,
     finished,
     g722_decoded,
@@ -29,12 +35,6 @@ from core.demo.chain import (
     trimmed,
     with_spectrum_of,
 )
-from core.demo.material import Material
-from core.demo.plan import collected
-from core.demo.sources import unpacked
-from core.demo.text_to_speech import SENTENCES, sentence
-from core.errors import InputError
-from core.protocol import CORPORA
 
 pytest.importorskip("pyworld", reason="the extra `demo` is not installed")
 

@@ -241,9 +241,28 @@ def test_weights_count_by_their_content_not_by_their_place(utterances, tmp_path,
 
 def test_labels_speakers_and_attacks_are_part_of_the_key(utterances):
     first = store_key(utterances, TOY, AudioOptions())
-    for change in ({"utterance_id": "x"}, {"label": 0}, {"speaker_id": "x"}, {"attack_id": "A19"}):
+    for change in ({"utterance_id": "x"}, {"label": 0}, {"speaker_id": "x"}, {"attack_id": "A19"}, {"copy": "x"}):
         changed = (dataclasses.replace(utterances[0], **change), *utterances[1:])
         assert store_key(changed, TOY, AudioOptions()) != first, change
+
+
+def test_a_store_of_an_earlier_format_is_left_alone_and_one_is_extracted_beside_it(utterances, tmp_path, monkeypatch):
+    monkeypatch.setattr(extraction, "FORMAT", 1)
+    earlier = store_path(utterances, TOY, AudioOptions(), root=tmp_path / "stores")
+    earlier.mkdir(parents=True)
+    (earlier / "manifest.json").write_text(json.dumps({"format": 1}))
+    monkeypatch.undo()
+    monkeypatch.setitem(features_module.FRONT_ENDS, "toy", toy)
+    with pytest.raises(InputError, match=r"format 1; this version reads 2\. Delete the folder"):
+        FeatureStore.open(earlier)
+    assert build(utterances, tmp_path).path != earlier
+
+
+def test_who_made_a_copy_stands_in_the_store_and_in_parts_of_it(utterances, tmp_path):
+    made = [dataclasses.replace(utterances[0], copy="mulaw"), *utterances[1:]]
+    store = build(made, tmp_path)
+    assert store.copies == ["mulaw"] + [None] * 11
+    assert store.subset(np.array([3, 0])).copies == [None, "mulaw"]
 
 
 def test_windows_by_hand(utterances, tmp_path):
