@@ -13,6 +13,8 @@ from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.features.store import InputOptions
+from core.gmm import GmmOptions
 from core.heads import HEADS
 from core.losses import LOSSES
 from core.lr_schedule import LR_SCHEDULES
@@ -20,50 +22,6 @@ from core.optimizer import OPTIMIZERS
 from core.pairs import PAIR_SAMPLERS
 from core.systems import SYSTEMS, laid_over, system_problem
 from core.table import Block
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How the features of an utterance become one backbone input.
-
-    Attributes:
-        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
-        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
-            first to its last; 1 = the first alone.
-        normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
-    """
-
-    n_frames: int = 400
-    score_windows: int = 1
-    normalize: Literal["none", "mean", "mean_variance"] = "none"
-
-    def __post_init__(self) -> None:
-        for name in ("n_frames", "score_windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
-
-    def positions(self) -> tuple[float, ...]:
-        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
-        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
-
-
-@dataclass(frozen=True)
-class GmmOptions:
-    """Two mixtures of diagonal Gaussians, one of bona fide frames and one of spoofed frames.
-
-    Attributes:
-        n_components: Gaussians of each.
-        variance_floor: Least variance, as a share of the variance over all frames of both classes.
-    """
-
-    n_components: int = 512
-    variance_floor: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if self.n_components < 1:
-            raise ValueError(f"gmm: n_components is {self.n_components}; it must be at least 1")
-        if not 0 < self.variance_floor < 1:
-            raise ValueError(f"gmm: variance_floor is {self.variance_floor}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True)

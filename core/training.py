@@ -138,11 +138,11 @@ def _fit_mixtures(
     else:
         seeds = (derived_seed(experiment.seed, "bona_fide"), derived_seed(experiment.seed, "spoof"))
         try:
-            gmm.initialise(detector, experiment, train, seeds)
+            gmm.initialise(detector, train, options=experiment.gmm, seeds=seeds)
         except ValueError as error:
             raise InputError(str(error)) from error
     for epoch in range(resume["epoch"] + 1 if resume else 1, experiment.epochs + 1):
-        measured = {"epoch": epoch, **gmm.em_epoch(detector, experiment, train)}
+        measured = {"epoch": epoch, **gmm.em_epoch(detector, train, options=experiment.gmm)}
         if track.judged(epoch):
             measured |= dev_metrics(detector.score_store(dev, device=device), dev, epoch)
         yield measured, track.state(measured, detector)

@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +35,31 @@ SCHEMA = pa.schema(
         ("features", pa.large_list(pa.float16())),
     ]
 )
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How the features of an utterance become one backbone input.
+
+    Attributes:
+        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
+        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
+            first to its last; 1 = the first alone.
+        normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
+    """
+
+    n_frames: int = 400
+    score_windows: int = 1
+    normalize: Literal["none", "mean", "mean_variance"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("n_frames", "score_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
+
+    def positions(self) -> tuple[float, ...]:
+        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
+        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
 
 
 @dataclass(frozen=True)
