@@ -122,7 +122,8 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
             writer.close()
         best = state["best"]
         save(pretraining.best_network(state), plan.output / NETWORK)
-        console.print(f"best epoch {best['epoch']}: held-out loss {best['loss']:.4f}", highlight=False)
+        loss = best["metrics"]["held_out_loss"]
+        console.print(f"best epoch {best['epoch']}: held-out loss {loss:.4f}", highlight=False)
     return plan.output / NETWORK
 
 
