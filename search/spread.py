@@ -12,7 +12,8 @@ from core.audio import AudioOptions
 from core.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
+from core.features.extraction import is_complete
+from core.features.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
 from search.preflight import places
 from search.share import OFTEN, Share

@@ -75,7 +75,7 @@ class FeatureStore:
 
     Attributes:
         path: Its folder.
-        key: What determines it; see `core.features.extraction.store_key`.
+        key: What determines it; see `core.features.store_key.store_key`.
         utterance_ids: In the order of the protocol.
         labels: `(n_utterances,)`, 1 = bona fide.
         speaker_ids: One an utterance.
