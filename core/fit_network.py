@@ -107,17 +107,12 @@ def fit_network(
         changes = torch.Generator().manual_seed(derived_seed(experiment.seed, "augment", epoch))
         detector.train()
         goal.extra.train()
-        batches = prefetched(
-            train,
-            goal.targets,
-            batch_size=experiment.batch_size,
-            n_frames=experiment.input.n_frames,
-            generator=generator,
-            device=device,
-        )
+        sizes = {"batch_size": experiment.batch_size, "n_frames": experiment.input.n_frames}
         sums: dict[str, Tensor] = {}
         lr = 0.0
-        for number, (features, targets) in enumerate(batches):
+        for number, (features, targets) in enumerate(
+            prefetched(train, goal.targets, **sizes, generator=generator, device=device)
+        ):
             lr = schedule((epoch - 1) * n_batches + number)
             for group in optimizer.param_groups:
                 group["lr"] = lr

@@ -56,7 +56,7 @@ def test_a_trials_process_loads_no_package_that_few_trials_need():
 
 def test_a_training_loads_no_vocoder_and_nothing_of_the_demo_corpus():
     vocoding = ["core.demo", "core.vocoders", "core.widening", "pyworld", "pysptk", "av", "pynanotts", "parselmouth"]
-    code = f"""import core.training, sys
+    code = f"""import core.fit_folds, core.training, sys
 print(*(name for name in sys.modules if any(name == each or name.startswith(each + ".") for each in {vocoding})))"""
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
