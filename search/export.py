@@ -19,7 +19,7 @@ from search.journal import TrialRecord, now
 from search.plan import Plan
 from search.results import measure
 from search.run import Run
-from search.stores import ensure_store
+from search.stores import store_opener
 
 
 def export(
@@ -55,11 +55,12 @@ def export(
     state = checkpoint.load(path)
     detector = best_detector(state)
     experiment = experiment_from_plain(state["experiment"])
-    stores = {"dev": ensure_store(plan, experiment, "dev", console)}
+    store_of = store_opener(plan, console=console)
+    stores = {"dev": store_of(experiment, "dev")}
     looks = int(run.info().get("eval_looks", 0))
     if look_at_eval and "eval" in plan.corpus.partitions():
         try:
-            stores["eval"] = ensure_store(plan, experiment, "eval", console)
+            stores["eval"] = store_of(experiment, "eval")
         except InputError as error:  # there may be none yet, or none at hand: the detector is worth as much
             console.print(f"eval: not scored: {error.problems[0]}", highlight=False, markup=False)
         else:

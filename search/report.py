@@ -3,12 +3,10 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from search.confirmation import confirmed, half_width, luck
@@ -28,38 +26,9 @@ def console(*, stderr: bool = False) -> Console:
     return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
 
 
-@contextmanager
-def extraction_progress(
-    console: Console, what: str, n_utterances: int, *, shown: bool = True
-) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar of an extraction, with its seconds of audio a second; without a terminal, one line at its end."""
-    began = time.monotonic()
-    done: dict[str, float] = {"utterances": 0, "seconds": 0.0}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} utterances"),
-        TextColumn("{task.fields[rate]:.0f} s of audio a second"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as progress:
-        task = progress.add_task(f"extracting {what}", total=n_utterances, rate=0.0)
-
-        def update(utterances: int, seconds: float) -> None:
-            done.update(utterances=utterances, seconds=seconds)
-            rate = seconds / max(time.monotonic() - began, 1e-9)
-            progress.update(task, completed=utterances, rate=rate)
-
-        yield update
-    if shown:
-        took = time.monotonic() - began
-        rate = f"{done['seconds'] / max(took, 1e-9):.0f} s of audio a second"
-        console.print(f"{what}: {n_utterances} utterances extracted in {took:.1f} s ({rate})", highlight=False)
-
-
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
-    from search.plan import resource_problems
+    from search.checks import resource_problems
 
     space, options = plan.space, plan.space.search
 

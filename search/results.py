@@ -11,6 +11,7 @@ from rich.console import Console
 
 from core import checkpoint, metrics, score_file
 from core.config import experiment_from_plain
+from core.corpus import Corpus, Utterance
 from core.detector import score_store
 from core.errors import InputError
 from core.metrics import AsvErrorRates
@@ -18,9 +19,8 @@ from core.score_file import CmScores
 from core.training import best_detector
 from core.uncertainty import Interval, eer_interval
 from search.journal import TrialRecord
-from search.plan import Plan
 from search.run import Run
-from search.stores import ensure_store
+from search.stores import StoreOf
 
 
 @dataclass(frozen=True)
@@ -70,18 +70,19 @@ def _ends(interval: Interval) -> list[float]:
     return [interval.low, interval.high]
 
 
-def spoken_by(plan: Plan, partition: str, scores: CmScores) -> CmScores:
+def spoken_by(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores:
     """Scores with the speakers that the corpus tells; the organisers' format of score files has none."""
-    speakers = {each.utterance_id: each.speaker_id for each in plan.corpus.partition(partition)}
+    speakers = {utterance.utterance_id: utterance.speaker_id for utterance in utterances}
     ids = np.array([speakers.get(str(utterance), "-") for utterance in scores.utterance_ids])
     return dataclasses.replace(scores, speaker_ids=ids)
 
 
 def collect(
     run: Run,
-    plan: Plan,
     records: Sequence[TrialRecord],
     *,
+    corpus: Corpus,
+    store_of: StoreOf,
     partitions: Sequence[str],
     asv: Mapping[str, AsvErrorRates],
     console: Console,
@@ -92,8 +93,9 @@ def collect(
 
     Args:
         run: The run.
-        plan: Its plan; names the corpus and the stores.
         records: Trials with a checkpoint.
+        corpus: Of the run.
+        store_of: Gives the feature stores on which a detector is scored.
         partitions: What to score. Looks at eval are counted in run.json.
         asv: Error rates of the ASV by partition, for the t-DCF.
         console: Where progress is shown.
@@ -101,9 +103,9 @@ def collect(
     Raises:
         InputError: a partition that the corpus lacks, or a checkpoint or score file that cannot be read.
     """
-    missing = [name for name in partitions if name not in plan.corpus.partitions()]
+    missing = [name for name in partitions if name not in corpus.partitions()]
     if missing:
-        raise InputError(f"the corpus at {plan.space.corpus.path} has no partition {', '.join(missing)}")
+        raise InputError(f"the corpus at {corpus.root} has no partition {', '.join(missing)}")
     results = []
     for position, record in enumerate(records, start=1):
         path = run.checkpoint(record.number)
@@ -116,22 +118,23 @@ def collect(
             console.print(
                 f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(todo)}", markup=False
             )
-            _score(run, plan, state, folder, todo, console)
-        scores = {name: spoken_by(plan, name, score_file.read_cm_scores(folder / f"{name}.txt")) for name in partitions}
+            _score(run, state, folder, todo, store_of)
+        scores = {
+            name: spoken_by(score_file.read_cm_scores(folder / f"{name}.txt"), corpus.partition(name))
+            for name in partitions
+        }
         measured = {name: measure(each, asv.get(name)) for name, each in scores.items()}
         results.append(Result(record, epoch, scores, measured))
     return results
 
 
-def _score(
-    run: Run, plan: Plan, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], console: Console
-) -> None:
+def _score(run: Run, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOf) -> None:
     detector = best_detector(dict(state))
     experiment = experiment_from_plain(state["experiment"])
     for partition in partitions:
         if partition == "eval":
             run.update(eval_looks=int(run.info().get("eval_looks", 0)) + 1)
-        store = ensure_store(plan, experiment, partition, console)
+        store = store_of(experiment, partition)
         columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
         scores = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
         score_file.write_cm_scores(folder / f"{partition}.txt", scores)

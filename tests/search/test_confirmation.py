@@ -33,7 +33,7 @@ from search.report import seeds_in_words
 from search.run import Run
 from search.space_reader import read_space
 from search.storage import Storage
-from search.stores import ensure_store
+from search.stores import store_opener
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
@@ -231,7 +231,7 @@ def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     folder, run, _, _ = killed_and_resumed
     plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
     best = confirmed(run)[0]
-    dev = ensure_store(plan, plan.space.experiment(best.record.values), "dev", Console(quiet=True))
+    dev = store_opener(plan, console=Console(quiet=True))(plan.space.experiment(best.record.values), "dev")
     rates = _by_seed(run, best, dev)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 

@@ -121,7 +121,7 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     assert "2 of 2 trials begun" in capsys.readouterr().out
     said = spooftune("resume", "far", "--storage", remote.place, "--trials", 3)
     assert "2 trials stand, 0 continue, 1 are new" in said
-    assert "nothing to extract" in said
+    assert "features cached" in said
     assert main(["export", "far", "--storage", remote.place, "--rank", "3", "--output", str(tmp_path / "third")]) == 0
     there = Storage(remote.place)
     assert bundle.load(tmp_path / "third").provenance["trial"] == Run.open(there, "far").ranked()[2].number
