@@ -3,21 +3,20 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from core import bundle, checkpoint, metrics, score_file, table
 from core.config import experiment_from_plain
-from core.detector import score_store
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.store import FeatureStore
+from core.measure import measure
 from core.score_file import CmScores
 from core.training import best_detector
 from search.confirmation import SEEDS, Confirmed, selected
 from search.journal import TrialRecord, now
 from search.plan import Plan
-from search.results import measure
+from search.results import scores_of
 from search.run import Run
 from search.stores import store_opener
 
@@ -69,12 +68,7 @@ def export(
     measured: dict[str, Any] = {}
     scores: dict[str, CmScores] = {}
     for partition, store in stores.items():
-        columns = {
-            "attack_ids": np.asarray(store.attack_ids),
-            "labels": store.labels,
-            "speaker_ids": np.asarray(store.speaker_ids),
-        }
-        scores[partition] = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
+        scores[partition] = scores_of(detector, store)
         measured[partition] = measure(scores[partition])
     if confirmed and "eval" in stores:
         measured["eval"]["eer_by_seed"] = _by_seed(run, confirmed, stores["eval"])
@@ -106,11 +100,11 @@ def export(
 def _by_seed(run: Run, found: Confirmed, store: FeatureStore) -> list[float]:
     """EER on a partition of the detector of each fresh seed: the choice is made, and one seed says little."""
     rates = []
-    for each in found.trainings:
-        path = run.confirmation().checkpoint(each.number)
+    for training in found.trainings:
+        path = run.confirmation().checkpoint(training.number)
         assert path is not None
-        scores = score_store(best_detector(checkpoint.load(path)), store)
-        rates.append(metrics.eer(scores[store.labels == 1], scores[store.labels == 0])[0])
+        scores = scores_of(best_detector(checkpoint.load(path)), store)
+        rates.append(metrics.eer(scores.bona_fide, scores.spoof)[0])
     return rates
 
 

@@ -223,3 +223,35 @@ def show_events(run: Run, number: int | None, console: Console) -> None:
     error = run.path / "errors" / f"{number:05d}.txt" if number is not None else None
     if error and error.is_file():
         console.print(error.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_evaluation(result: dict[str, Any]) -> str:
+    """The result of `evaluate` for people: rates in per cent, every digit that a comparison may need."""
+    lines = [
+        f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",
+        f"EER            {100 * result['eer']:.9f} %   at threshold {result['threshold']:.6g}",
+        *(
+            f"  95 % interval {100 * result[key][0]:.3f} to {100 * result[key][1]:.3f} %   over {what}"
+            for key, what in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
+            if key in result
+        ),
+        f"AUC            {result['auc']:.9f}",
+    ]
+    if "compared_with" in result:
+        lines.append(f"{result['compared_with']}: EER {100 * result['other_eer']:.9f} %")
+        for key, what in (("difference", "utterances"), ("difference_speakers", "speakers")):
+            if key in result:
+                low, high = (100 * end for end in result[key]["interval"])
+                lines.append(
+                    f"  difference {100 * result[key]['eer']:+.3f} points, 95 % {low:+.3f} to {high:+.3f}, "
+                    f"p = {result[key]['p_value']:.3f}   paired, over {what}"
+                )
+    for year in ("2019", "2021"):
+        if f"min_tdcf_{year}" in result:
+            lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")
+    if "min_tdcf_2019" not in result:
+        lines.append("min t-DCF      needs the ASV's errors: --asv-scores F, or --asv-rates la19-dev or la19-eval")
+    if "eer_per_attack" in result:
+        lines.append("EER per attack")
+        lines += [f"  {attack:<12} {100 * rate:.3f} %" for attack, rate in result["eer_per_attack"].items()]
+    return "\n".join(lines)

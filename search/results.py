@@ -1,4 +1,4 @@
-"""What the trials of a run achieved: their scores on each partition, and the metrics of these."""
+"""Scores the detectors of a run's trials on partitions of the corpus, and measures the scores."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,15 +9,17 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from core import checkpoint, metrics, score_file
+from core import checkpoint, score_file
 from core.config import experiment_from_plain
 from core.corpus import Corpus, Utterance
-from core.detector import score_store
+from core.detector import Detector, score_store
 from core.errors import InputError
+from core.features.store import FeatureStore
+from core.gmm import GmmDetector
+from core.measure import measure
 from core.metrics import AsvErrorRates
 from core.score_file import CmScores
 from core.training import best_detector
-from core.uncertainty import Interval, eer_interval
 from search.journal import TrialRecord
 from search.run import Run
 from search.stores import StoreOf
@@ -31,7 +33,7 @@ class Result:
         record: The trial.
         epoch: The epoch of its best detector.
         scores: CM scores by partition.
-        measured: Metrics by partition; see `measure`.
+        measured: Metrics by partition; see `core.measure.measure`.
     """
 
     record: TrialRecord
@@ -40,34 +42,15 @@ class Result:
     measured: Mapping[str, Mapping[str, Any]]
 
 
-def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any]:
-    """EER and its 95 % intervals, AUC, EER per attack (fractions) and counts of scores.
-
-    `eer_interval` is over utterances, `eer_interval_speakers` over speakers, where two or more are known; both t-DCFs
-    where an ASV's errors are known.
-    """
-    assert scores.labels is not None
-    bona_fide, spoof = scores.scores[scores.labels == 1], scores.scores[scores.labels == 0]
-    attacks = np.asarray(scores.attack_ids)[scores.labels == 0]
-    found: dict[str, Any] = {
-        "eer": float(metrics.eer(bona_fide, spoof)[0]),
-        "auc": float(metrics.auc(bona_fide, spoof)),
-        "eer_per_attack": {k: float(v) for k, v in metrics.eer_per_attack(bona_fide, spoof, attacks).items()},
-        "eer_interval": _ends(eer_interval(scores.scores, scores.labels)),
-        "n_bona_fide": len(bona_fide),
-        "n_spoof": len(spoof),
-    }
-    speakers = None if scores.speaker_ids is None else np.asarray(scores.speaker_ids)
-    if speakers is not None and "-" not in speakers and len(np.unique(speakers)) > 1:
-        found["eer_interval_speakers"] = _ends(eer_interval(scores.scores, scores.labels, speakers))
-    if asv is not None:
-        found["min_tdcf_2019"] = float(metrics.min_tdcf_2019(bona_fide, spoof, asv))
-        found["min_tdcf_2021"] = float(metrics.min_tdcf_2021(bona_fide, spoof, asv))
-    return found
-
-
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
+def scores_of(detector: Detector | GmmDetector, store: FeatureStore) -> CmScores:
+    """CM scores of a detector on every utterance of a feature store, with what the store knows of the utterances."""
+    return CmScores(
+        np.asarray(store.utterance_ids),
+        score_store(detector, store),
+        attack_ids=np.asarray(store.attack_ids),
+        labels=store.labels,
+        speaker_ids=np.asarray(store.speaker_ids),
+    )
 
 
 def spoken_by(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores:
@@ -135,6 +118,4 @@ def _score(run: Run, state: Mapping[str, Any], folder: Path, partitions: Sequenc
         if partition == "eval":
             run.update(eval_looks=int(run.info().get("eval_looks", 0)) + 1)
         store = store_of(experiment, partition)
-        columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
-        scores = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
-        score_file.write_cm_scores(folder / f"{partition}.txt", scores)
+        score_file.write_cm_scores(folder / f"{partition}.txt", scores_of(detector, store))
