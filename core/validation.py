@@ -216,8 +216,8 @@ def fit_folds(
         measured, state = dict(whole[0]), whole[1]
         if objective in measured:
             judged = {
-                name.replace("dev_", "fold_"): float(np.mean([each[name] for each, _ in left_out]))
-                for name in OBJECTIVES
+                metric.folded: float(np.mean([each[metric.name] for each, _ in left_out]))
+                for metric in OBJECTIVES.values()
             }
             judged["worst_fold_eer"] = max(each["dev_eer"] for each, _ in left_out)
             measured |= judged

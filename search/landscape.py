@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.cost import Cost
+from core.judging import METRICS
 from search.journal import TrialRecord
 from search.parameter import Parameter
 from search.sheets import Sheet
@@ -138,7 +139,7 @@ def slices(space: Space, records: Sequence[TrialRecord], objective: str) -> Figu
     n_rows = -(-len(shown) // n_columns)
     figure = Figure(figsize=(4 * n_columns, 3 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
-    scale = _scale(objective)
+    scale = METRICS[objective].scale
     draw = np.random.default_rng(0)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
@@ -156,7 +157,7 @@ def slices(space: Space, records: Sequence[TrialRecord], objective: str) -> Figu
         axes.set_xlabel(parameter.path)
         axes.grid(alpha=0.3)
     for row in grid:
-        row[0].set_ylabel(_axis(objective))
+        row[0].set_ylabel(METRICS[objective].label)
     figure.colorbar(points, ax=list(grid.flat), label="trial", shrink=0.8)
     return figure
 
@@ -167,7 +168,7 @@ def parallel(space: Space, records: Sequence[TrialRecord], objective: str) -> Fi
     shown = [each for each in space.searched if any(each.path in one.values for one in records)]
     figure = Figure(figsize=(max(7, 1.6 * len(shown)), 5), layout="constrained")
     axes = figure.add_subplot()
-    values = [_scale(objective) * each.objective for each in records]
+    values = [METRICS[objective].scale * each.objective for each in records]
     colours = _colours(values)
     for each, value in zip(records, values, strict=True):  # the best are drawn last, on top
         heights = [_height(parameter, each.values.get(parameter.path)) for parameter in shown]
@@ -180,7 +181,7 @@ def parallel(space: Space, records: Sequence[TrialRecord], objective: str) -> Fi
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(shown) - 0.6)
     axes.set_title("Configurations")
-    figure.colorbar(colours, ax=axes, label=_axis(objective))
+    figure.colorbar(colours, ax=axes, label=METRICS[objective].label)
     return figure
 
 
@@ -188,7 +189,7 @@ def history(records: Sequence[TrialRecord], epochs: Sequence[tuple[int, int, flo
     """The best value so far against trials that ended and against epochs that were spent."""
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     by_trial, by_epoch = figure.subplots(1, 2, sharey=True)
-    scale = _scale(objective)
+    scale = METRICS[objective].scale
     ended = np.array([scale * each.objective for each in records])
     by_trial.scatter(range(1, len(ended) + 1), ended, s=14, color=BLUE, label="a trial")
     by_trial.step(range(1, len(ended) + 1), _best(ended, scale), where="post", color=ORANGE, label="best so far")
@@ -196,7 +197,7 @@ def history(records: Sequence[TrialRecord], epochs: Sequence[tuple[int, int, flo
     spent = np.array([scale * value for _, _, value in epochs])
     by_epoch.step(range(1, len(spent) + 1), _best(spent, scale), where="post", color=ORANGE)
     by_epoch.set_xlabel("epochs of all trials")
-    by_trial.set_ylabel(_axis(objective))
+    by_trial.set_ylabel(METRICS[objective].label)
     by_trial.legend(fontsize="small")
     for axes in (by_trial, by_epoch):
         axes.grid(alpha=0.3)
@@ -207,7 +208,7 @@ def tradeoff(records: Sequence[TrialRecord], costs: Mapping[int, Cost], objectiv
     """The objective against operations; the trials that no other beats in both are joined and named."""
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
-    best, scale = front(records, costs), _scale(objective)
+    best, scale = front(records, costs), METRICS[objective].scale
     known = [each for each in records if math.isfinite(each.objective) and costs[each.number].gmacs is not None]
     places = {each.number: (costs[each.number].gmacs or 0.0, scale * each.objective) for each in known}
     everyone = np.array(list(places.values()))
@@ -218,19 +219,11 @@ def tradeoff(records: Sequence[TrialRecord], costs: Mapping[int, Cost], objectiv
         axes.annotate(f"trial {number}", places[number], textcoords="offset points", xytext=(5, 5), fontsize="small")
     axes.set_xscale("log")
     axes.set_xlabel("GMACs an utterance")
-    axes.set_ylabel(_axis(objective))
+    axes.set_ylabel(METRICS[objective].label)
     axes.set_title("What a better detector costs")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure
-
-
-def _scale(objective: str) -> float:
-    return 100.0 if objective.endswith("_eer") else -1.0 if objective.endswith("_auc") else 1.0
-
-
-def _axis(objective: str) -> str:
-    return f"{objective}, %" if objective.endswith("_eer") else objective
 
 
 def _best(values: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from search.confirmation import confirmed, half_width, luck
+from search.confirmation import confirmed, half_width, winner
 from search.run import ALIVE, Run
 from search.storage import Storage
 from search.wording import describe_objective, describe_values, trial_table
@@ -149,10 +149,10 @@ def show_confirmation(run: Run, console: Console) -> None:
         table.add_row(*cells, what)
     console.print("trained again with fresh seeds, best by mean first")
     console.print(table)
-    gap = luck(found)
-    if gap is not None and run.info().get("proxy") in (None, "none"):
-        points = f"{100 * gap:+.2f} points" if objective.endswith(("_eer", "_tdcf")) else f"{gap:+.4f}"
-        console.print(f"luck in the search's best value: {points} from the search to the mean", highlight=False)
+    best = winner(found)
+    if best is not None and run.info().get("proxy") in (None, "none"):
+        values = f"search {shown(best.record.objective)}, mean of fresh seeds {shown(best.mean)}"
+        console.print(f"selection bias: {values}", highlight=False)
 
 
 def run_state(run: Run) -> str:
