@@ -16,6 +16,7 @@ from search.plan import Plan
 from search.preflight import preflight
 from search.report import show_corpus
 from search.run import Run, this_process
+from search.sections import limit_problem
 from search.space import Space
 from search.stores import build_stores
 from search.tuning import confirm_trials, confirmation_left, tune_trials
@@ -103,6 +104,10 @@ def resume_search(
     Raises:
         InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
     """
+    limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
+    problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
+    if any(problems):
+        raise InputError(filter(None, problems))
     info, records = run.info(), run.trials()
     if run.alive() and not force:
         where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
@@ -126,8 +131,8 @@ def resume_search(
         raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{more}")
     options = dataclasses.replace(
         plan.space.search,
-        hours=hours or plan.space.search.hours,
-        gpu_hours=gpu_hours or plan.space.search.gpu_hours,
+        hours=plan.space.search.hours if hours is None else hours,
+        gpu_hours=plan.space.search.gpu_hours if gpu_hours is None else gpu_hours,
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total).sealed()
     folders = build_stores(plan, console, spread=address is not None)
