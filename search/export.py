@@ -84,11 +84,12 @@ def export(
             "trial": record.number,
             "rank": rank if number is None else None,
             "epoch": state["best"]["epoch"],
+            "seed": experiment.seed,
             "values": record.values,
             "corpus": plan.corpus.name,
             "created": now(),
             "eval_looks": looks,
-            **(_confirmation(run, confirmed) if confirmed else {}),
+            **({"confirmation": _confirmation(run, confirmed)} if confirmed else {}),
         },
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights)
@@ -111,13 +112,11 @@ def _by_seed(run: Run, found: Confirmed, store: FeatureStore) -> list[float]:
 def _confirmation(run: Run, found: Confirmed) -> dict[str, Any]:
     """What the bundle tells of the trainings with fresh seeds."""
     return {
-        "seed": found.median.number % SEEDS,
-        "confirmation": {
-            "objective": run.info()["objective"],
-            "in_search": found.record.objective,
-            "by_seed": [each.objective for each in found.trainings],
-            "mean": found.mean,
-            "worst": found.worst,
-            "failed_seeds": found.n_failed,
-        },
+        "objective": run.info()["objective"],
+        "in_search": found.record.objective,
+        "by_seed": [training.objective for training in found.trainings],
+        "mean": found.mean,
+        "worst": found.worst,
+        "failed_seeds": found.n_failed,
+        "seed_index": found.median.number % SEEDS,  # of the seed with the median result, which is exported
     }

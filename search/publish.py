@@ -21,14 +21,11 @@ from core.detector import Detector, build_detector, embed_store
 from core.errors import InputError
 from core.metrics import AsvErrorRates
 from search.figures import attack_bars, det_curves, histogram, planes
+from search.importance import Importance, importances
 from search.journal import TrialRecord, now
 from search.landscape import (
-    Importance,
-    cost_sheet,
     history,
     importance_bars,
-    importance_sheet,
-    importances,
     parallel,
     slices,
     tradeoff,
@@ -44,6 +41,8 @@ from search.sheets import (
     as_text,
     attacks_sheet,
     comparison_sheet,
+    cost_sheet,
+    importance_sheet,
     paper_sheet,
     results_sheet,
 )

@@ -59,7 +59,7 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
             say(f"    {number}: {fold}")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
     if options.cost != "none":
-        say(f"  the sampler keeps {options.cost} low beside the objective; report shows the front")
+        say(f"  the sampler keeps {options.cost} low beside the objective; report shows the Pareto front")
     if options.warm_start:
         say(f"  the sampler learns from runs {', '.join(options.warm_start)}")
     for what, chosen in (

@@ -235,7 +235,9 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     experiment = read_space(folder / "s.yaml").experiment(best.record.values)
     assert state["experiment"]["seed"] == fresh_seed(experiment, best.median.number % SEEDS) != experiment.seed
     config = json.loads((run.bundle / "config.json").read_text())
+    assert config["provenance"]["seed"] == state["experiment"]["seed"]
     told = config["provenance"]["confirmation"]
+    assert told["seed_index"] == best.median.number % SEEDS
     assert told["mean"] == pytest.approx(best.mean)
     assert told["by_seed"] == [each.objective for each in best.trainings]
     assert config["experiment"]["seed"] == state["experiment"]["seed"]

@@ -78,6 +78,7 @@ def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     run = Run.open(Storage(str(folder / "storage")), "first")
     config = json.loads((run.bundle / "config.json").read_text())
     best = min((each for each in run.trials() if each.status != "failed"), key=lambda each: each.objective)
+    assert config["provenance"]["seed"] == config["experiment"]["seed"] == 0  # that of the search
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
     good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"
     soundfile.write(good, 0.1 * np.random.default_rng(0).normal(size=(44100, 2)), 44100)
