@@ -15,8 +15,9 @@ from core.detector import Detector, build_detector, build_network, embed_store, 
 from core.errors import InputError, TrainingDiverged
 from core.features.store import FeatureStore
 from core.gmm import GmmDetector
-from core.judging import OBJECTIVES, dev_metrics, judgement
+from core.judging import dev_metrics, judgement
 from core.lr_schedule import LR_SCHEDULES
+from core.objectives import OBJECTIVES
 from core.optimizer import OPTIMIZERS
 from core.pairs import n_minibatches
 from core.prefetch import prefetched

@@ -16,7 +16,8 @@ from core.config import Experiment
 from core.corpus import Utterance
 from core.errors import InputError
 from core.features.store import FeatureStore
-from core.judging import OBJECTIVES, judgement
+from core.judging import judgement
+from core.objectives import OBJECTIVES
 from core.table import Table, did_you_mean
 from core.training import Report, epochs
 

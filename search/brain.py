@@ -12,7 +12,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from core import table
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from search.journal import TrialRecord
 from search.parameter import Values

@@ -10,7 +10,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from search.run import Run
 from search.space import Space
 from search.wording import describe_objective, describe_values, duration, trial_table

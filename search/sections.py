@@ -6,7 +6,7 @@ from typing import Any
 
 from core import table
 from core.errors import InputError
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.validation import VALIDATIONS

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import optuna
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from core.table import Block, block, option_defaults, resolved
 from search.parameter import Label, Parameter, Values
 

@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from core.judging import METRICS
+from core.objectives import METRICS
 from search.journal import TrialRecord
 
 

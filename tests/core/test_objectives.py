@@ -4,7 +4,8 @@ import math
 
 import pytest
 
-from core.judging import METRICS, OBJECTIVES, judgement
+from core.judging import judgement
+from core.objectives import METRICS, OBJECTIVES
 
 
 @pytest.mark.parametrize(
