@@ -28,6 +28,7 @@ from search.results import collect  # noqa: E402
 from search.run import Run  # noqa: E402
 from search.space_reader import read_space  # noqa: E402
 from search.storage import Storage  # noqa: E402
+from search.stores import store_opener  # noqa: E402
 
 KINDS: dict[str, dict[str, Any]] = {
     "tpe + asha": {
@@ -95,7 +96,15 @@ def report(options: argparse.Namespace) -> None:
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]
             value, number = min((objective, number) for number, _, objective in spent)
-            (result,) = collect(searched, plan, [records[number]], partitions=["eval"], asv={}, console=console)
+            (result,) = collect(
+                searched,
+                [records[number]],
+                corpus=plan.corpus,
+                store_of=store_opener(plan, console=console),
+                partitions=["eval"],
+                asv={},
+                console=console,
+            )
             at.append((value, result.measured["eval"]["eer"]))
         found[kind].append(at)
         print(path.stem, len(records), "trials", json.dumps(at), file=sys.stderr)

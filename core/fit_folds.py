@@ -10,7 +10,8 @@ from core.best_epoch import BestEpoch
 from core.config import Experiment
 from core.errors import InputError
 from core.features.store import FeatureStore
-from core.judging import OBJECTIVES, judgement
+from core.judging import judgement
+from core.objectives import OBJECTIVES
 from core.training import Report, epochs
 from core.validation import Fold
 
@@ -65,10 +66,10 @@ def fit_folds(
         measured, state = dict(whole[0]), whole[1]
         if objective in measured:
             judged = {
-                name.replace("dev_", "fold_"): float(np.mean([each[name] for each, _ in left_out]))
-                for name in OBJECTIVES
+                metric.folded: float(np.mean([measures[metric.name] for measures, _ in left_out]))
+                for metric in OBJECTIVES.values()
             }
-            judged["worst_fold_eer"] = max(each["dev_eer"] for each, _ in left_out)
+            judged["worst_fold_eer"] = max(measures["dev_eer"] for measures, _ in left_out)
             measured |= judged
             rank = (judgement(objective, judged, "fold_"), judged["fold_loss"])
             weights = state.get("averaged", state["detector"])

@@ -12,7 +12,7 @@ from torch import Tensor
 from core import table
 from core.audio import SAMPLE_RATE
 from core.best_epoch import BestEpoch
-from core.errors import InputError, TrainingDiverged
+from core.errors import InputError, Problem, TrainingDiverged
 from core.features.wav2vec import SIZES, random_wav2vec
 from core.features.wav2vec_network import Wav2Vec
 from core.lr_schedule import LR_SCHEDULES
@@ -59,20 +59,21 @@ class Pretraining:
 
     def __post_init__(self) -> None:
         wrong = [
-            f"{name} is {getattr(self, name)}; it must be at least {least}"
+            Problem((name,), f"{name} is {getattr(self, name)}; it must be at least {least}")
             for name, least in (("n_steps", 1), ("n_negatives", 1), ("batch_size", 1), ("epochs", 1), ("cache_mb", 0))
             if getattr(self, name) < least
         ]
         for name in ("negative_weight", "seconds", "lr"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                wrong.append(f"{name} is {getattr(self, name)}; it must be a positive number")
+                wrong.append(Problem((name,), f"{name} is {getattr(self, name)}; it must be a positive number"))
         if not 0 < self.held_out < 1:
-            wrong.append(f"held_out is {self.held_out}; it must lie between 0 and 1")
+            wrong.append(Problem(("held_out",), f"held_out is {self.held_out}; it must lie between 0 and 1"))
         shortest = self.shortest() / SAMPLE_RATE
         if not wrong and self.seconds < shortest:
-            wrong.append(f"seconds is {self.seconds}; {self.n_steps} steps ahead need at least {shortest:.2f}")
+            text = f"seconds is {self.seconds}; {self.n_steps} steps ahead need at least {shortest:.2f}"
+            wrong.append(Problem(("seconds",), text))
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise InputError(wrong)
 
     def shortest(self) -> int:
         """Samples that a stretch must have, so that the farthest step has a frame and another as its distractor."""

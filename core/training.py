@@ -14,7 +14,8 @@ from core.features.store import FeatureStore, chosen_part
 from core.fit_network import fit_classifier, fit_network
 from core.fit_state import Epochs, FitState
 from core.gmm import GmmDetector
-from core.judging import OBJECTIVES, dev_metrics
+from core.judging import dev_metrics
+from core.objectives import OBJECTIVES
 from core.seeds import derived_seed
 
 Report = Callable[[dict[str, float], dict[str, Any]], None]

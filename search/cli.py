@@ -1,11 +1,11 @@
-"""The command line: `spooftune COMMAND`. Exit codes: 0 done, 1 part failed, 2 wrong input, 130 interrupted."""
+"""The command line: `spooftune COMMAND`. Exit codes: 0 done, 1 failed, unavailable, 2 wrong input, 130 interrupted."""
 
 import argparse
 import os
 import sys
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search import commands, standalone
 
 
@@ -24,7 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     except InputError as error:
         for problem in error.problems:
             print(f"spooftune: {problem}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, Unavailable) else 2
     except KeyboardInterrupt:
         print("spooftune: interrupted", file=sys.stderr)
         return 130

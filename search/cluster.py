@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.storage import Storage
 
 if TYPE_CHECKING:
@@ -171,7 +171,9 @@ class Cluster:
         command = [_ray(), "rsync-down", str(self._config), f"{folder.rstrip('/')}/", f"{target}/"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise InputError(f"{folder}: could not be copied from the cluster: {_last_line(done.stdout + done.stderr)}")
+            raise Unavailable(
+                f"{folder}: could not be copied from the cluster: {_last_line(done.stdout + done.stderr)}"
+            )
 
 
 @contextlib.contextmanager
@@ -183,7 +185,8 @@ def reached(where: str) -> Iterator[Cluster]:
             such as `http://127.0.0.1:8265`.
 
     Raises:
-        InputError: the YAML has mistakes, the head is not reached, or it refuses the token.
+        InputError: the YAML has mistakes, or the head refuses the token.
+        Unavailable: the head or its Jobs API is not reached.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     from ray.exceptions import RayError
@@ -197,7 +200,8 @@ def reached(where: str) -> Iterator[Cluster]:
         except (ConnectionError, RuntimeError, RayError) as error:
             hint = "the token of this machine and of the cluster must be the same"
             why = _first_line(str(error))
-            raise InputError(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
+            kind = Unavailable if isinstance(error, ConnectionError) else InputError  # else: another token, or no Ray
+            raise kind(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
         yield Cluster(client, config)
 
 
@@ -295,7 +299,7 @@ def _tunnel(config: Path) -> Iterator[str]:
                     output.seek(0)
                     hint = f"is it up (ray up -y {config}), and does ssh reach its head?"
                     why = _last_line(output.read())
-                    raise InputError(f"--cluster {config}: its head is not reached: {why}; {hint}")
+                    raise Unavailable(f"--cluster {config}: its head is not reached: {why}; {hint}")
                 time.sleep(0.3)
             yield f"http://127.0.0.1:{port}"
         finally:

@@ -144,15 +144,12 @@ def confirmed(run: Run) -> list[Confirmed]:
     return sorted(found, key=lambda each: (each.n_failed > 0, each.mean))
 
 
-def luck(found: Sequence[Confirmed]) -> float | None:
-    """By how much the search's best value was better than its configuration is (the winner's curse).
+def winner(found: Sequence[Confirmed]) -> Confirmed | None:
+    """The configuration with the best value in the search; None where nothing was confirmed.
 
-    None where the search's winner was not confirmed.
+    Its mean over fresh seeds is usually worse than its value in the search: that difference is the selection bias.
     """
-    if not found:
-        return None
-    winner = min(found, key=lambda each: (each.record.objective, each.record.number))
-    return winner.mean - winner.record.objective
+    return min(found, key=lambda again: (again.record.objective, again.record.number), default=None)
 
 
 class Selected(NamedTuple):

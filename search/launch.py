@@ -9,13 +9,14 @@ import torch
 from rich.console import Console
 
 from core.bundle import versions
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.journal import now
 from search.parameter import Values
 from search.plan import Plan
 from search.preflight import preflight
 from search.report import show_corpus
 from search.run import Run, this_process
+from search.sections import limit_problem
 from search.space import Space
 from search.stores import build_stores
 from search.tuning import confirm_trials, confirmation_left, tune_trials
@@ -25,7 +26,8 @@ def join_cluster(plan: Plan, address: str, console: Console) -> None:
     """Connects to a cluster and checks what a search needs of it.
 
     Raises:
-        InputError: it cannot be reached, or a node cannot do what a search needs of it.
+        InputError: a node cannot do what a search needs of it.
+        Unavailable: the cluster cannot be reached.
     """
     start_ray(plan.space, address)
     for line in preflight(plan):
@@ -45,7 +47,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
 
     Raises:
-        InputError: Ray cannot be reached.
+        Unavailable: Ray cannot be reached, or a storage was lost.
     """
     space = plan.space
     run.update(
@@ -101,12 +103,17 @@ def resume_search(
         former: The run's own space, where `plan` is of another one.
 
     Raises:
-        InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
+        InputError: a limit is not above 0, or there is nothing to do.
+        Unavailable: the run goes on still, or Ray cannot be reached.
     """
+    limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
+    problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
+    if any(problems):
+        raise InputError(filter(None, problems))
     info, records = run.info(), run.trials()
     if run.alive() and not force:
         where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
-        raise InputError(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
+        raise Unavailable(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
     total = n_trials if n_trials is not None else int(info["n_trials"])
     if total < len(records):
         raise InputError(f"--trials {total}: run {run.name} has begun {len(records)} trials already")
@@ -126,8 +133,8 @@ def resume_search(
         raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{more}")
     options = dataclasses.replace(
         plan.space.search,
-        hours=hours or plan.space.search.hours,
-        gpu_hours=gpu_hours or plan.space.search.gpu_hours,
+        hours=plan.space.search.hours if hours is None else hours,
+        gpu_hours=plan.space.search.gpu_hours if gpu_hours is None else gpu_hours,
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total).sealed()
     folders = build_stores(plan, console, spread=address is not None)
@@ -143,7 +150,7 @@ def resume_search(
     )
     begun = len(records) - len(unfinished)
     new = total - len(records)
-    what = f"{begun} trials stand, {len(unfinished)} continue, {new} are new"
+    what = f"{begun} trials kept, {len(unfinished)} resumed, {new} new"
     console.print(f"run {run.name} goes on: {what}", highlight=False)
     if address is None:
         start_ray(plan.space, None)
@@ -159,7 +166,11 @@ def _the_same_in(values: Values, former: Space, space: Space) -> bool:
 
 
 def start_ray(space: Space, address: str | None) -> None:
-    """Starts a Ray of our own, or joins the cluster at `address`."""
+    """Starts a Ray of our own, or joins the cluster at `address`.
+
+    Raises:
+        Unavailable: Ray does not start, or the cluster does not answer.
+    """
     # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
     if address is None:
         os.environ.pop("RAY_ADDRESS", None)
@@ -185,8 +196,8 @@ def start_ray(space: Space, address: str | None) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
-            raise InputError(f"Ray did not start: {error}") from error
+            raise Unavailable(f"Ray did not start: {error}") from error
         hint = "a cluster with a token is reached with RAY_AUTH_MODE=token in the environment"
-        raise InputError(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
+        raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
     # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)

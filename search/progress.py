@@ -10,12 +10,12 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from search.run import Run
 from search.space import Space
 from search.wording import describe_objective, describe_values, duration, trial_table
 
-FOLDED = tuple(name.replace("dev_", "fold_") for name in OBJECTIVES)
+FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())
 BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
 DISTANCES = ("positive_distance", "negative_distance")
 KEPT = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)

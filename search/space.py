@@ -11,6 +11,7 @@ from typing import Any, Literal
 import optuna
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
+from core.objectives import OBJECTIVES
 from core.table import Block, block, option_defaults, resolved
 from search.parameter import Label, Parameter, Values
 
@@ -112,8 +113,8 @@ class Space:
     @property
     def metric(self) -> str:
         """The metric that ranks trials: the objective, or its mean over folds of attacks."""
-        folded = self.search.validation.name != "dev"
-        return self.search.objective.replace("dev_", "fold_") if folded else self.search.objective
+        metric = OBJECTIVES[self.search.objective]
+        return metric.name if self.search.validation.name == "dev" else metric.folded
 
     @property
     def searched(self) -> tuple[Parameter, ...]:

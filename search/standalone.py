@@ -31,7 +31,8 @@ def score(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Prints the metrics of a score file."""
-    from search.evaluate import evaluate, show_evaluation
+    from search.evaluate import evaluate
+    from search.report import show_evaluation
 
     other = Path(options.compare) if options.compare else None
     result = evaluate(Path(options.scores), other=other, asv_scores=options.asv_scores, asv_rates=options.asv_rates)

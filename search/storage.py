@@ -14,7 +14,7 @@ import pyarrow as pa
 from pyarrow import fs
 
 from core.atomic import replacing
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.patience import StorageLost, patiently
 
 PUSHED_EVERY = 10.0
@@ -217,7 +217,7 @@ def _readable(place: str) -> Iterator[None]:
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"storage {place}: cannot be read: {error}") from error
+        raise Unavailable(f"storage {place}: cannot be read: {error}") from error
 
 
 def _working_copy(url: str) -> Path:

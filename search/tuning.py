@@ -13,7 +13,7 @@ from rich.console import Console
 from core import table
 from core.cost import macs_of
 from core.detector import Detector, build_detector
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from core.table import Block
 from search.confirmation import CONFIRMATIONS, to_train
 from search.journal import TrialRecord, now
@@ -270,11 +270,11 @@ def _tune(
     try:
         tuner.fit()
     except StorageLost as error:
-        raise InputError(f"{error}; {goes_on}") from error
+        raise Unavailable(f"{error}; {goes_on}") from error
     finally:
         table_shown.close()
     if budget.problem:
-        raise InputError(f"{budget.problem}; {goes_on}")
+        raise Unavailable(f"{budget.problem}; {goes_on}")
     for leg in storage.names(run.place):
         if leg.startswith("tune"):
             storage.pull(f"{run.place}/{leg}")

@@ -197,7 +197,7 @@ def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeyp
     absolute = SPACE.replace("CORPUS", "/data/LA").replace("STORAGE", "/mnt/storage")
     path.write_text(absolute)
     check_for_cluster(read_space(path), "/mnt/storage")
-    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 2
+    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 1
     assert "its Jobs API does not answer" in capsys.readouterr().err
 
 

@@ -78,6 +78,7 @@ def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     run = Run.open(Storage(str(folder / "storage")), "first")
     config = json.loads((run.bundle / "config.json").read_text())
     best = min((each for each in run.trials() if each.status != "failed"), key=lambda each: each.objective)
+    assert config["provenance"]["seed"] == config["experiment"]["seed"] == 0  # that of the search
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
     good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"
     soundfile.write(good, 0.1 * np.random.default_rng(0).normal(size=(44100, 2)), 44100)
@@ -111,6 +112,6 @@ def test_what_was_extracted_is_not_again_and_a_name_is_not_reused(searched, caps
     assert main(["launch", str(folder / "tiny.yaml"), "--name", "first"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["extract", str(folder / "tiny.yaml")]) == 0
-    assert capsys.readouterr().out.count("nothing to extract") == 2
+    assert capsys.readouterr().out.count("features cached") == 2
     after = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
     assert after == before

@@ -106,3 +106,12 @@ def test_all_mistakes_come_at_once_with_their_lines(tmp_path, capsys):
     assert "did you mean 'epochs'" in shown
     assert "speech is None" in shown
     assert "Traceback" not in shown
+
+
+def test_every_value_that_cannot_be_is_told_with_its_own_line(tmp_path, capsys):
+    path = tmp_path / "p.yaml"
+    path.write_text("speech: a\noutput: b\npretraining:\n  epochs: 0\n  held_out: 1.5\n")
+    assert main(["pretrain", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert "p.yaml:4: pretraining: epochs is 0; it must be at least 1" in shown
+    assert "p.yaml:5: pretraining: held_out is 1.5; it must lie between 0 and 1" in shown

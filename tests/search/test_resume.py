@@ -119,7 +119,7 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
     for number in range(5):
         epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
         assert epochs == list(range(1, len(epochs) + 1))  # none is missing, none was trained again
-    assert "trials stand" in resumed.stdout
+    assert "trials kept" in resumed.stdout
 
 
 def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
@@ -142,6 +142,10 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
     storage = str(folder / "storage")
     assert main(["resume", "k", "--storage", storage]) == 2
     assert "all 5 trials have ended; --trials N extends it" in capsys.readouterr().err
+    for limit in ("--hours", "--gpu-hours", "--trials"):
+        for value in ("0", "-1"):
+            assert main(["resume", "k", "--storage", storage, limit, value]) == 2
+            assert f"{limit} is {value}; it must be" in capsys.readouterr().err
     assert main(["resume", "k", "--storage", storage, "--trials", "2"]) == 2
     assert "has begun 5 trials already" in capsys.readouterr().err
     before = run.trials()
@@ -162,7 +166,7 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     storage = str(folder / "storage")
     for where in (this_process(), {"pid": 1, "host": "elsewhere"}):
         run.update(state="running", **where)
-        assert main(["resume", "k", "--storage", storage]) == 2
+        assert main(["resume", "k", "--storage", storage]) == 1
         assert "goes on still" in capsys.readouterr().err
     assert main(["stop", "k", "--storage", storage]) == 2
     assert "runs on host elsewhere" in capsys.readouterr().err
