@@ -54,7 +54,7 @@ def test_a_trials_process_loads_no_package_that_few_trials_need():
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("module", ["search.cli", "search.report", "search.run", "search.remote"])
+@pytest.mark.parametrize("module", ["search.cli.main", "search.report", "search.run", "search.remote"])
 def test_who_looks_at_runs_waits_for_no_torch(module):
     code = f"import sys, {module}; print(*(set(sys.modules) & {{'torch', 'ray', 'optuna', 'scipy.stats', 'sklearn'}}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

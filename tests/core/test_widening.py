@@ -10,7 +10,7 @@ from core.features.extraction import extract
 from core.protocol import CORPORA
 from core.training import epochs
 from core.widening import WIDENERS, chosen_part, widen, widener_of
-from search.cli import main
+from search.cli.main import main
 from tests.core.test_training import PLAIN
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
