@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 from search.confirmation import confirmed, half_width, luck
@@ -23,9 +22,10 @@ if TYPE_CHECKING:
 
 def console(*, stderr: bool = False) -> Console:
     """Where a command shows what it does."""
-    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
+    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces. Neither markup nor
+    # emoji: a path may hold square brackets and colons.
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
+    return Console(stderr=stderr, markup=False, emoji=False, width=None if terminal else 200)
 
 
 @contextmanager
@@ -33,6 +33,8 @@ def extraction_progress(
     console: Console, what: str, n_utterances: int, *, shown: bool = True
 ) -> Iterator[Callable[[int, float], None]]:
     """A progress bar of an extraction, with its seconds of audio a second; without a terminal, one line at its end."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
     began = time.monotonic()
     done: dict[str, float] = {"utterances": 0, "seconds": 0.0}
     columns = (

@@ -6,7 +6,6 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from core.judging import OBJECTIVES
 from search.journal import TrialRecord
 
 
@@ -38,6 +37,8 @@ def describe_objective(objective: str, value: float, *, name: bool = True) -> st
     elif objective.endswith("_eer"):  # a rate of two decimals hides the tie-breaker
         text = f"{100 * value:.2f} %"
     else:
+        from core.judging import OBJECTIVES  # only here: it imports NumPy, which `spooftune list` need not wait for
+
         text = f"{OBJECTIVES[objective.replace('fold_', 'dev_')] * value:.4f}"
     return f"{objective} {text}" if name else text
 

@@ -1,17 +1,16 @@
 """The entry point: every command with its group in the help and an example; exit codes; how errors are shown."""
 
 import functools
-import inspect
 import os
 import sys
 from collections.abc import Callable
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
 
 from core.errors import InputError
 from search.cli import corpora, results, runs, scores, searches
+from search.cli.typer_classes import FastCommand, GroupedCommands
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 part of the work failed, or something is not available now; 2 wrong input; 130 interrupted."
@@ -68,13 +67,14 @@ def main(arguments: list[str] | None = None) -> int:
 def app() -> typer.Typer:
     """The command line, built from COMMANDS and CORPUS_COMMANDS."""
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-    looks: dict[str, Any] = {"cls": _Group, "rich_markup_mode": None, "invoke_without_command": True}
+    looks: dict[str, Any] = {"cls": GroupedCommands, "rich_markup_mode": None, "invoke_without_command": True}
     built = typer.Typer(**looks, callback=spooftune, context_settings=settings, pretty_exceptions_enable=False)
     corpus = typer.Typer(**looks, callback=_corpus)
     for within, commands in ((built, COMMANDS), (corpus, CORPUS_COMMANDS)):
         for name, command in commands.items():
             epilog = f"\b\nExample:\n  {command.example}\n\n{EXIT_CODES}"
-            within.command(name, epilog=epilog, rich_help_panel=command.group)(_guarded(command.function))
+            add = within.command(name, cls=FastCommand, epilog=epilog, rich_help_panel=command.group)
+            add(_guarded(command.function))
     built.add_typer(corpus, name="corpus", rich_help_panel="Corpora", epilog=EXIT_CODES)
     return built
 
@@ -140,28 +140,13 @@ def _guarded(command: Callable[..., int]) -> Callable[..., int]:
 
 def _usage_problem(error: typer.TyperException) -> str:
     """What is wrong with the words of a command line, in one line that says where help is."""
-    message = " ".join(error.format_message().split())
+    message = " ".join(error.format_message().replace("Value error, ", "").split())
     close = getattr(error, "possibilities", None)  # of a mistyped option
     if close:
         message = f"{error.message}. Did you mean {', '.join(map(repr, close))}?"
     context = getattr(error, "ctx", None)
     where = context.command_path if context else "spooftune"
-    return f"{message} See {where} --help"
-
-
-class _Group(TyperGroup):
-    """Commands that the help lists under the headings of their groups."""
-
-    def format_commands(self, ctx: Any, formatter: Any) -> None:
-        groups: dict[str, list[tuple[str, str]]] = {}
-        width = max(map(len, self.commands))
-        for name, command in self.commands.items():
-            first_line = inspect.cleandoc(command.help or "").partition("\n")[0]
-            heading = str(getattr(command, "rich_help_panel", None))
-            groups.setdefault(heading, []).append((name.ljust(width), first_line))
-        for heading, rows in groups.items():
-            with formatter.section(heading):
-                formatter.write_dl(rows)
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {where} --help"
 
 
 if __name__ == "__main__":
