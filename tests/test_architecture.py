@@ -31,7 +31,7 @@ def test_packages_are_of_this_checkout(package):
 
 @pytest.mark.parametrize("path", sorted((ROOT / "core").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
 def test_core_knows_no_search(path):
-    assert not imported(path) & {"ray", "optuna", "search", "argparse", "rich"}
+    assert not imported(path) & {"ray", "optuna", "search", "argparse", "rich", "typer"}
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "search").rglob("*.py")), ids=lambda path: str(path.relative_to(ROOT)))
@@ -54,7 +54,7 @@ def test_a_trials_process_loads_no_package_that_few_trials_need():
     assert done.stdout.split() == []
 
 
-@pytest.mark.parametrize("module", ["search.cli.main", "search.report", "search.run", "search.remote"])
+@pytest.mark.parametrize("module", ["search.cli.main", "search.report", "search.run", "search.cli.remote"])
 def test_who_looks_at_runs_waits_for_no_torch(module):
     code = f"import sys, {module}; print(*(set(sys.modules) & {{'torch', 'ray', 'optuna', 'scipy.stats', 'sklearn'}}))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
