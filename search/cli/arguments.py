@@ -59,7 +59,7 @@ RayAddress = Annotated[
         "--address",
         metavar="ADDRESS",
         help="Run on the Ray cluster that this node belongs to: its address, or auto.",
-        show_default="start Ray on this machine alone",
+        show_default="this machine alone",
     ),
 ]
 ClusterPlace = Annotated[

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.arguments import Changes, open_console
+from search.cli.arguments import open_console
 
 
 def demo(
@@ -64,7 +64,16 @@ def pretrain(
         typer.Argument(metavar="CONFIG", help="YAML file of the pretraining, for example spaces/pretrain/small.yaml."),
     ],
     *,
-    changes: Changes,
+    changes: Annotated[
+        list[str],
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Change a value of the YAML file, for example speech=/data/speech. May be repeated.",
+            default_factory=list,
+            show_default="the file as it is",
+        ),
+    ],
 ) -> int:
     """Train wav2vec on speech without labels; the result is a front end."""
     from search.pretrain import read_pretraining, run_pretraining

@@ -68,41 +68,20 @@ def app() -> typer.Typer:
     """The command line, built from COMMANDS and CORPUS_COMMANDS."""
     settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
     looks: dict[str, Any] = {"cls": GroupedCommands, "rich_markup_mode": None, "invoke_without_command": True}
-    built = typer.Typer(**looks, callback=spooftune, context_settings=settings, pretty_exceptions_enable=False)
+    built = typer.Typer(
+        **looks,
+        callback=spooftune,
+        epilog=_epilog(COMMANDS["launch"]),
+        context_settings=settings,
+        pretty_exceptions_enable=False,
+    )
     corpus = typer.Typer(**looks, callback=_corpus)
     for within, commands in ((built, COMMANDS), (corpus, CORPUS_COMMANDS)):
         for name, command in commands.items():
-            epilog = f"\b\nExample:\n  {command.example}\n\n{EXIT_CODES}"
-            add = within.command(name, cls=FastCommand, epilog=epilog, rich_help_panel=command.group)
+            add = within.command(name, cls=FastCommand, epilog=_epilog(command), rich_help_panel=command.group)
             add(_guarded(command.function))
     built.add_typer(corpus, name="corpus", rich_help_panel="Corpora", epilog=EXIT_CODES)
     return built
-
-
-def spooftune(
-    context: typer.Context,
-    *,
-    version: Annotated[
-        bool,
-        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=lambda on: _version(on)),
-    ] = False,
-) -> None:
-    """Hyperparameter search for detectors of spoofed speech.
-
-    A search space, a YAML file, says what is searched. `launch` runs the search, `report` shows what it gave, and
-    `score` applies the exported detector to recordings. `spooftune COMMAND --help` explains a command.
-    """
-    _help_alone(context)
-
-
-def _corpus(context: typer.Context) -> None:
-    """Make a demonstration corpus, or further training utterances of a corpus."""
-    _help_alone(context)
-
-
-def _help_alone(context: typer.Context) -> None:
-    if context.invoked_subcommand is None:
-        print(context.get_help())
 
 
 def _version(asked: bool) -> None:
@@ -112,8 +91,40 @@ def _version(asked: bool) -> None:
         try:
             print(f"spooftune {version('spooftune')}")
         except PackageNotFoundError:
-            print("spooftune, of a version unknown: it is not installed")
+            print("spooftune (version unknown: it is not installed)")
         raise typer.Exit
+
+
+def spooftune(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Hyperparameter search for detectors of spoofed speech.
+
+    A search space, a YAML file, says what is searched. `launch` runs the search, `report` shows what it gave, and
+    `score` applies the exported detector to recordings. With --cluster, a command works on a Ray cluster.
+    `spooftune COMMAND --help` explains a command.
+    """
+    _help_alone(context)
+
+
+def _corpus(context: typer.Context) -> None:
+    """Make a demonstration corpus, or further training utterances of a corpus."""
+    _help_alone(context)
+
+
+def _epilog(command: Command) -> str:
+    """What stands below the help; the control character keeps the lines of the example as they are."""
+    return f"\b\nExample:\n  {command.example}\n\n{EXIT_CODES}"
+
+
+def _help_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., int]:

@@ -1,6 +1,7 @@
 """Typer's classes with a fast start, commands listed in groups, and plain text in which brackets stay what they are."""
 
 import inspect
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,11 +10,24 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class FastCommand(TyperCommand):
-    """A command that converts only the words that need it, and whose usage line says SPACE where Typer says {SPACE}."""
+    """A command that converts only the words that need it, and calls an argument SPACE where Typer says {SPACE}."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Its arguments and options."""
         return _converting_if_needed(super().get_params(ctx))
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Writes a line or more for every argument, by its name alone, and for every option."""
+        rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
+        for param in self.get_params(ctx):
+            name, text = param.get_help_record(ctx)
+            is_argument = param.param_type_name == "argument"
+            text = re.sub(r"\[default: \((.*)\)\]$", r"[default: \1]", text)  # a default in words needs no parentheses
+            rows[param.param_type_name].append((param.metavar if is_argument else name, text))
+        for heading, known in (("Arguments", rows["argument"]), ("Options", rows["option"])):
+            if known:
+                with formatter.section(heading):
+                    formatter.write_dl(known)
 
     def collect_usage_pieces(self, ctx: Any) -> list[str]:
         """The words of the usage line."""
