@@ -70,7 +70,7 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
     path.write_text(yaml.safe_dump(plain, sort_keys=False))
     searched = Run(Storage(options.storage).folder / "runs" / name)
     if not (searched.path / "run.json").exists():
-        command = [sys.executable, "-m", "search.cli", "launch", str(path), "--name", name]
+        command = [sys.executable, "-m", "search.cli.main", "launch", str(path), "--name", name]
         process = subprocess.Popen([*command, "--storage", options.storage], cwd=ROOT)
         while process.poll() is None:
             try:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import scipy
-
 from core.errors import InputError
 from core.seeds import derived_seed
 from search.journal import TrialRecord
@@ -93,7 +91,11 @@ class Confirmed:
 def half_width(values: Sequence[float]) -> float | None:
     """Half of the 95 % interval of the mean of some values (Student's t); None of fewer than three."""
     n = len(values)
-    return float(scipy.stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 2 else None
+    if n < 3:
+        return None
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5)
 
 
 def fresh_seed(experiment: "Experiment", index: int) -> int:

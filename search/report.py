@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def console(*, stderr: bool = False) -> Console:
     """Where a command shows what it does."""
-    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
+    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces. Neither markup nor
+    # emoji: a path may hold square brackets and colons.
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
+    return Console(stderr=stderr, markup=False, emoji=False, width=None if terminal else 200)
 
 
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:

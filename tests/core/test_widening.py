@@ -13,7 +13,7 @@ from core.features.store import chosen_part
 from core.protocol import CORPORA
 from core.training import epochs
 from core.widening import WIDENERS, widen
-from search.cli import main
+from search.cli.main import main
 from tests.core.test_training import PLAIN
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus

@@ -50,7 +50,7 @@ def command(space_file, cluster, name, **environment):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, **environment}
     arguments = ["launch", str(space_file), "--name", name, "--address", address]
-    return {"args": [sys.executable, "-m", "search.cli", *arguments], "cwd": ROOT, "env": {**clean, **known}}
+    return {"args": [sys.executable, "-m", "search.cli.main", *arguments], "cwd": ROOT, "env": {**clean, **known}}
 
 
 def launch(space_file, cluster, name, **environment):

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.cli import main
+from search.cli.main import main
 from search.run import Run
 from search.space_reader import read_space
 from search.storage import Storage
@@ -55,7 +55,7 @@ def test_mistakes_are_listed_without_a_traceback_or_a_ray(space_file):
     )
     text = text.replace("uniform: [0.5, 3]", "uniform: [3, 0.5]").replace("asha", "ahsa")
     space_file.write_text(text)
-    command = [sys.executable, "-X", "importtime", "-m", "search.cli", "launch", str(space_file)]
+    command = [sys.executable, "-X", "importtime", "-m", "search.cli.main", "launch", str(space_file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     messages = [line for line in done.stderr.splitlines() if line.startswith("spooftune: ")]
     assert done.returncode == 2
@@ -96,7 +96,7 @@ def test_evaluate_for_people_and_as_json(scores, capsys):
 
 def test_evaluate_imports_neither_torch_nor_ray(scores):
     code = (
-        f"import sys; from search.cli import main; main(['evaluate', {str(scores)!r}]); "
+        f"import sys; from search.cli.main import main; main(['evaluate', {str(scores)!r}]); "
         "print('torch' in sys.modules, 'ray' in sys.modules)"
     )
     done = subprocess.run(

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from core import bundle
-from search.cli import main
+from search.cli.main import main
 from search.cluster import check_for_cluster
 from search.confirmation import confirmed, selected
 from search.run import Run
@@ -139,7 +139,7 @@ def test_without_the_token_nothing_answers(made):
 def test_a_client_without_the_token_gets_one_line(made, tmp_path):
     clean = {**made.environment(), "HOME": str(tmp_path)}
     del clean["RAY_AUTH_TOKEN"]
-    command = [sys.executable, "-m", "search.cli", "list", "--cluster", str(made.config)]
+    command = [sys.executable, "-m", "search.cli.main", "list", "--cluster", str(made.config)]
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no token for the cluster" in done.stderr

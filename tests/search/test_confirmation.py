@@ -16,7 +16,7 @@ from rich.console import Console
 from core import checkpoint
 from core.corpus import SealedPartition
 from core.errors import InputError
-from search.cli import main
+from search.cli.main import main
 from search.confirmation import (
     SEEDS,
     Confirmation,
@@ -178,7 +178,7 @@ def test_the_corpus_of_a_search_refuses_eval(space_file):
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")

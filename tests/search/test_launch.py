@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search.cli import main
+from search.cli.main import main
 from search.run import Run
 from search.storage import Storage
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(space_file, *arguments):
-    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), *arguments]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(space_file), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 

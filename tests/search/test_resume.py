@@ -18,7 +18,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from core import checkpoint, table
 from search.brain import OptunaBrain
-from search.cli import main
+from search.cli.main import main
 from search.plan import make_plan
 from search.run import Run, this_process
 from search.schedulers import SCHEDULERS, asha, hyperband, median, replay
@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 def write(folder, corpus, **changes):

@@ -10,7 +10,7 @@ import pytest
 from core import bundle
 from core.errors import InputError, Unavailable
 from search import storage as module
-from search.cli import main
+from search.cli.main import main
 from search.patience import StorageLost
 from search.run import Run
 from search.storage import Storage
@@ -102,7 +102,7 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     space.write_text(text)
 
     def spooftune(*arguments):
-        command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
