@@ -23,6 +23,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from search.configurations import baseline  # noqa: E402
 from search.plan import make_plan  # noqa: E402
 from search.results import collect  # noqa: E402
 from search.run import Run  # noqa: E402
@@ -54,7 +55,7 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
     space = read_space(Path(options.space), options.set)
     plain = dict(space.plain)
     # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
-    epochs = space.experiment(space.baseline()).epochs
+    epochs = space.experiment(baseline(space)).epochs
     least = 2 if kind != "random" else epochs
     plain["search"] = {
         **plain["search"],

@@ -106,7 +106,9 @@ def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRe
     ranked = run.ranked()
     best = ranked[: confirmation.top]
     if space.search.baseline:
-        paper = space.baseline()
+        from search.configurations import baseline
+
+        paper = baseline(space)
         best += [each for each in ranked if each.values == paper and each not in best][:1]
     return best
 

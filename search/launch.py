@@ -10,6 +10,7 @@ from rich.console import Console
 
 from core.bundle import versions
 from core.errors import InputError
+from search.configurations import n_configurations
 from search.journal import now
 from search.parameter import Values
 from search.plan import Plan
@@ -117,7 +118,7 @@ def resume_search(
         for each in left:
             console.print(f"trial {each.number} stays as it is: this space would train it otherwise", highlight=False)
         unfinished = [each for each in unfinished if each not in left]
-    possible = plan.space.n_configurations() if plan.space.search.sampler.name == "grid" else None
+    possible = n_configurations(plan.space) if plan.space.search.sampler.name == "grid" else None
     total = total if possible is None else min(total, possible)
     searched = not unfinished and len(records) >= total
     if searched and not confirmation_left(plan.space, run):

@@ -19,6 +19,7 @@ from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA
 from core.validation import VALIDATIONS, Origins, origins
 from core.widening import widener_of
+from search.configurations import corners, n_configurations, store_experiments
 from search.space import Space, store_name
 from search.storage import Storage
 
@@ -100,7 +101,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             problems.extend(error.problems)
     n_features: dict[str, int] = {}
     front_ends: dict[str, Any] = {}
-    for experiment in space.store_experiments():
+    for experiment in store_experiments(space):
         try:
             front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
         except InputError as error:
@@ -123,14 +124,14 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
     if problems:
         raise InputError(dict.fromkeys(problems))
     stores = []
-    for experiment in space.store_experiments():
+    for experiment in store_experiments(space):
         front_end = front_ends[store_name(experiment)]
         for partition in SEARCHED_PARTITIONS:
             utterances = corpus.partition(partition)
             path = store_path(utterances, experiment.front_end, experiment.audio, root=storage.folder / "stores")
             size = estimated_bytes(utterances, front_end)
             stores.append(StorePlan(experiment, partition, path, is_complete(path), front_end.n_features, size))
-    possible = space.n_configurations()
+    possible = n_configurations(space)
     n_trials = space.search.trials
     if space.search.sampler.name == "grid" and possible is not None:
         n_trials = min(n_trials, possible)
@@ -140,7 +141,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
 def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
     """What keeps a detector at a corner of the space from being built; nothing is allocated."""
     found: dict[str, None] = {}
-    for values in space.corners():
+    for values in corners(space):
         experiment = space.experiment(values)
         size = n_features.get(store_name(experiment))
         if size is not None:
@@ -183,13 +184,13 @@ def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
 
 def cost_problems(space: Space) -> list[str]:
     """Why what a space trains has no operations to count."""
-    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in space.corners())
+    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in corners(space))
     return ["search.cost: Gaussian mixtures have no layers to count; take parameters"] if mixtures else []
 
 
 def widening_problems(space: Space, corpus: Corpus) -> list[str]:
     """Copies of train's utterances that a space wants to train on and the corpus has not."""
-    wanted = dict.fromkeys(name for values in space.corners() for name in space.experiment(values).widen)
+    wanted = dict.fromkeys(name for values in corners(space) for name in space.experiment(values).widen)
     there = {widener_of(each.utterance_id) for each in corpus.partition("train")} - {None} if wanted else set()
     known = ", ".join(sorted(filter(None, there))) or "none"
     hint = "spooftune corpus widen makes them"

@@ -15,8 +15,8 @@ import core
 import search
 from core.bundle import versions
 from core.errors import InputError
+from search.options import SearchOptions
 from search.plan import SEARCHED_PARTITIONS, Plan
-from search.space import SearchOptions
 from search.storage import Storage
 
 SAMPLED = 8

@@ -59,6 +59,8 @@ def extraction_progress(
 
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
+    from search.configurations import corners, n_configurations
+    from search.optuna_space import random_values
     from search.plan import resource_problems
 
     space, options = plan.space, plan.space.search
@@ -73,15 +75,15 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     for parameter in space.parameters:
         when = " and ".join(f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items())
         say(f"  {parameter.path}: {parameter.describe()}" + (f", when {when}" if when else ""))
-    total = space.n_configurations()
+    total = n_configurations(space)
     say(f"  {'a continuum of' if total is None else total} configurations")
     say("\nsampled configurations (drawn uniformly, for a look)")
     for seed in range(n_samples):
-        values = space.random_values(seed)
+        values = random_values(space, seed)
         say(
             "  " + (", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()) or "-")
         )
-    epochs = sorted({space.experiment(values).epochs for values in space.corners()})
+    epochs = sorted({space.experiment(values).epochs for values in corners(space)})
     say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {plan.space.metric} (best epoch)")
     if options.validation.name != "dev":
         what = ", ".join(f"{k}={v}" for k, v in options.validation.options.items())

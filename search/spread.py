@@ -14,9 +14,9 @@ from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
 from core.table import Block
+from search.options import SearchOptions
 from search.preflight import places
 from search.share import OFTEN, Share
-from search.space import SearchOptions
 from search.storage import Storage
 
 DEATHS = 5

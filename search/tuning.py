@@ -15,8 +15,10 @@ from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.table import Block
+from search.configurations import corners
 from search.confirmation import CONFIRMATIONS, to_train
 from search.journal import TrialRecord, now
+from search.options import SearchOptions
 from search.parameter import Values
 from search.patience import StorageLost
 from search.plan import Plan
@@ -24,7 +26,7 @@ from search.preflight import places
 from search.proxy import PROXIES
 from search.run import Run, this_process
 from search.schedulers import SCHEDULERS, replay
-from search.space import SearchOptions, Space, store_name
+from search.space import Space, store_name
 
 METRIC = "objective"
 
@@ -52,7 +54,7 @@ def tune_trials(
     from search.warm import known_trials
 
     space, options = plan.space, plan.space.search
-    epochs = max(_epochs(space, values) for values in space.corners())
+    epochs = max(_epochs(space, values) for values in corners(space))
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
     replayed = replay(scheduler, run.events())
     ended = end_what_had_ended(plan, run, unfinished, replayed.stopped)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.features.extraction import extract
+from search.configurations import store_experiments
 from search.plan import open_corpus
 from search.run import Run
 from search.space_reader import read_space
@@ -92,7 +93,7 @@ def test_nodes_extract_together_what_one_process_would(long, tmp_path):
     path, _, printed, _ = long
     assert "lfcc of train: 300 utterances extracted" in printed.read_text()
     space = read_space(path)
-    (experiment,) = space.store_experiments()
+    (experiment,) = store_experiments(space)
     for partition in ("train", "dev"):
         utterances = open_corpus(space).partition(partition)
         alone = extract(utterances, experiment.front_end, experiment.audio, root=tmp_path / "alone")

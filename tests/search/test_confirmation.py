@@ -17,6 +17,7 @@ from core import checkpoint
 from core.corpus import SealedPartition
 from core.errors import InputError
 from search.cli import main
+from search.configurations import baseline
 from search.confirmation import (
     SEEDS,
     Confirmation,
@@ -27,6 +28,7 @@ from search.confirmation import (
     to_train,
 )
 from search.export import _by_seed
+from search.optuna_space import random_values
 from search.plan import make_plan
 from search.proxy import Proxy
 from search.report import seeds_in_words
@@ -72,7 +74,7 @@ def made_up(space_file, objectives, confirmation=None):
     for where, numbers in ((run, objectives), (run.confirmation(), confirmation or {})):
         where.path.mkdir(exist_ok=True)
         for number, objective in numbers.items():
-            values = space.baseline() if number == 0 else {**space.random_values(number)}
+            values = baseline(space) if number == 0 else {**random_values(space, number)}
             where.record("start", number, values=values)
             where.record("end", number, status="failed" if np.isnan(objective) else "finished", objective=objective)
             folder = where.path / "tune-001" / f"{number:05d}" / "checkpoint_000000"

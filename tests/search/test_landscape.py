@@ -19,6 +19,7 @@ from search.landscape import (
     slices,
     tradeoff,
 )
+from search.optuna_space import random_values
 from search.space_reader import space_from_tree
 from search.yaml_tree import parse
 
@@ -42,7 +43,7 @@ def space():
 def trials(space, n, value):
     found = []
     for number in range(n):
-        values = space.random_values(number)
+        values = random_values(space, number)
         found.append(TrialRecord(number, values, "finished", 8, value(values)))
     return found
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from search.options import SearchOptions
 from search.preflight import differences, fitting
-from search.space import SearchOptions
 
 
 @pytest.mark.parametrize(
