@@ -1,8 +1,6 @@
 """Searches on a Ray cluster: submitted as jobs, watched and steered from any machine that reaches its head."""
 
 import contextlib
-import copy
-import io
 import logging
 import os
 import shlex
@@ -24,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from core.errors import InputError
+from search.ray_internals import check_cluster_config
 from search.storage import Storage
 
 if TYPE_CHECKING:
@@ -207,8 +206,6 @@ def read_cluster(path: Path) -> Path:
     Raises:
         InputError: it cannot be read, or Ray's schema refuses it.
     """
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
     try:
         config = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -218,8 +215,7 @@ def read_cluster(path: Path) -> Path:
     if not isinstance(config, dict) or "provider" not in config:
         raise InputError(f"--cluster {path}: is no cluster; it needs cluster_name and provider, see cluster.yaml")
     try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it remarks on every file mount
-            validate_config(prepare_config(copy.deepcopy(config)))
+        check_cluster_config(config)
     except Exception as error:
         raise InputError(f"--cluster {path}: Ray refuses it: {_first_line(str(error))}") from error
     return path

@@ -27,7 +27,7 @@ def check(options: argparse.Namespace) -> int:
 
 def extract(options: argparse.Namespace) -> int:
     """Builds the feature stores of a space."""
-    from search.launch import join_cluster
+    from search.preflight import join_cluster
     from search.stores import build_stores
 
     plan, console = _plan(options), _console()
@@ -39,7 +39,9 @@ def extract(options: argparse.Namespace) -> int:
 
 def launch(options: argparse.Namespace) -> int:
     """Runs a search to its end and exports the best."""
-    from search.launch import join_cluster, run_search
+    from search.launch import run_search
+    from search.preflight import join_cluster
+    from search.report import show_corpus
     from search.run import Run
 
     plan, console = _plan(options, embedded=options.address is None), _console()
@@ -48,13 +50,15 @@ def launch(options: argparse.Namespace) -> int:
     run = Run.create(plan.storage, prefix=plan.space.name, name=options.name)
     console.print(f"run {run.name} in {plan.storage}/runs/{run.name}", highlight=False)
     with _kept(run, plan):
+        show_corpus(plan.sealed(), console)
         state = run_search(plan, run, address=options.address, console=console)
         return _conclude(run, plan, state)
 
 
 def resume(options: argparse.Namespace) -> int:
     """Goes on with a run, or extends it, and exports the best."""
-    from search.launch import join_cluster, resume_search
+    from search.launch import resume_search
+    from search.preflight import join_cluster
 
     run, plan = _opened(options)
     former = None

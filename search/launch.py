@@ -1,11 +1,7 @@
 """Begins a search or goes on with one: stores, Ray, trials, confirmation."""
 
 import dataclasses
-import logging
-import os
-import secrets
 
-import torch
 from rich.console import Console
 
 from core.bundle import versions
@@ -14,23 +10,11 @@ from search.configurations import n_configurations
 from search.journal import now
 from search.parameter import Values
 from search.plan import Plan
-from search.preflight import preflight
-from search.report import show_corpus
+from search.ray_session import start_ray
 from search.run import Run, this_process
 from search.space import Space
 from search.stores import build_stores
 from search.tuning import confirm_trials, confirmation_left, tune_trials
-
-
-def join_cluster(plan: Plan, address: str, console: Console) -> None:
-    """Connects to a cluster and checks what a search needs of it.
-
-    Raises:
-        InputError: it cannot be reached, or a node cannot do what a search needs of it.
-    """
-    start_ray(plan.space, address)
-    for line in preflight(plan):
-        console.print(line, highlight=False)
 
 
 def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
@@ -62,11 +46,10 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     )
     run.change_space(space)
     plan = plan.sealed()
-    show_corpus(plan, console)
     folders = build_stores(plan, console, spread=address is not None)
     run.update(state="running", stores=folders)
     if address is None:
-        start_ray(space, None)
+        start_ray(None)
     state = tune_trials(plan, run, folders, console, shared=address is not None)
     return confirm_trials(plan, run, folders, console, state, shared=address is not None)
 
@@ -147,7 +130,7 @@ def resume_search(
     what = f"{begun} trials stand, {len(unfinished)} continue, {new} are new"
     console.print(f"run {run.name} goes on: {what}", highlight=False)
     if address is None:
-        start_ray(plan.space, None)
+        start_ray(None)
     shared, state = address is not None, "finished"
     if not searched:
         state = tune_trials(plan, run, folders, console, unfinished=unfinished, shared=shared)
@@ -157,37 +140,3 @@ def resume_search(
 def _the_same_in(values: Values, former: Space, space: Space) -> bool:
     """Whether two spaces train a configuration in the same way."""
     return space.holds(values) and space.experiment(values) == former.experiment(values)
-
-
-def start_ray(space: Space, address: str | None) -> None:
-    """Starts a Ray of our own, or joins the cluster at `address`."""
-    # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
-    if address is None:
-        os.environ.pop("RAY_ADDRESS", None)
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        # Ray's ports listen on every interface and ask for the token, but for those of its metrics: these stay closed.
-        os.environ.setdefault("RAY_enable_metrics_collection", "0")
-        os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
-        os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths in a space are relative to where it was launched
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run's folder has it all once
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the table is ours; the new output prints even when told not to
-    import ray
-
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            num_gpus=torch.cuda.device_count() if address is None else None,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
-            raise InputError(f"Ray did not start: {error}") from error
-        hint = "a cluster with a token is reached with RAY_AUTH_MODE=token in the environment"
-        raise InputError(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
-    # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
-    logging.getLogger("ray").setLevel(logging.CRITICAL)

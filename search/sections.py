@@ -11,7 +11,7 @@ from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.validation import VALIDATIONS
 from search.configurations import corners
-from search.confirmation import CONFIRMATIONS
+from search.confirmations import CONFIRMATIONS
 from search.options import CorpusOptions, SearchOptions
 from search.proxy import PROXIES
 from search.samplers import SAMPLERS

@@ -14,8 +14,8 @@ from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
 from core.table import Block
+from search.capacity import places
 from search.options import SearchOptions
-from search.preflight import places
 from search.share import OFTEN, Share
 from search.storage import Storage
 

@@ -15,17 +15,18 @@ from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.table import Block
+from search.capacity import places
 from search.configurations import corners
-from search.confirmation import CONFIRMATIONS, to_train
+from search.confirmation import to_train
+from search.confirmations import CONFIRMATIONS
 from search.journal import TrialRecord, now
 from search.options import SearchOptions
 from search.parameter import Values
 from search.patience import StorageLost
 from search.plan import Plan
-from search.preflight import places
-from search.proxy import PROXIES
+from search.replay import end_what_had_ended, replay, trial_epochs
 from search.run import Run, this_process
-from search.schedulers import SCHEDULERS, replay
+from search.schedulers import SCHEDULERS
 from search.space import Space, store_name
 
 METRIC = "objective"
@@ -54,10 +55,10 @@ def tune_trials(
     from search.warm import known_trials
 
     space, options = plan.space, plan.space.search
-    epochs = max(_epochs(space, values) for values in corners(space))
+    epochs = max(trial_epochs(space, values) for values in corners(space))
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
     replayed = replay(scheduler, run.events())
-    ended = end_what_had_ended(plan, run, unfinished, replayed.stopped)
+    ended = end_what_had_ended(space, run, unfinished, replayed.stopped)
     unfinished = [each for each in unfinished if each.number not in ended]
     waiting = {each.number for each in unfinished}
     history = [each for each in run.trials() if each.number not in waiting]
@@ -77,33 +78,6 @@ def tune_trials(
         state = _tune(plan, run, folders, console, *how) if left else "finished"
     run.update(state=state, finished=now())
     return state
-
-
-def _epochs(space: Space, values: Values) -> int:
-    """Epochs of a configuration's trial, which is in part where the space has a proxy."""
-    proxy, experiment = table.build("search.proxy", PROXIES, space.search.proxy), space.experiment(values)
-    return int((proxy.experiment(experiment) if proxy else experiment).epochs)
-
-
-def end_what_had_ended(plan: Plan, run: Run, unfinished: Sequence[TrialRecord], stopped: set[int]) -> set[int]:
-    """Records the end of trials whose last epoch was their end, when the search was cut off before it said so.
-
-    Returns:
-        Their numbers.
-    """
-    from search.tensorboard import TensorBoardWriter
-
-    curves, ended = TensorBoardWriter(run.tensorboard), set()
-    for each in unfinished:
-        finished = each.epoch >= _epochs(plan.space, each.values)
-        if each.status == "failed" or not (finished or each.number in stopped) or not run.checkpoint(each.number):
-            continue
-        status = "finished" if finished else "stopped"
-        run.record("end", each.number, status=status, seconds=each.seconds)
-        curves.start(each.number, each.values)
-        curves.end(each.number, {**each.metrics, "objective": each.objective, "epoch": each.epoch}, failed=False)
-        ended.add(each.number)
-    return ended
 
 
 def cost_function(plan: Plan) -> Callable[[Values], float] | None:

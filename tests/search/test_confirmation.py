@@ -18,15 +18,8 @@ from core.corpus import SealedPartition
 from core.errors import InputError
 from search.cli import main
 from search.configurations import baseline
-from search.confirmation import (
-    SEEDS,
-    Confirmation,
-    confirmed,
-    fresh_seed,
-    luck,
-    selected,
-    to_train,
-)
+from search.confirmation import confirmed, fresh_seed, luck, selected, to_train
+from search.confirmations import SEEDS, Confirmation
 from search.export import _by_seed
 from search.optuna_space import random_values
 from search.plan import make_plan

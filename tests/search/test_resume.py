@@ -20,11 +20,11 @@ from core import checkpoint, table
 from search.brain import OptunaBrain
 from search.cli import main
 from search.plan import make_plan
+from search.replay import end_what_had_ended, replay
 from search.run import Run, this_process
-from search.schedulers import SCHEDULERS, asha, hyperband, median, replay
+from search.schedulers import SCHEDULERS, asha, hyperband, median
 from search.space_reader import read_space
 from search.storage import Storage
-from search.tuning import end_what_had_ended
 from tests import interruptions
 from tests.search.conftest import SPACE
 
@@ -317,7 +317,7 @@ def test_a_trial_that_had_ended_when_the_search_was_cut_off_is_not_run_again(kil
     options = plan.space.search
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, "objective", 12)
     stopped = replay(scheduler, copy.events()).stopped
-    assert end_what_had_ended(plan, copy, copy.trials(), stopped) == ends
+    assert end_what_had_ended(plan.space, copy, copy.trials(), stopped) == ends
     assert [(each.status, each.epoch) for each in copy.trials()] == [(each.status, each.epoch) for each in whole]
 
 
