@@ -76,10 +76,10 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
-                if len(searched.epochs()) >= options.budget:
+                if len(searched.journal.epochs()) >= options.budget:
                     process.terminate()
                     process.wait()
-    return name, len(searched.epochs())
+    return name, len(searched.journal.epochs())
 
 
 def report(options: argparse.Namespace) -> None:
@@ -89,9 +89,9 @@ def report(options: argparse.Namespace) -> None:
     for path in sorted(options.output.glob(f"{options.prefix}-*.yaml")):
         kind = next(each for each in KINDS if path.stem.startswith(f"{options.prefix}-{each.replace(' + ', '-')}-"))
         searched = Run(storage.folder / "runs" / path.stem)
-        epochs = searched.epochs()[: options.budget]
+        epochs = searched.journal.epochs()[: options.budget]
         plan = make_plan(read_space(path), storage)
-        records = {each.number: each for each in searched.trials()}
+        records = {each.number: each for each in searched.journal.trials()}
         at = []
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]

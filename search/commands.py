@@ -174,7 +174,7 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
 
     console = _console()
     show_run(run, console)
-    trials = run.trials()
+    trials = run.journal.trials()
     failed = sum(each.status == "failed" for each in trials)
     if failed:
         console.print(f"{failed} trials failed; {run.path / 'errors'} says why", highlight=False)

@@ -78,13 +78,13 @@ def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRe
 
 
 def to_train(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
-    """The trainings that are to be, all first seeds first: dicts of `number`, `values` and `seed`."""
+    """The trainings that are to be, all first seeds first: dicts of `number`, `values` and `confirmation_seed`."""
     records = chosen(space, run, confirmation)
     return [
         {
             "number": record.number * SEEDS + index,
             "values": record.values,
-            "seed": fresh_seed(space.experiment(record.values), index),
+            "confirmation_seed": fresh_seed(space.experiment(record.values), index),
         }
         for index in range(confirmation.seeds)
         for record in records
@@ -96,11 +96,11 @@ def confirmed(run: Run) -> list[Confirmed]:
     again = run.confirmation()
     if not (again.path / "run.json").exists():
         return []
-    ended = {each.number: each for each in again.trials() if each.status in ("finished", "failed")}
+    ended = {each.number: each for each in again.journal.trials() if each.status in ("finished", "failed")}
     by_trial: dict[int, list[int]] = {}
     for number in again.info()["wanted"]:
         by_trial.setdefault(number // SEEDS, []).append(number)
-    records = {each.number: each for each in run.trials()}
+    records = {each.number: each for each in run.journal.trials()}
     found = []
     for number, wanted in by_trial.items():
         trainings = [ended[each] for each in wanted if each in ended]

@@ -7,6 +7,7 @@ from rich.console import Console
 from core.bundle import versions
 from core.errors import InputError
 from search.configurations import n_configurations
+from search.confirm import confirm_trials, confirmation_left
 from search.journal import now
 from search.parameter import Values
 from search.plan import Plan
@@ -14,7 +15,7 @@ from search.ray_session import start_ray
 from search.run import Run, this_process
 from search.space import Space
 from search.stores import build_stores
-from search.tuning import confirm_trials, confirmation_left, tune_trials
+from search.tuning import tune_trials
 
 
 def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
@@ -50,8 +51,8 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     run.update(state="running", stores=folders)
     if address is None:
         start_ray(None)
-    state = tune_trials(plan, run, folders, console, shared=address is not None)
-    return confirm_trials(plan, run, folders, console, state, shared=address is not None)
+    state = tune_trials(plan, run, folders=folders, shared=address is not None)
+    return confirm_trials(plan, run, state, folders=folders, console=console, shared=address is not None)
 
 
 def resume_search(
@@ -87,7 +88,7 @@ def resume_search(
     Raises:
         InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
     """
-    info, records = run.info(), run.trials()
+    info, records = run.info(), run.journal.trials()
     if run.alive() and not force:
         where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
         raise InputError(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
@@ -133,8 +134,8 @@ def resume_search(
         start_ray(None)
     shared, state = address is not None, "finished"
     if not searched:
-        state = tune_trials(plan, run, folders, console, unfinished=unfinished, shared=shared)
-    return confirm_trials(plan, run, folders, console, state, shared=shared)
+        state = tune_trials(plan, run, folders=folders, unfinished=unfinished, shared=shared)
+    return confirm_trials(plan, run, state, folders=folders, console=console, shared=shared)
 
 
 def _the_same_in(values: Values, former: Space, space: Space) -> bool:

@@ -93,7 +93,7 @@ def end_what_had_ended(space: Space, run: Run, unfinished: Sequence[TrialRecord]
         if record.status == "failed" or not had_ended or not run.checkpoint(record.number):
             continue
         status = "finished" if finished else "stopped"
-        run.record("end", record.number, status=status, seconds=record.seconds)
+        run.journal.record("end", record.number, status=status, seconds=record.seconds)
         curves.start(record.number, record.values)
         last = {**record.metrics, "objective": record.objective, "epoch": record.epoch}
         curves.end(record.number, last, failed=False)

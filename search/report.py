@@ -137,7 +137,7 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
     for column in ("run", "state", "trials", "best", "created"):
         table.add_column(column, no_wrap=True)
     for run in runs:
-        info, trials = run.info(), run.trials()
+        info, trials = run.info(), run.journal.trials()
         finite = [each.objective for each in trials if math.isfinite(each.objective)]
         done = sum(each.status != "running" for each in trials)
         best = describe_objective(info["objective"], min(finite)) if finite else "-"
@@ -147,7 +147,7 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
 
 def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
     """Prints a run's state and its trials, best first, then those without a result."""
-    info, trials, ranked = run.info(), run.trials(), run.ranked()
+    info, trials, ranked = run.info(), run.journal.trials(), run.ranked()
     console.print(
         f"run {run.name}: {run_state(run)}, {len(trials)} of {info['n_trials']} trials begun", highlight=False
     )
@@ -244,7 +244,7 @@ def show_jobs(jobs: "list[Job]", console: Console) -> None:
 
 def show_events(run: Run, number: int | None, console: Console) -> None:
     """Prints what happened in a run, a line an event; of one trial with the text of its error."""
-    for each in run.events():
+    for each in run.journal.events():
         if number is not None and each["trial"] != number:
             continue
         metrics = each.get("metrics") or {}

@@ -42,7 +42,7 @@ def test_search_holds_no_audio(path):
 
 def test_ray_is_known_where_trials_run_and_nodes_are_spoken_to_alone():
     knowing = {path.stem for path in (ROOT / "search").glob("*.py") if "ray" in imported(path)}
-    trials = {"trial", "brain", "tuning", "replay", "progress", "schedulers", "median"}
+    trials = {"trial", "brain", "tuning", "replay", "recorder", "progress", "schedulers", "median"}
     trials |= {"tensorboard", "budget"}
     nodes = {"ray_session", "cluster", "capacity", "preflight", "share", "spread"}
     assert knowing == trials | nodes | {"ray_internals"}

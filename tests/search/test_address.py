@@ -83,7 +83,7 @@ def test_without_the_token_it_is_refused_with_one_line(cluster, long, space_file
 
 def wait_for_a_trial(long):
     _, run, printed, process = long
-    while not run.path.exists() or not run.trials():
+    while not run.path.exists() or not run.journal.trials():
         assert process.poll() is None, printed.read_text()
         time.sleep(0.5)
 
@@ -128,7 +128,7 @@ def test_a_search_finishes_while_a_longer_one_holds_the_nodes(cluster, long, spa
     assert held.info()["state"] == "interrupted"
     run = Run(tmp_path / "storage" / "runs" / "short")
     assert run.info()["state"] == "finished"
-    assert [each.number for each in run.trials()] == [0, 1, 2]
+    assert [each.number for each in run.journal.trials()] == [0, 1, 2]
     assert all(run.checkpoint(number) for number in range(3))
     _, token = cluster
     assert token not in "".join(path.read_text(errors="replace") for path in run.path.rglob("*.json*"))

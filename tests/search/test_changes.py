@@ -75,9 +75,9 @@ def test_a_search_goes_on_in_a_narrower_space_and_knows_the_old_trials_that_fit(
     run.update(state="finished", n_trials=3, objective="dev_eer")
     run.change_space(wide)
     for number in range(3):
-        run.record("start", number, values=random_values(wide, number))
-        run.record("end", number, status="finished", epoch=4, objective=0.5)
-    before = run.trials()
+        run.journal.record("start", number, values=random_values(wide, number))
+        run.journal.record("end", number, status="finished", epoch=4, objective=0.5)
+    before = run.journal.trials()
     narrow = tmp_path / "narrow.yaml"
     narrow.write_text(space_file.read_text().replace("uniform: [0.5, 3]", "uniform: [1.5, 3]"))
     more = ["resume", "c", *map(str, ["--storage", storage, "--space", narrow, "--trials", 5])]
@@ -86,9 +86,9 @@ def test_a_search_goes_on_in_a_narrower_space_and_knows_the_old_trials_that_fit(
     command = [sys.executable, "-m", "search.cli", *more, "--allow-changed-space"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert run.trials()[:3] == before
-    assert [each.number for each in run.trials()] == list(range(5))
-    assert all(each.values["loss.margin"] >= 1.5 for each in run.trials()[3:])
+    assert run.journal.trials()[:3] == before
+    assert [each.number for each in run.journal.trials()] == list(range(5))
+    assert all(each.values["loss.margin"] >= 1.5 for each in run.journal.trials()[3:])
     assert yaml.safe_load((run.path / "space.yaml").read_text())["experiment"]["loss"]["margin"] == {
         "uniform": [1.5, 3]
     }
