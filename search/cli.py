@@ -14,7 +14,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         if getattr(options, "cluster", None):
-            from search.cluster import require_token
+            from search.connection import require_token
 
             require_token()  # before anything imports Ray
             from search.remote import carried_out

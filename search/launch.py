@@ -6,6 +6,7 @@ from rich.console import Console
 
 from core.bundle import versions
 from core.errors import InputError
+from search.cluster import tell_client
 from search.configurations import n_configurations
 from search.confirm import confirm_trials, confirmation_left
 from search.journal import now
@@ -46,6 +47,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         proxy=space.search.proxy.name,
     )
     run.change_space(space)
+    tell_client()
     plan = plan.sealed()
     folders = build_stores(plan, console, spread=address is not None)
     run.update(state="running", stores=folders)
@@ -130,6 +132,7 @@ def resume_search(
     new = total - len(records)
     what = f"{begun} trials stand, {len(unfinished)} continue, {new} are new"
     console.print(f"run {run.name} goes on: {what}", highlight=False)
+    tell_client()
     if address is None:
         start_ray(None)
     shared, state = address is not None, "finished"

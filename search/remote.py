@@ -7,7 +7,7 @@ from pathlib import Path
 
 from core.errors import InputError
 from search.board import show_cluster
-from search.cluster import ENDED, Job, check_for_cluster, launch_on, reached
+from search.cluster import Job, check_for_cluster, launch_on, reached
 from search.journal import now
 from search.report import console, show_jobs
 from search.run import check_name
@@ -48,8 +48,8 @@ def _resume(options: argparse.Namespace) -> int:
         storage = cluster.storage_of(options.run, options.storage)
         arguments = [options.run, "--storage", storage, "--address", "auto", *_repeated(options)]
         job = cluster.submit("resume", options.run, storage, arguments, space)
-        state = cluster.follow(job, _say, until=f"run {options.run} goes on")
-    return _submitted(options.cluster, job, state if state in ENDED else "RUNNING")
+        state = cluster.follow(job, _say, until_started=True)
+    return _submitted(options.cluster, job, state)
 
 
 def _submitted(cluster: str, job: Job, state: str) -> int:
