@@ -23,6 +23,7 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from search.configurations import baseline  # noqa: E402
 from search.plan import make_plan  # noqa: E402
 from search.results import collect  # noqa: E402
 from search.run import Run  # noqa: E402
@@ -55,7 +56,7 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
     space = read_space(Path(options.space), options.set)
     plain = dict(space.plain)
     # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
-    epochs = space.experiment(space.baseline()).epochs
+    epochs = space.experiment(baseline(space)).epochs
     least = 2 if kind != "random" else epochs
     plain["search"] = {
         **plain["search"],
@@ -76,10 +77,10 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
-                if len(searched.epochs()) >= options.budget:
+                if len(searched.journal.epochs()) >= options.budget:
                     process.terminate()
                     process.wait()
-    return name, len(searched.epochs())
+    return name, len(searched.journal.epochs())
 
 
 def report(options: argparse.Namespace) -> None:
@@ -89,9 +90,9 @@ def report(options: argparse.Namespace) -> None:
     for path in sorted(options.output.glob(f"{options.prefix}-*.yaml")):
         kind = next(each for each in KINDS if path.stem.startswith(f"{options.prefix}-{each.replace(' + ', '-')}-"))
         searched = Run(storage.folder / "runs" / path.stem)
-        epochs = searched.epochs()[: options.budget]
+        epochs = searched.journal.epochs()[: options.budget]
         plan = make_plan(read_space(path), storage)
-        records = {each.number: each for each in searched.trials()}
+        records = {each.number: each for each in searched.journal.trials()}
         at = []
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]

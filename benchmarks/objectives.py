@@ -81,6 +81,8 @@ def train(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from core.config import experiment_to_plain
+    from search.configurations import store_experiments
+    from search.optuna_space import random_values
     from search.plan import make_plan
     from search.space import store_name
     from search.space_reader import read_space
@@ -92,12 +94,12 @@ def train(options: argparse.Namespace) -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     store_of = store_opener(plan, console=Console())
     stores = {
-        store_name(each): {name: str(store_of(each, name).path) for name in ("train", "dev", "eval")}
-        for each in space.store_experiments()
+        store_name(experiment): {name: str(store_of(experiment, name).path) for name in ("train", "dev", "eval")}
+        for experiment in store_experiments(space)
     }
     jobs = []
     for seed, number in itertools.product(range(options.seeds), range(options.configurations)):
-        values = space.random_values(space.search.seed * 100_000 + number)
+        values = random_values(space, space.search.seed * 100_000 + number)
         plain = {**experiment_to_plain(space.experiment(values)), "seed": seed}
         (options.output / f"{number:03d}.json").write_text(json.dumps(values))
         for left_out in [ALL, *options.left_out]:

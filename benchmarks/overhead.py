@@ -21,6 +21,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from search.configurations import store_experiments  # noqa: E402
 from search.space import store_name  # noqa: E402
 from search.space_reader import read_space  # noqa: E402
 from tests.search.conftest import SPACE  # noqa: E402
@@ -66,7 +67,7 @@ def run_plain(path: Path, folder: Path) -> None:
     from ray.tune.search.optuna import OptunaSearch
 
     space = read_space(path)
-    (experiment,) = space.store_experiments()
+    (experiment,) = store_experiments(space)
     stores = {}
     from core.features.extraction import store_path
     from search.plan import open_corpus

@@ -14,7 +14,9 @@ from ray.tune.search import Searcher
 from core import table
 from core.objectives import OBJECTIVES
 from core.seeds import derived_seed
+from search.configurations import baseline, enumerated
 from search.journal import TrialRecord
+from search.optuna_space import distributions, suggest
 from search.parameter import Values
 from search.samplers import SAMPLERS
 from search.space import Space
@@ -60,7 +62,7 @@ class OptunaBrain(Searcher):
         self._running: dict[str, optuna.Trial] = {}
         self._taken: set[int] = set()
         self._observed: list[float] = []
-        self._grid: list[Values] = list(space.enumerated()) if space.search.sampler.name == "grid" else []
+        self._grid: list[Values] = list(enumerated(space)) if space.search.sampler.name == "grid" else []
         self._unfinished = list(unfinished)
         self._adopted = adopted
         self._part = part
@@ -87,11 +89,11 @@ class OptunaBrain(Searcher):
                 return Searcher.FINISHED
             self._study.enqueue_trial(self._grid[number])
         elif number == 0 and self._space.search.baseline:
-            self._study.enqueue_trial(self._space.baseline())
+            self._study.enqueue_trial(baseline(self._space))
         seed = derived_seed(self._space.search.seed, "suggest", number) % 2**32
         self._study.sampler = table.build("search.sampler", SAMPLERS, self._space.search.sampler, seed)
         trial = self._study.ask()
-        values = self._space.suggest(trial)
+        values = suggest(self._space, trial)
         self._running[trial_id] = trial
         self._taken.add(number)
         return {"number": number, "values": values}
@@ -99,7 +101,7 @@ class OptunaBrain(Searcher):
     def _resumed(self, record: TrialRecord, trial_id: str) -> dict[str, Any]:
         self._study.enqueue_trial(record.values)
         trial = self._study.ask()
-        self._space.suggest(trial)
+        suggest(self._space, trial)
         self._running[trial_id] = trial
         self._adopted(record.number, trial_id)
         return {"number": record.number, "values": record.values}
@@ -111,11 +113,11 @@ class OptunaBrain(Searcher):
             value = self._worst()
         else:
             self._observed.append(value)
-        distributions = self._space.distributions()
+        known = distributions(self._space)
         self._study.add_trial(
             optuna.trial.create_trial(
                 params=values,
-                distributions={path: distributions[path] for path in values},
+                distributions={path: known[path] for path in values},
                 values=self._told(values, value),
                 user_attrs={"failed": True} if failed else {},
             )

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
-from search.space import SearchOptions
+from search.options import SearchOptions
 
 
 class Budget(Stopper, Callback):

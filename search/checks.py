@@ -7,13 +7,14 @@ import torch
 from core.corpus import Corpus
 from core.detector import build_detector
 from core.errors import InputError
+from search.configurations import corners
 from search.space import Space, store_name
 
 
 def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
     """What keeps a detector at a corner of the space from being built; nothing is allocated."""
     found: dict[str, None] = {}
-    for values in space.corners():
+    for values in corners(space):
         experiment = space.experiment(values)
         size = n_features.get(store_name(experiment))
         if size is not None:
@@ -27,13 +28,13 @@ def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
 
 def cost_problems(space: Space) -> list[str]:
     """Why what a space trains has no operations to count."""
-    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in space.corners())
+    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in corners(space))
     return ["search.cost: Gaussian mixtures have no layers to count; take parameters"] if mixtures else []
 
 
 def widening_problems(space: Space, corpus: Corpus) -> list[str]:
     """Copies of train's utterances that a space wants to train on and the corpus has not."""
-    wanted = dict.fromkeys(name for values in space.corners() for name in space.experiment(values).widen)
+    wanted = dict.fromkeys(name for values in corners(space) for name in space.experiment(values).widen)
     there = {utterance.copy for utterance in corpus.partition("train")} - {None} if wanted else set()
     known = ", ".join(sorted(filter(None, there))) or "none"
     hint = "spooftune corpus widen makes them"

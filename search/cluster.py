@@ -1,20 +1,13 @@
 """Searches on a Ray cluster: submitted as jobs, watched and steered from any machine that reaches its head."""
 
 import contextlib
-import copy
-import io
 import logging
 import os
 import shlex
 import shutil
-import signal
-import socket
 import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,19 +17,21 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from core.errors import InputError, Unavailable
+from search.connection import first_line, last_line, ray_program, read_cluster, tunnel
 from search.storage import Storage
 
 if TYPE_CHECKING:
     from search.space import Space
 
-JOBS_PORT = 8265
-"""Port of the Jobs API on the head's loopback."""
-
-TUNNEL_SECONDS = 90.0
-"""How long ssh may take to reach the head."""
-
 SPACE_FILE = "space.yaml"
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
+"""States of a job that has ended, as Ray has them."""
+
+JOB = "SPOOFTUNE_JOB"
+"""Environment variable of a process that was submitted as a job."""
+
+STARTED = "@spooftune started"
+"""The line by which a job tells its client that its run lies in the storage; no user sees it."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +81,7 @@ class Cluster:
                 text = yaml.safe_dump(dict(space.plain), sort_keys=False)
                 (Path(folder) / SPACE_FILE).write_text(text, encoding="utf-8")
             found = self._client.submit_job(
-                entrypoint=shlex.join(["spooftune", command, *arguments, *named]),
+                entrypoint=shlex.join(["env", f"{JOB}=1", "spooftune", command, *arguments, *named]),
                 submission_id=job_id,
                 runtime_env={"working_dir": folder} if space is not None else None,
                 metadata={"spooftune": command, "run": run, "storage": storage},
@@ -126,28 +121,36 @@ class Cluster:
             raise InputError(f"no run {run!r} on this cluster; it remembers: {known}; {hint}")
         return found[-1]
 
-    def follow(self, job: Job, say: Callable[[str], None], *, until: str | None = None) -> str:
-        """Passes on what a job prints; returns its state at its end, or `until` when a line began with that."""
-        shown = ""
+    def follow(self, job: Job, say: Callable[[str], None], *, until_started: bool = False) -> str:
+        """Passes on what a job prints.
+
+        Args:
+            job: The job.
+            say: Called with every line.
+            until_started: Whether to leave the job alone once its run has started; otherwise it is followed to its end.
+
+        Returns:
+            One of ENDED, or RUNNING for a job that is left alone.
+        """
+        passed = 0
         while True:
             state = str(self._client.get_job_status(job.id).value)
-            text = self.log(job)
-            new = text[len(shown) :]
-            if state not in ENDED:
-                new = new[: new.rfind("\n") + 1]  # whole lines
-            for line in new.splitlines():
+            text: str = self._client.get_job_logs(job.id)
+            whole = len(text) if state in ENDED else text.rfind("\n") + 1  # the last line may be half written
+            lines = text[passed:whole].splitlines()
+            passed = max(passed, whole)
+            for line in filter(_is_ours, lines):
                 say(line)
-                if until is not None and line.startswith(until):
-                    return until
-            shown += new
             if state in ENDED:
                 return state
+            if until_started and STARTED in lines:
+                return "RUNNING"
             time.sleep(1.0)
 
     def log(self, job: Job) -> str:
-        """What a job printed so far, without Ray's own lines about its connection."""
+        """What a job printed so far, without the lines that are not meant for users."""
         text: str = self._client.get_job_logs(job.id)
-        return "".join(line for line in text.splitlines(keepends=True) if not _of_ray(line))
+        return "".join(line for line in text.splitlines(keepends=True) if _is_ours(line))
 
     def ask(self, command: str, run: str, storage: str, arguments: Sequence[str], say: Callable[[str], None]) -> int:
         """Runs a short command on the head and passes on what it prints; returns 0, or 1 where it failed."""
@@ -168,12 +171,10 @@ class Cluster:
         if self._config is None:
             raise InputError(f"{folder} lies on the cluster: copying it needs --cluster FILE.yaml, not an address")
         target.mkdir(parents=True, exist_ok=True)
-        command = [_ray(), "rsync-down", str(self._config), f"{folder.rstrip('/')}/", f"{target}/"]
+        command = [ray_program(), "rsync-down", str(self._config), f"{folder.rstrip('/')}/", f"{target}/"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise Unavailable(
-                f"{folder}: could not be copied from the cluster: {_last_line(done.stdout + done.stderr)}"
-            )
+            raise Unavailable(f"{folder}: could not be copied from the cluster: {last_line(done.stdout + done.stderr)}")
 
 
 @contextlib.contextmanager
@@ -194,52 +195,15 @@ def reached(where: str) -> Iterator[Cluster]:
 
     with contextlib.ExitStack() as stack:
         config = None if "://" in where else read_cluster(Path(where))
-        address = where if config is None else stack.enter_context(_tunnel(config))
+        address = where if config is None else stack.enter_context(tunnel(config))
         try:
             client = JobSubmissionClient(address)
         except (ConnectionError, RuntimeError, RayError) as error:
             hint = "the token of this machine and of the cluster must be the same"
-            why = _first_line(str(error))
+            why = first_line(str(error))
             kind = Unavailable if isinstance(error, ConnectionError) else InputError  # else: another token, or no Ray
             raise kind(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
         yield Cluster(client, config)
-
-
-def read_cluster(path: Path) -> Path:
-    """The path of a cluster's YAML, which Ray accepts.
-
-    Raises:
-        InputError: it cannot be read, or Ray's schema refuses it.
-    """
-    from ray.autoscaler._private.util import prepare_config, validate_config
-
-    try:
-        config = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"--cluster {path}: cannot be read: {error}") from error
-    except yaml.YAMLError as error:
-        raise InputError(f"--cluster {path}: no YAML: {error}") from error
-    if not isinstance(config, dict) or "provider" not in config:
-        raise InputError(f"--cluster {path}: is no cluster; it needs cluster_name and provider, see cluster.yaml")
-    try:
-        with contextlib.redirect_stdout(io.StringIO()):  # it remarks on every file mount
-            validate_config(prepare_config(copy.deepcopy(config)))
-    except Exception as error:
-        raise InputError(f"--cluster {path}: Ray refuses it: {_first_line(str(error))}") from error
-    return path
-
-
-def require_token() -> None:
-    """Makes this process speak to clusters with a token: must be called before Ray is imported.
-
-    Raises:
-        InputError: there is no token.
-    """
-    os.environ["RAY_AUTH_MODE"] = "token"  # before Ray is imported, which reads it then
-    place = Path(os.environ.get("RAY_AUTH_TOKEN_PATH", "~/.ray/auth_token")).expanduser()
-    if not os.environ.get("RAY_AUTH_TOKEN") and not place.is_file():
-        what = "ray get-auth-token --generate makes one; cluster.yaml gives it to every node"
-        raise InputError(f"no token for the cluster: neither RAY_AUTH_TOKEN nor {place} is there; {what}")
 
 
 def check_for_cluster(space: "Space", storage: str) -> None:
@@ -273,62 +237,20 @@ def launch_on(
         wait: Whether to follow it to its end.
 
     Returns:
-        The job and, where that was waited for, its state at its end; otherwise RUNNING.
+        The job and its state: at its end, or RUNNING where it is left alone.
     """
     run = name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
     job = cluster.submit("launch", run, storage, ["--name", run, "--storage", storage, "--address", "auto"], space)
-    state = cluster.follow(job, say, until=None if wait else f"run {run} in ")
-    return job, state if state in ENDED else "RUNNING"
+    return job, cluster.follow(job, say, until_started=not wait)
 
 
-@contextlib.contextmanager
-def _tunnel(config: Path) -> Iterator[str]:
-    """The address on this machine's loopback at which a cluster's Jobs API answers through Ray's own ssh."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [_ray(), "dashboard", "--port", str(port), "--remote-port", str(JOBS_PORT), str(config)]
-    with tempfile.TemporaryFile("w+", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            began = time.monotonic()
-            while not _answers(port):
-                if process.poll() is not None or time.monotonic() - began > TUNNEL_SECONDS:
-                    output.seek(0)
-                    hint = f"is it up (ray up -y {config}), and does ssh reach its head?"
-                    why = _last_line(output.read())
-                    raise Unavailable(f"--cluster {config}: its head is not reached: {why}; {hint}")
-                time.sleep(0.3)
-            yield f"http://127.0.0.1:{port}"
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+def tell_client() -> None:
+    """Tells the client of this job that the run lies in the storage; a process that is no job prints nothing."""
+    if JOB in os.environ:
+        print(STARTED, flush=True)
 
 
-def _answers(port: int) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/version", timeout=5):
-            return True
-    except urllib.error.HTTPError:
-        return True  # it is there, and asks for the token
-    except OSError:
-        return False
-
-
-def _ray() -> str:
-    return str(Path(sys.executable).with_name("ray"))
-
-
-def _of_ray(line: str) -> bool:
-    return "INFO worker.py" in line or "INFO job_manager.py" in line or line.startswith("Running entrypoint for job")
-
-
-def _first_line(text: str) -> str:
-    return next((line.strip() for line in text.splitlines() if line.strip()), "no reason given")
-
-
-def _last_line(text: str) -> str:
-    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "no reason given")
+def _is_ours(line: str) -> bool:
+    """Whether a line of a job's log is for users: no remark of Ray about its connection, no mark for the client."""
+    of_ray = "INFO worker.py" in line or "INFO job_manager.py" in line or line.startswith("Running entrypoint for job")
+    return not of_ray and line.rstrip("\n") != STARTED

@@ -1,56 +1,20 @@
-"""CONFIRMATIONS: the best trials of a search are trained again, with fresh seeds, before one is chosen.
-
-The best value of a search is the best of many draws, luck included: seeds move an EER by as much as settings do. So the
-last word is given to trainings that the search has not seen.
-"""
+"""What the trainings with fresh seeds say: which configurations were confirmed, and which detector is exported."""
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import InputError
 from core.seeds import derived_seed
+from search.confirmations import SEEDS, Confirmation
 from search.journal import TrialRecord
 from search.run import Run
 
 if TYPE_CHECKING:
     from core.config import Experiment
     from search.space import Space
-
-SEEDS = 1000
-"""Trainings of a trial's configuration are numbered from its own number times this."""
-
-
-class Confirmation(NamedTuple):
-    """How many configurations are trained again, and with how many seeds each."""
-
-    top: int
-    seeds: int
-
-
-def no_confirmation() -> None:
-    """The best trial of the search is exported as it is."""
-
-
-def retrain(*, top: int = 3, seeds: int = 3) -> Confirmation:
-    """The best configurations, and the paper's where it was tried, are trained again in full with fresh seeds.
-
-    The best by the mean over its seeds is exported: its training whose value is the median.
-
-    Args:
-        top: How many configurations, at least 1.
-        seeds: Trainings of each, at least 1.
-    """
-    if top < 1:
-        raise ValueError(f"top is {top}; it must be at least 1")
-    if not 1 <= seeds < SEEDS:
-        raise ValueError(f"seeds is {seeds}; it must be from 1 to {SEEDS - 1}")
-    return Confirmation(top, seeds)
-
-
-CONFIRMATIONS: dict[str, Callable[..., Any]] = {"none": no_confirmation, "retrain": retrain}
 
 
 @dataclass(frozen=True)
@@ -108,19 +72,21 @@ def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRe
     ranked = run.ranked()
     best = ranked[: confirmation.top]
     if space.search.baseline:
-        paper = space.baseline()
+        from search.configurations import baseline
+
+        paper = baseline(space)
         best += [each for each in ranked if each.values == paper and each not in best][:1]
     return best
 
 
 def to_train(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
-    """The trainings that are to be: `number`, `values` and `seed` of each, all first seeds first."""
+    """The trainings that are to be, all first seeds first: dicts of `number`, `values` and `confirmation_seed`."""
     records = chosen(space, run, confirmation)
     return [
         {
             "number": record.number * SEEDS + index,
             "values": record.values,
-            "seed": fresh_seed(space.experiment(record.values), index),
+            "confirmation_seed": fresh_seed(space.experiment(record.values), index),
         }
         for index in range(confirmation.seeds)
         for record in records
@@ -132,11 +98,11 @@ def confirmed(run: Run) -> list[Confirmed]:
     again = run.confirmation()
     if not (again.path / "run.json").exists():
         return []
-    ended = {each.number: each for each in again.trials() if each.status in ("finished", "failed")}
+    ended = {each.number: each for each in again.journal.trials() if each.status in ("finished", "failed")}
     by_trial: dict[int, list[int]] = {}
     for number in again.info()["wanted"]:
         by_trial.setdefault(number // SEEDS, []).append(number)
-    records = {each.number: each for each in run.trials()}
+    records = {each.number: each for each in run.journal.trials()}
     found = []
     for number, wanted in by_trial.items():
         trainings = [ended[each] for each in wanted if each in ended]

@@ -13,7 +13,8 @@ from core.features.store import FeatureStore
 from core.measure import measure
 from core.score_file import CmScores
 from core.training import best_detector
-from search.confirmation import SEEDS, Confirmed, selected
+from search.confirmation import Confirmed, selected
+from search.confirmations import SEEDS
 from search.journal import TrialRecord, now
 from search.plan import Plan
 from search.results import scores_of

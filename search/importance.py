@@ -9,6 +9,7 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.cost import Cost
 from search.journal import TrialRecord
+from search.optuna_space import distributions
 from search.space import Space
 
 ENOUGH = 12
@@ -42,7 +43,7 @@ def importances(space: Space, records: Sequence[TrialRecord]) -> list[Importance
     """
     found = []
     usable = [each for each in records if math.isfinite(each.objective) and space.holds(each.values)]
-    distributions = space.distributions()
+    known = distributions(space)
     for parameter in space.searched:
         having = [each for each in usable if parameter.path in each.values]
         values = {str(each.values[parameter.path]) for each in having}
@@ -54,7 +55,7 @@ def importances(space: Space, records: Sequence[TrialRecord]) -> list[Importance
             [
                 optuna.trial.create_trial(
                     params={path: each.values[path] for path in common},
-                    distributions={path: distributions[path] for path in common},
+                    distributions={path: known[path] for path in common},
                     value=each.objective,
                 )
                 for each in having

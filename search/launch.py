@@ -1,37 +1,23 @@
 """Begins a search or goes on with one: stores, Ray, trials, confirmation."""
 
 import dataclasses
-import logging
-import os
-import secrets
 
-import torch
 from rich.console import Console
 
 from core.bundle import versions
 from core.errors import InputError, Unavailable
+from search.cluster import tell_client
+from search.configurations import n_configurations
+from search.confirm import confirm_trials, confirmation_left
 from search.journal import now
 from search.parameter import Values
 from search.plan import Plan
-from search.preflight import preflight
-from search.report import show_corpus
+from search.ray_session import start_ray
 from search.run import Run, this_process
 from search.sections import limit_problem
 from search.space import Space
 from search.stores import build_stores
-from search.tuning import confirm_trials, confirmation_left, tune_trials
-
-
-def join_cluster(plan: Plan, address: str, console: Console) -> None:
-    """Connects to a cluster and checks what a search needs of it.
-
-    Raises:
-        InputError: a node cannot do what a search needs of it.
-        Unavailable: the cluster cannot be reached.
-    """
-    start_ray(plan.space, address)
-    for line in preflight(plan):
-        console.print(line, highlight=False)
+from search.tuning import tune_trials
 
 
 def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
@@ -62,14 +48,14 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         proxy=space.search.proxy.name,
     )
     run.change_space(space)
+    tell_client()
     plan = plan.sealed()
-    show_corpus(plan, console)
     folders = build_stores(plan, console, spread=address is not None)
     run.update(state="running", stores=folders)
     if address is None:
-        start_ray(space, None)
-    state = tune_trials(plan, run, folders, console, shared=address is not None)
-    return confirm_trials(plan, run, folders, console, state, shared=address is not None)
+        start_ray(None)
+    state = tune_trials(plan, run, folders=folders, shared=address is not None)
+    return confirm_trials(plan, run, state, folders=folders, console=console, shared=address is not None)
 
 
 def resume_search(
@@ -110,7 +96,7 @@ def resume_search(
     problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
     if any(problems):
         raise InputError(filter(None, problems))
-    info, records = run.info(), run.trials()
+    info, records = run.info(), run.journal.trials()
     if run.alive() and not force:
         where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
         raise Unavailable(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
@@ -124,7 +110,7 @@ def resume_search(
         for each in left:
             console.print(f"trial {each.number} stays as it is: this space would train it otherwise", highlight=False)
         unfinished = [each for each in unfinished if each not in left]
-    possible = plan.space.n_configurations() if plan.space.search.sampler.name == "grid" else None
+    possible = n_configurations(plan.space) if plan.space.search.sampler.name == "grid" else None
     total = total if possible is None else min(total, possible)
     searched = not unfinished and len(records) >= total
     if searched and not confirmation_left(plan.space, run):
@@ -152,52 +138,15 @@ def resume_search(
     new = total - len(records)
     what = f"{begun} trials kept, {len(unfinished)} resumed, {new} new"
     console.print(f"run {run.name} goes on: {what}", highlight=False)
+    tell_client()
     if address is None:
-        start_ray(plan.space, None)
+        start_ray(None)
     shared, state = address is not None, "finished"
     if not searched:
-        state = tune_trials(plan, run, folders, console, unfinished=unfinished, shared=shared)
-    return confirm_trials(plan, run, folders, console, state, shared=shared)
+        state = tune_trials(plan, run, folders=folders, unfinished=unfinished, shared=shared)
+    return confirm_trials(plan, run, state, folders=folders, console=console, shared=shared)
 
 
 def _the_same_in(values: Values, former: Space, space: Space) -> bool:
     """Whether two spaces train a configuration in the same way."""
     return space.holds(values) and space.experiment(values) == former.experiment(values)
-
-
-def start_ray(space: Space, address: str | None) -> None:
-    """Starts a Ray of our own, or joins the cluster at `address`.
-
-    Raises:
-        Unavailable: Ray does not start, or the cluster does not answer.
-    """
-    # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
-    if address is None:
-        os.environ.pop("RAY_ADDRESS", None)
-        os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        # Ray's ports listen on every interface and ask for the token, but for those of its metrics: these stay closed.
-        os.environ.setdefault("RAY_enable_metrics_collection", "0")
-        os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
-        os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths in a space are relative to where it was launched
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run's folder has it all once
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the table is ours; the new output prints even when told not to
-    import ray
-
-    try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            num_gpus=torch.cuda.device_count() if address is None else None,
-        )
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
-            raise Unavailable(f"Ray did not start: {error}") from error
-        hint = "a cluster with a token is reached with RAY_AUTH_MODE=token in the environment"
-        raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
-    # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
-    logging.getLogger("ray").setLevel(logging.CRITICAL)

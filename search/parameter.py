@@ -3,9 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-import optuna
+if TYPE_CHECKING:
+    import optuna
 
 Label = str | int | float | bool | None
 Values = dict[str, Label]
@@ -58,7 +59,7 @@ class Parameter:
         number = wanted if isinstance(wanted, int | float) and not isinstance(wanted, bool) else self.low
         return type(self.low)(min(max(number, self.low), self.high))
 
-    def suggest(self, trial: optuna.trial.BaseTrial) -> Label:
+    def suggest(self, trial: "optuna.trial.BaseTrial") -> Label:
         """A value from Optuna."""
         if self.kind == "choice":
             # Booleans and numbers survive as they are; a block goes by its label.

@@ -16,6 +16,7 @@ from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA
 from core.validation import VALIDATIONS, Origins, origins
 from search.checks import backbone_problems, cost_problems, resource_problems, widening_problems
+from search.configurations import n_configurations, store_experiments
 from search.space import Space, store_name
 from search.storage import Storage
 
@@ -97,7 +98,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             problems.extend(error.problems)
     n_features: dict[str, int] = {}
     front_ends: dict[str, Any] = {}
-    for experiment in space.store_experiments():
+    for experiment in store_experiments(space):
         try:
             front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
         except InputError as error:
@@ -120,14 +121,14 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
     if problems:
         raise InputError(dict.fromkeys(problems))
     stores = []
-    for experiment in space.store_experiments():
+    for experiment in store_experiments(space):
         front_end = front_ends[store_name(experiment)]
         for partition in SEARCHED_PARTITIONS:
             utterances = corpus.partition(partition)
             path = store_path(utterances, experiment.front_end, experiment.audio, root=storage.folder / "stores")
             size = estimated_bytes(utterances, front_end)
             stores.append(StorePlan(experiment, partition, path, is_complete(path), front_end.n_features, size))
-    possible = space.n_configurations()
+    possible = n_configurations(space)
     n_trials = space.search.trials
     if space.search.sampler.name == "grid" and possible is not None:
         n_trials = min(n_trials, possible)

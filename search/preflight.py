@@ -2,31 +2,44 @@
 
 import contextlib
 import hashlib
-import math
 import secrets
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from rich.console import Console
 
 import core
 import search
 from core.bundle import versions
 from core.errors import InputError
+from search.capacity import places
 from search.plan import SEARCHED_PARTITIONS, Plan
-from search.space import SearchOptions
+from search.ray_session import start_ray
 from search.storage import Storage
 
 SAMPLED = 8
 """Recordings of a partition that every node opens."""
 
-BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
-"""Where `ray up` leaves, on the head, what the cluster may grow to."""
-
 SECONDS = 120.0
 """How long a node may take to answer."""
+
+
+def join_cluster(plan: Plan, address: str, console: Console) -> None:
+    """Connects to a cluster and checks what a search needs of it.
+
+    Args:
+        plan: Of the search that is about to begin.
+        address: Ray's, such as `auto` on a node of the cluster.
+        console: Where a line about each node is shown.
+
+    Raises:
+        InputError: the cluster cannot be reached, or a node cannot do what a search needs of it.
+    """
+    start_ray(address)
+    for line in preflight(plan):
+        console.print(line, highlight=False)
 
 
 def preflight(plan: Plan) -> list[str]:
@@ -134,50 +147,3 @@ def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]
         for name in names
         if ours.get(name) != theirs.get(name)
     ]
-
-
-def places(options: SearchOptions) -> int | None:
-    """How many trials the connected Ray can run at a time, with the nodes that it may still add; None = unknown."""
-    import ray
-
-    now = sum(fitting(options, each["Resources"]) for each in ray.nodes() if each["Alive"])
-    growth = growing(options)
-    if growth is None:
-        return now
-    return None if math.isinf(growth) else max(now, int(growth))
-
-
-def growing(options: SearchOptions) -> float | None:
-    """How many trials the cluster can run when it has grown; infinity where it does not say, None if it cannot grow."""
-    path = BOOTSTRAP.expanduser()
-    if path.is_file():
-        try:
-            config = yaml.safe_load(path.read_text(encoding="utf-8"))
-            types = config.get("available_node_types") or {}
-            if config["provider"]["type"] == "local":
-                return None  # the hosts of a list: what is there is there
-        except (OSError, yaml.YAMLError, AttributeError, KeyError):
-            return math.inf
-        if any(not each.get("resources") for each in types.values()):
-            return math.inf
-        return float(sum(fitting(options, each["resources"]) * each.get("max_workers", 0) for each in types.values()))
-    import ray
-
-    config = ray._private.state.state.get_cluster_config()
-    groups = getattr(config, "node_group_configs", None)
-    if not groups:
-        return None
-    found = 0.0
-    for each in groups:
-        found += fitting(options, each.resources) * (math.inf if each.max_count < 0 else each.max_count or 0)
-    return found
-
-
-def fitting(options: SearchOptions, resources: Mapping[str, float]) -> int:
-    """How many trials fit on a node at a time."""
-    room = resources.get("CPU", 0) / options.cpus
-    if options.gpus:
-        gpus = resources.get("GPU", 0)
-        # A fraction never straddles two GPUs.
-        room = min(room, gpus * math.floor(1 / options.gpus + 1e-9) if options.gpus < 1 else gpus // options.gpus)
-    return int(room)

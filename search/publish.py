@@ -112,7 +112,7 @@ def publish(run: Run, plan: Plan, folder: Path, options: ReportOptions, console:
     costs = costs_of(plan.space, plan.stores, ranked, console) if options.cost else {}
     if costs:
         sheets.append(cost_sheet(ranked, costs, plan.space.metric))
-    important = importances(plan.space, run.trials())
+    important = importances(plan.space, run.journal.trials())
     if important:
         sheets.append(importance_sheet(important))
     paper = PAPER.get(plan.space.name)
@@ -219,8 +219,8 @@ def _draw_landscape(
     important: Sequence[Importance],
     folder: Path,
 ) -> None:
-    records = run.trials()
-    figures = {"history": history(records, run.epochs(), space.metric)}
+    records = run.journal.trials()
+    figures = {"history": history(records, run.journal.epochs(), space.metric)}
     if space.searched:
         figures["slices"] = slices(space, records, space.metric)
         figures["parallel"] = parallel(space, records, space.metric)

@@ -30,6 +30,8 @@ def console(*, stderr: bool = False) -> Console:
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
     from search.checks import resource_problems
+    from search.configurations import corners, n_configurations
+    from search.optuna_space import random_values
 
     space, options = plan.space, plan.space.search
 
@@ -43,15 +45,15 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     for parameter in space.parameters:
         when = " and ".join(f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items())
         say(f"  {parameter.path}: {parameter.describe()}" + (f", when {when}" if when else ""))
-    total = space.n_configurations()
+    total = n_configurations(space)
     say(f"  {'a continuum of' if total is None else total} configurations")
     say("\nsampled configurations (drawn uniformly, for a look)")
     for seed in range(n_samples):
-        values = space.random_values(seed)
+        values = random_values(space, seed)
         say(
             "  " + (", ".join(f"{k}={v:.4g}" if isinstance(v, float) else f"{k}={v}" for k, v in values.items()) or "-")
         )
-    epochs = sorted({space.experiment(values).epochs for values in space.corners()})
+    epochs = sorted({space.experiment(values).epochs for values in corners(space)})
     say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {plan.space.metric} (best epoch)")
     if options.validation.name != "dev":
         what = ", ".join(f"{k}={v}" for k, v in options.validation.options.items())
@@ -105,7 +107,7 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
     for column in ("run", "state", "trials", "best", "created"):
         table.add_column(column, no_wrap=True)
     for run in runs:
-        info, trials = run.info(), run.trials()
+        info, trials = run.info(), run.journal.trials()
         finite = [each.objective for each in trials if math.isfinite(each.objective)]
         done = sum(each.status != "running" for each in trials)
         best = describe_objective(info["objective"], min(finite)) if finite else "-"
@@ -115,7 +117,7 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
 
 def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
     """Prints a run's state and its trials, best first, then those without a result."""
-    info, trials, ranked = run.info(), run.trials(), run.ranked()
+    info, trials, ranked = run.info(), run.journal.trials(), run.ranked()
     console.print(
         f"run {run.name}: {run_state(run)}, {len(trials)} of {info['n_trials']} trials begun", highlight=False
     )
@@ -212,7 +214,7 @@ def show_jobs(jobs: "list[Job]", console: Console) -> None:
 
 def show_events(run: Run, number: int | None, console: Console) -> None:
     """Prints what happened in a run, a line an event; of one trial with the text of its error."""
-    for each in run.events():
+    for each in run.journal.events():
         if number is not None and each["trial"] != number:
             continue
         metrics = each.get("metrics") or {}

@@ -1,10 +1,7 @@
 """A run's folder: what was asked, what every trial did, where its checkpoints lie. Plain JSON, one writer."""
 
-import json
-import math
 import os
 import re
-import secrets
 import signal
 import socket
 from collections.abc import Iterator
@@ -13,39 +10,33 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from core.atomic import replacing
 from core.errors import InputError
-from search.journal import Journal, TrialRecord, finite
-from search.patience import patiently
 from search.storage import Storage
+from search.trial_folder import TRIALS, TrialFolder
 
 if TYPE_CHECKING:
     from search.space import Space
 
-CHECKPOINT = "checkpoint.pt"
-TRIALS = "trials.jsonl"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ALIVE = ("extracting", "running", "confirming")
 """States of a run whose search goes on."""
 
 
-class Run:
-    """The folder of one run below `<storage>/runs`."""
+class Run(TrialFolder):
+    """The folder of one run below `<storage>/runs`, with the trials of its search.
+
+    Attributes:
+        name: Of the run.
+    """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
-        self.journal = Journal(path / TRIALS)
+        super().__init__(path, place=f"runs/{path.name}", tensorboard=path / "tensorboard")
         self.name = path.name
-        self.place = f"runs/{path.name}"
-        self.tensorboard = path / "tensorboard"
-        self.bundle = path / "export"
 
-    def confirmation(self) -> "Run":
-        """The trainings with fresh seeds, a run within this one; its folder is there once they have begun."""
-        inner = Run(self.path / "confirmation")
-        inner.name, inner.place = f"{self.name} (confirmation)", f"{self.place}/confirmation"
-        inner.tensorboard = self.tensorboard / "confirmation"
-        return inner
+    def confirmation(self) -> TrialFolder:
+        """The trainings with fresh seeds; their folder is there once they have begun."""
+        name = "confirmation"
+        return TrialFolder(self.path / name, place=f"{self.place}/{name}", tensorboard=self.tensorboard / name)
 
     @classmethod
     def create(cls, storage: Storage, *, prefix: str, name: str | None = None) -> "Run":
@@ -97,19 +88,6 @@ class Run:
         found = [cls(each.parent) for each in (storage.folder / "runs").glob("*/run.json")]
         return sorted(found, key=lambda run: (str(run.info().get("created")), run.name))
 
-    def info(self) -> dict[str, Any]:
-        """What `update` wrote: state, times, versions, seed, stores."""
-        try:
-            info = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
-        except (OSError, json.JSONDecodeError) as error:
-            raise InputError(f"{self.path / 'run.json'}: cannot be read: {error}") from error
-        return dict(info)
-
-    def update(self, **changes: Any) -> None:
-        """Lays changes over run.json; the file is replaced whole."""
-        known = self.info() if (self.path / "run.json").exists() else {}
-        patiently(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
-
     def change_space(self, space: "Space") -> None:
         """Writes what the run searches from now on; a space that it had before is kept under a name with a number."""
         for name, plain in (("space", dict(space.plain)), ("resolved", space.resolved())):
@@ -120,18 +98,6 @@ class Run:
             if path.name != f"{name}.yaml":
                 (self.path / f"{name}.yaml").rename(path)
             (self.path / f"{name}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
-
-    def record(self, event: str, number: int, **what: Any) -> None:
-        """Appends to the record: `start`, `epoch`, `resume` or `end` of a trial."""
-        self.journal.record(event, number, **what)
-
-    def trials(self) -> list[TrialRecord]:
-        """Every trial, by its number."""
-        return self.journal.trials()
-
-    def epochs(self) -> list[tuple[int, int, float]]:
-        """Number, epoch and objective of every report of a trial, in order; infinity where it had none yet."""
-        return self.journal.epochs()
 
     def alive(self) -> bool:
         """Whether the process that runs the search is there; one on another host is believed to be."""
@@ -158,30 +124,6 @@ class Run:
         except (ProcessLookupError, PermissionError) as error:
             raise InputError(f"run {self.name}: process {info['pid']} cannot be stopped: {error}") from error
 
-    def events(self) -> Iterator[dict[str, Any]]:
-        """Every line of the record: `event`, `trial`, `time` and what came with it."""
-        return self.journal.events()
-
-    def legs(self) -> list[Path]:
-        """Folders in which Ray Tune kept the trials, one for the launch and one for each resumption, in that order."""
-        return sorted(path for path in self.path.glob("tune*") if path.is_dir())
-
-    def next_leg(self) -> str:
-        """Name of the folder of the next one, unlike that of any run: Tune would mix the trials of two into one.
-
-        A name per run is not enough: on one cluster Tune keeps what searches of one name that begin in the same second
-        have to write in one folder, whatever their storage.
-        """
-        return f"tune-{len(self.legs()) + 1:03d}-{secrets.token_hex(4)}"
-
-    def checkpoint(self, number: int) -> Path | None:
-        """The latest checkpoint of a trial, which holds its best detector too; None where there is none."""
-        for leg in reversed(self.legs()):
-            found = sorted((leg / f"{number:05d}").glob(f"checkpoint_*/{CHECKPOINT}"))
-            if found:
-                return found[-1]
-        return None
-
     def free_folder(self, name: str) -> Path:
         """A folder of the run that is not there yet: `name`, or the first free one of `name-002`, `name-003`, ..."""
         path, number = self.path / name, 1
@@ -189,11 +131,6 @@ class Run:
             number += 1
             path = self.path / f"{name}-{number:03d}"
         return path
-
-    def ranked(self) -> list[TrialRecord]:
-        """The trials that have a checkpoint and a finite objective, best first."""
-        usable = [each for each in self.trials() if math.isfinite(each.objective) and self.checkpoint(each.number)]
-        return sorted(usable, key=lambda each: (each.objective, each.metrics.get("best_dev_loss", 0.0), each.number))
 
 
 def check_name(name: str) -> None:
@@ -217,9 +154,3 @@ def process_start(pid: int) -> str | None:
     except OSError:
         return None
     return f"{boot} {stat.rsplit(')', 1)[1].split()[19]}"
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Writes plain data; the file is there whole or not at all."""
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")

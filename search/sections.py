@@ -10,11 +10,13 @@ from core.objectives import OBJECTIVES
 from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.validation import VALIDATIONS
-from search.confirmation import CONFIRMATIONS
+from search.configurations import corners
+from search.confirmations import CONFIRMATIONS
+from search.options import CorpusOptions, SearchOptions
 from search.proxy import PROXIES
 from search.samplers import SAMPLERS
 from search.schedulers import SCHEDULERS
-from search.space import CorpusOptions, SearchOptions, Space
+from search.space import Space
 from search.yaml_tree import KeyPath
 
 Wrong = Callable[[KeyPath, str], None]
@@ -123,7 +125,7 @@ def check_first_judgement(space: Space, wrong: Wrong) -> None:
     if grace is None:
         return
     proxy = table.build("search.proxy", PROXIES, space.search.proxy)
-    for values in space.corners():
+    for values in corners(space):
         experiment = space.experiment(values)
         experiment = proxy.experiment(experiment) if proxy else experiment
         first = min(experiment.evaluate_every, experiment.epochs)

@@ -15,6 +15,7 @@ from core.config import GROUPS, TABLES, Experiment, field_types
 from core.errors import InputError
 from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
+from search.configurations import corners, n_configurations
 from search.parameter import Parameter
 from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
 from search.sections import SEARCH_TABLES, check_first_judgement, read_corpus, read_search
@@ -221,7 +222,7 @@ class _Reader:
 
     def corners(self, space: Space) -> None:
         """Builds what can be built without a corpus, at both ends of every range."""
-        for values in space.corners():
+        for values in corners(space):
             try:
                 experiment = space.experiment(values)
             except InputError as error:
@@ -234,7 +235,7 @@ class _Reader:
                 except InputError as error:
                     for problem in error.located:
                         self.wrong(("experiment", key, *problem.path), problem.text)
-        if space.search.sampler.name == "grid" and space.n_configurations() is None:
+        if space.search.sampler.name == "grid" and n_configurations(space) is None:
             endless = ", ".join(each.path for each in space.searched if each.finite() is None)
             self.wrong(("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {endless}")
         contexts: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0,)}

@@ -15,9 +15,9 @@ from core.features import FRONT_ENDS
 from core.features.extraction import is_complete
 from core.features.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
-from search.preflight import places
+from search.capacity import places
+from search.options import SearchOptions
 from search.share import OFTEN, Share
-from search.space import SearchOptions
 from search.storage import Storage
 
 DEATHS = 5

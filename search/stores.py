@@ -15,8 +15,9 @@ from core.config import Experiment
 from core.corpus import Corpus
 from core.features.extraction import extract, is_complete, store_path
 from core.features.store import FeatureStore
+from search.options import SearchOptions
 from search.plan import Plan
-from search.space import SearchOptions, store_name
+from search.space import store_name
 from search.spread import write_spread
 from search.storage import Storage
 

@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from core.objectives import OBJECTIVES
-from search.progress import ended_badly
+from search.recorder import ended_badly
 
 NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)
 

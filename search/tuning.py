@@ -1,40 +1,58 @@
-"""Lets Ray Tune run trials: those that Optuna suggests, then the best ones again with fresh seeds."""
+"""Lets Ray Tune run the trials that Optuna suggests, or any that a searcher lists."""
 
 import contextlib
-import dataclasses
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
-
-from rich.console import Console
 
 from core import table
 from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError, Unavailable
-from core.table import Block
-from search.confirmation import CONFIRMATIONS, to_train
+from search.capacity import places
+from search.configurations import corners
 from search.journal import TrialRecord, now
+from search.options import SearchOptions
 from search.parameter import Values
 from search.patience import StorageLost
 from search.plan import Plan
-from search.preflight import places
-from search.proxy import PROXIES
-from search.run import Run, this_process
-from search.schedulers import SCHEDULERS, replay
-from search.space import SearchOptions, Space, store_name
+from search.replay import end_what_had_ended, replay, trial_epochs
+from search.run import Run
+from search.schedulers import SCHEDULERS
+from search.space import store_name
+from search.trial_folder import TrialFolder
 
 METRIC = "objective"
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """What Tune is to run, and within which limits."""
+
+    searcher: Any
+    """A Searcher of Ray's: what to try next."""
+
+    scheduler: Any
+    """A row of SCHEDULERS: what stops a trial early."""
+
+    options: SearchOptions
+    """Resources of a trial and limits of the whole."""
+
+    n_trials: int
+    """Trials in all, those that have ended included."""
+
+    waiting: frozenset[int] = frozenset()
+    """Numbers of trials that an earlier part left unfinished."""
 
 
 def tune_trials(
     plan: Plan,
     run: Run,
-    folders: dict[str, dict[str, str]],
-    console: Console,
     *,
+    folders: dict[str, dict[str, str]],
     unfinished: Sequence[TrialRecord] = (),
     shared: bool = False,
 ) -> str:
@@ -44,7 +62,6 @@ def tune_trials(
         plan: What to run.
         run: Where it is recorded; trials that it holds already are history, but for those that are unfinished.
         folders: Of the feature stores.
-        console: Where progress is shown.
         unfinished: Trials of the run that go on.
         shared: Whether other searches may run on the same Ray.
     """
@@ -52,15 +69,15 @@ def tune_trials(
     from search.warm import known_trials
 
     space, options = plan.space, plan.space.search
-    epochs = max(_epochs(space, values) for values in space.corners())
+    epochs = max(trial_epochs(space, values) for values in corners(space))
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
-    replayed = replay(scheduler, run.events())
-    ended = end_what_had_ended(plan, run, unfinished, replayed.stopped)
-    unfinished = [each for each in unfinished if each.number not in ended]
-    waiting = {each.number for each in unfinished}
-    history = [each for each in run.trials() if each.number not in waiting]
+    replayed = replay(scheduler, run.journal.events())
+    ended = end_what_had_ended(space, run, unfinished, replayed.stopped)
+    unfinished = [record for record in unfinished if record.number not in ended]
+    waiting = frozenset(record.number for record in unfinished)
+    history = [record for record in run.journal.trials() if record.number not in waiting]
     known = known_trials(space, plan.storage)
-    with _share(plan, run, shared) as part:
+    with shared_places(plan, run, shared=shared) as part:
         brain = OptunaBrain(
             space,
             history=history,
@@ -70,117 +87,32 @@ def tune_trials(
             known=known,
             cost=cost_function(plan),
         )
+        assignment = Assignment(brain, scheduler, options, plan.n_trials, waiting)
         left = plan.n_trials > len(history)
-        how = (brain, scheduler, options, plan.n_trials, waiting)
-        state = _tune(plan, run, folders, console, *how) if left else "finished"
+        state = run_tune(plan, run, assignment, run=run.name, title=run.name, folders=folders) if left else "finished"
     run.update(state=state, finished=now())
     return state
-
-
-def _epochs(space: Space, values: Values) -> int:
-    """Epochs of a configuration's trial, which is in part where the space has a proxy."""
-    proxy, experiment = table.build("search.proxy", PROXIES, space.search.proxy), space.experiment(values)
-    return int((proxy.experiment(experiment) if proxy else experiment).epochs)
-
-
-def end_what_had_ended(plan: Plan, run: Run, unfinished: Sequence[TrialRecord], stopped: set[int]) -> set[int]:
-    """Records the end of trials whose last epoch was their end, when the search was cut off before it said so.
-
-    Returns:
-        Their numbers.
-    """
-    from search.tensorboard import TensorBoardWriter
-
-    curves, ended = TensorBoardWriter(run.tensorboard), set()
-    for each in unfinished:
-        finished = each.epoch >= _epochs(plan.space, each.values)
-        if each.status == "failed" or not (finished or each.number in stopped) or not run.checkpoint(each.number):
-            continue
-        status = "finished" if finished else "stopped"
-        run.record("end", each.number, status=status, seconds=each.seconds)
-        curves.start(each.number, each.values)
-        curves.end(each.number, {**each.metrics, "objective": each.objective, "epoch": each.epoch}, failed=False)
-        ended.add(each.number)
-    return ended
 
 
 def cost_function(plan: Plan) -> Callable[[Values], float] | None:
     """What a configuration costs in the unit of `search.cost`; None where cost does not count."""
     if plan.space.search.cost == "none":
         return None
-    n_features = {store_name(each.experiment): each.n_features for each in plan.stores}
+    n_features = {store_name(store.experiment): store.n_features for store in plan.stores}
 
     def cost(values: Values) -> float:
         experiment = plan.space.experiment(values)
         detector = build_detector(experiment, n_features[store_name(experiment)])
         if plan.space.search.cost == "parameters":
-            return float(sum(each.numel() for each in detector.parameters()))
+            return float(sum(parameter.numel() for parameter in detector.parameters()))
         assert isinstance(detector, Detector)  # the plan refuses what has no layers
         return macs_of(detector, n_features[store_name(experiment)]) / 1e9
 
     return cost
 
 
-def confirmation_left(space: Space, run: Run) -> bool:
-    """Whether a search whose trials have all ended has best ones that are yet to be confirmed."""
-    confirmation = table.build("search.confirm", CONFIRMATIONS, space.search.confirm)
-    if confirmation is None:
-        return False
-    ended = {each.number for each in run.confirmation().trials() if each.status in ("finished", "failed")}
-    return any(each["number"] not in ended for each in to_train(space, run, confirmation))
-
-
-def confirm_trials(
-    plan: Plan,
-    run: Run,
-    folders: dict[str, dict[str, str]],
-    console: Console,
-    state: str,
-    *,
-    shared: bool = False,
-) -> str:
-    """Trains the best configurations again where the space wants it; returns the state in which the run ended.
-
-    What an earlier part has trained stands. The limits of the search (hours, GPU-hours, patience) do not count here.
-
-    Args:
-        plan: What to run.
-        run: Its search has ended.
-        folders: Of the feature stores.
-        console: Where progress is shown.
-        state: In which the search ended; after one that the user interrupted nothing is confirmed.
-        shared: Whether other searches may run on the same Ray.
-    """
-    from search.brain import Listed
-
-    confirmation = table.build("search.confirm", CONFIRMATIONS, plan.space.search.confirm)
-    if confirmation is None or state == "interrupted" or not run.ranked():
-        return state
-    again = run.confirmation()
-    again.path.mkdir(exist_ok=True)
-    wanted = to_train(plan.space, run, confirmation)
-    known = {each.number: each.status for each in again.trials()}
-    todo = [each for each in wanted if known.get(each["number"]) not in ("finished", "failed")]
-    again.update(state="running", wanted=[each["number"] for each in wanted])
-    if todo:
-        run.update(state="confirming", **this_process())
-        what = f"{len(wanted) // confirmation.seeds} configurations, {confirmation.seeds} fresh seeds each"
-        console.print(f"confirming the best: {what}", highlight=False)
-        options = dataclasses.replace(plan.space.search, hours=None, gpu_hours=None, patience=None)
-        scheduler = table.build("search.scheduler", SCHEDULERS, Block("none"), METRIC, 1)
-        ended = sum(status in ("finished", "failed") for status in known.values())
-        with _share(plan, run, shared) as part:
-            brain = Listed(todo, part=part)
-            waiting = {each["number"] for each in todo if each["number"] in known}
-            done = _tune(plan, again, folders, console, brain, scheduler, options, ended + len(todo), waiting)
-        state = state if done == "finished" else done
-    again.update(state=state)
-    run.update(state=state, finished=now())
-    return state
-
-
 @contextlib.contextmanager
-def _share(plan: Plan, run: Run, shared: bool) -> Iterator[Callable[[], int] | None]:
+def shared_places(plan: Plan, run: Run, *, shared: bool) -> Iterator[Callable[[], int] | None]:
     """How many trials may run at a time where other searches are on the same Ray; None where there are none."""
     from search.share import Share
 
@@ -193,72 +125,60 @@ def _share(plan: Plan, run: Run, shared: bool) -> Iterator[Callable[[], int] | N
             share.leave()
 
 
-def _tune(
+def run_tune(
     plan: Plan,
-    run: Run,
+    trials: TrialFolder,
+    assignment: Assignment,
+    *,
+    run: str,
+    title: str,
     folders: dict[str, dict[str, str]],
-    console: Console,
-    brain: Any,
-    scheduler: Any,
-    options: SearchOptions,
-    n_trials: int,
-    waiting: set[int],
 ) -> str:
     """Lets Tune run what a searcher suggests; returns the state in which that ended.
 
     Args:
-        plan: What to run.
-        run: Where it is recorded.
-        folders: Of the feature stores.
-        console: Where progress is shown.
-        brain: The searcher.
-        scheduler: What stops trials early.
-        options: Resources and limits.
-        n_trials: Trials of the run in all, those that have ended included.
-        waiting: Numbers of trials that an earlier part left unfinished.
+        plan: Names the space, the storage and the origins of the utterances.
+        trials: Where the trials are recorded.
+        assignment: What Tune is to run.
+        run: Name of the run, for the hint how to go on.
+        title: Of the live table.
+        folders: Of the feature stores, by `store_name` and partition.
+
+    Raises:
+        InputError: no node has what a trial takes, or the storage was lost.
     """
     import ray
     from ray import tune
 
     from search.budget import Budget
-    from search.progress import LiveTable, RecordTrials
+    from search.progress import LiveTable
+    from search.recorder import RecordTrials
     from search.tensorboard import TensorBoardWriter
     from search.trial import run_trial
 
+    options, n_trials, storage, journal = assignment.options, assignment.n_trials, plan.storage, trials.journal
     room = places(options)
     if room == 0:
         raise InputError(
             f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
         )
-    storage = plan.storage
-    found = {number: run.checkpoint(number) for number in waiting}
-    setup = {
-        "space": plan.space,
-        "storage": storage.place,
-        "stores": {
-            name: {partition: storage.relative(folder) for partition, folder in each.items()}
-            for name, each in folders.items()
-        },
-        "origins": plan.origins,
-        "checkpoints": {number: storage.relative(path) for number, path in found.items() if path is not None},
-        "recorded": {each.number: each.epoch for each in run.trials() if each.number in waiting},
-    }
-    table_shown = LiveTable(run, plan.space, n_trials)
+    setup = _setup(plan, trials, assignment.waiting, folders)
+    live_table = LiveTable(journal, plan.space, n_trials, title=title)
     budget = Budget(options)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=brain,
-            scheduler=scheduler,
-            num_samples=n_trials - sum(each.number not in waiting for each in run.trials()),
-            max_concurrent_trials=min(each for each in (options.concurrency, room, n_trials) if each is not None),
+            search_alg=assignment.searcher,
+            scheduler=assignment.scheduler,
+            num_samples=n_trials - sum(record.number not in assignment.waiting for record in journal.trials()),
+            max_concurrent_trials=min(limit for limit in (options.concurrency, room, n_trials) if limit is not None),
             trial_dirname_creator=trial_folder_name,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
-            name=run.next_leg(),
-            storage_path=f"{storage.place}/{run.place}",
-            callbacks=[RecordTrials(run), TensorBoardWriter(run.tensorboard), table_shown, budget],
+            name=trials.next_leg(),
+            storage_path=f"{storage.place}/{trials.place}",
+            callbacks=[RecordTrials(trials), TensorBoardWriter(trials.tensorboard), live_table, budget],
             stop=budget,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             failure_config=tune.FailureConfig(max_failures=options.deaths),
@@ -266,23 +186,43 @@ def _tune(
         ),
     )
     forward_sigterm()
-    goes_on = f"spooftune resume {run.place.split('/')[1]} goes on once it can"
+    goes_on = f"spooftune resume {run} goes on once it can"
     try:
         tuner.fit()
     except StorageLost as error:
         raise Unavailable(f"{error}; {goes_on}") from error
     finally:
-        table_shown.close()
+        live_table.close()
     if budget.problem:
         raise Unavailable(f"{budget.problem}; {goes_on}")
-    for leg in storage.names(run.place):
+    for leg in storage.names(trials.place):
         if leg.startswith("tune"):
-            storage.pull(f"{run.place}/{leg}")
-    done = [each for each in run.trials() if each.status != "running"]
-    for each in run.trials():
-        if each.status == "running":
-            run.record("end", each.number, status="interrupted", seconds=each.seconds)
-    return "finished" if len(done) >= n_trials else budget.reason or "interrupted"
+            storage.pull(f"{trials.place}/{leg}")
+    records = journal.trials()
+    n_done = sum(record.status != "running" for record in records)
+    for record in records:
+        if record.status == "running":
+            journal.record("end", record.number, status="interrupted", seconds=record.seconds)
+    return "finished" if n_done >= n_trials else budget.reason or "interrupted"
+
+
+def _setup(plan: Plan, trials: TrialFolder, waiting: frozenset[int], folders: dict[str, dict[str, str]]) -> Any:
+    """The TrialSetup of a part of a search."""
+    from search.trial import TrialSetup
+
+    storage = plan.storage
+    checkpoints = {number: trials.checkpoint(number) for number in waiting}
+    return TrialSetup(
+        space=plan.space,
+        storage=storage.place,
+        stores={
+            name: {partition: storage.relative(folder) for partition, folder in partitions.items()}
+            for name, partitions in folders.items()
+        },
+        origins=plan.origins,
+        checkpoints={number: storage.relative(path) for number, path in checkpoints.items() if path is not None},
+        recorded={record.number: record.epoch for record in trials.journal.trials() if record.number in waiting},
+    )
 
 
 def trial_folder_name(trial: Any) -> str:

@@ -25,6 +25,6 @@ def known_trials(space: Space, storage: Storage) -> list[TrialRecord]:
                 raise InputError(f"search.warm_start: run {name} has search.{key} {there}, this space {here}")
         if theirs.corpus != space.corpus:
             raise InputError(f"search.warm_start: run {name} is of corpus {theirs.corpus}, this space {space.corpus}")
-        ended = [each for each in run.trials() if each.status in ("finished", "stopped", "failed")]
+        ended = [each for each in run.journal.trials() if each.status in ("finished", "stopped", "failed")]
         found += [each for each in ended if space.holds(each.values)]
     return found

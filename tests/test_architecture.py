@@ -1,6 +1,7 @@
 """The walls between the rooms stand, and the packages that are tested are those of this checkout."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -41,9 +42,18 @@ def test_search_holds_no_audio(path):
 
 def test_ray_is_known_where_trials_run_and_nodes_are_spoken_to_alone():
     knowing = {path.stem for path in (ROOT / "search").glob("*.py") if "ray" in imported(path)}
-    trials = {"trial", "brain", "launch", "tuning", "progress", "schedulers", "median", "tensorboard", "budget"}
-    nodes = {"cluster", "preflight", "share", "spread"}
-    assert knowing == trials | nodes
+    trials = {"trial", "brain", "tuning", "replay", "recorder", "progress", "schedulers", "median"}
+    trials |= {"tensorboard", "budget"}
+    nodes = {"ray_session", "cluster", "capacity", "preflight", "share", "spread"}
+    assert knowing == trials | nodes | {"ray_internals"}
+
+
+def test_what_ray_keeps_private_is_touched_in_one_module_alone():
+    private = re.compile(
+        r"ray\S*\._private|\b(?!self\b)\w+\._(brackets|rungs|results|max_t|metric_op|stopped_trials)\b"
+    )
+    touching = {path.stem for path in (ROOT / "search").rglob("*.py") if private.search(path.read_text("utf-8"))}
+    assert touching == {"ray_internals"}
 
 
 def test_a_trials_process_loads_no_package_that_few_trials_need():
@@ -62,6 +72,13 @@ print(*(name for name in sys.modules if any(name == each or name.startswith(each
     assert done.stdout.split() == []
 
 
+@pytest.mark.parametrize("module", ["search.sections", "search.space", "search.configurations", "search.capacity"])
+def test_a_space_is_known_without_optuna_and_ray(module):
+    code = f"import sys, {module}; print(*(set(sys.modules) & {{'ray', 'optuna'}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.split() == []
+
+
 def modules_imported(path: Path) -> set[str]:
     """Full names of the modules that a module imports, inside functions too."""
     names: set[str] = set()
@@ -76,6 +93,14 @@ def modules_imported(path: Path) -> set[str]:
 def test_the_demo_corpus_is_built_from_vocoders_and_nothing_is_built_from_the_demo_corpus():
     outside = [path for path in (ROOT / "core").rglob("*.py") if path.parent.name != "demo"]
     assert not any(name.startswith("core.demo") for path in outside for name in modules_imported(path))
+
+
+@pytest.mark.parametrize("module", ["search.cli.main", "search.report", "search.run", "search.cli.remote"])
+def test_runs_are_listed_without_torch_and_ray(tmp_path):
+    called = f"search.cli.main.main(['list', '--storage', {str(tmp_path)!r}])"
+    code = f"import sys, search.cli.main; {called}; print(*(set(sys.modules) & {{'torch', 'ray', 'optuna'}}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == []
 
 
 @pytest.mark.parametrize("module", ["search.cli.main", "search.report", "search.run", "search.cli.remote"])

@@ -10,7 +10,8 @@ from pathlib import Path
 from core.errors import InputError
 from search.cli.results import trial_label
 from search.cli.tensorboard import show_folder
-from search.cluster import ENDED, Cluster, Job, check_for_cluster, launch_on, reached, require_token
+from search.cluster import Cluster, Job, check_for_cluster, launch_on, reached
+from search.connection import require_token
 from search.journal import now
 from search.report import console, show_jobs
 from search.run import check_name
@@ -65,8 +66,8 @@ def resume(
         lies = cluster.storage_of(run, storage)
         arguments = [run, "--storage", lies, "--address", "auto", *flags(**options)]
         job = cluster.submit("resume", run, lies, arguments, space)
-        state = cluster.follow(job, say, until=f"run {run} goes on")
-    return _submitted(place, job, state if state in ENDED else "RUNNING")
+        state = cluster.follow(job, say, until_started=True)
+    return _submitted(place, job, state)
 
 
 def list_jobs(place: str) -> int:

@@ -49,7 +49,7 @@ def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None,
 
     Features that are cached already stay. With --address, all nodes of the cluster extract.
     """
-    from search.launch import join_cluster
+    from search.preflight import join_cluster
     from search.stores import build_stores
 
     plan, console = read_plan(space, changes, storage), open_console()
@@ -80,7 +80,9 @@ def launch(
 
         return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
 
-    from search.launch import join_cluster, run_search
+    from search.launch import run_search
+    from search.preflight import join_cluster
+    from search.report import show_corpus
     from search.run import Run
 
     plan, console = read_plan(space, changes, storage, embedded=address is None), open_console()
@@ -89,6 +91,7 @@ def launch(
     run = Run.create(plan.storage, prefix=plan.space.name, name=name)
     print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
     with kept(run, plan):
+        show_corpus(plan.sealed(), console)
         state = run_search(plan, run, address=address, console=console)
         return _conclude(run, plan, state)
 
@@ -163,7 +166,8 @@ def resume(
             },
         )
 
-    from search.launch import join_cluster, resume_search
+    from search.launch import resume_search
+    from search.preflight import join_cluster
 
     opened, plan = open_run(run, storage)
     former = None
@@ -193,7 +197,7 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     from search.report import show_run
 
     show_run(run, open_console())
-    n_failed = sum(trial.status == "failed" for trial in run.trials())
+    n_failed = sum(trial.status == "failed" for trial in run.journal.trials())
     if n_failed:
         print(f"{n_failed} trials failed; {run.path / 'errors'} says why", flush=True)
     if not run.ranked():

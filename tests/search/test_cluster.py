@@ -55,9 +55,9 @@ def launched(made):
 def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
     run, printed = launched
     assert run.info()["state"] == "finished"
-    assert {each.status for each in run.trials()} <= {"finished", "stopped"}
+    assert {each.status for each in run.journal.trials()} <= {"finished", "stopped"}
     workers = {each.address for each in made.workers}
-    assert {each["node"] for each in run.events() if each["event"] == "epoch"} == workers
+    assert {each["node"] for each in run.journal.events() if each["event"] == "epoch"} == workers
     for host in made.all:
         assert f"node {host.address} " in printed
     assert (run.path / "export" / "config.json").is_file()
@@ -69,11 +69,11 @@ def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
 def test_the_best_are_trained_again_on_the_workers(made, launched):
     run, _ = launched
     again = run.confirmation()
-    assert {each.status for each in again.trials()} == {"finished"}
-    assert {each["node"] for each in again.events() if each["event"] == "epoch"} == {
+    assert {each.status for each in again.journal.trials()} == {"finished"}
+    assert {each["node"] for each in again.journal.events() if each["event"] == "epoch"} == {
         each.address for each in made.workers
     }
-    exported = bundle.load(run.bundle).provenance
+    exported = bundle.load(run.path / "export").provenance
     assert exported["trial"] == confirmed(run)[0].record.number
     assert len(exported["confirmation"]["by_seed"]) == 2
 
@@ -151,7 +151,7 @@ def test_a_client_without_the_token_gets_one_line(made, tmp_path):
 
 
 def wait_for_epochs(run, count):
-    while len(run.epochs()) < count:
+    while len(run.journal.epochs()) < count:
         assert not run.path.exists() or run.info()["state"] != "finished"
         time.sleep(0.2)
 

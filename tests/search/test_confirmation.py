@@ -17,16 +17,11 @@ from core import checkpoint
 from core.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
-from search.confirmation import (
-    SEEDS,
-    Confirmation,
-    confirmed,
-    fresh_seed,
-    selected,
-    to_train,
-    winner,
-)
+from search.configurations import baseline
+from search.confirmation import confirmed, fresh_seed, selected, to_train, winner
+from search.confirmations import SEEDS, Confirmation
 from search.export import _by_seed
+from search.optuna_space import random_values
 from search.plan import make_plan
 from search.proxy import Proxy
 from search.report import seeds_in_words, show_confirmation
@@ -72,9 +67,11 @@ def made_up(space_file, objectives, confirmation=None):
     for where, numbers in ((run, objectives), (run.confirmation(), confirmation or {})):
         where.path.mkdir(exist_ok=True)
         for number, objective in numbers.items():
-            values = space.baseline() if number == 0 else {**space.random_values(number)}
-            where.record("start", number, values=values)
-            where.record("end", number, status="failed" if np.isnan(objective) else "finished", objective=objective)
+            values = baseline(space) if number == 0 else {**random_values(space, number)}
+            where.journal.record("start", number, values=values)
+            where.journal.record(
+                "end", number, status="failed" if np.isnan(objective) else "finished", objective=objective
+            )
             folder = where.path / "tune-001" / f"{number:05d}" / "checkpoint_000000"
             folder.mkdir(parents=True)
             (folder / "checkpoint.pt").touch()
@@ -87,9 +84,9 @@ def test_the_best_and_the_papers_configuration_are_trained_again(space_file):
     space, run = made_up(space_file, {0: 0.4, 1: 0.3, 2: 0.1, 3: 0.2})
     trainings = to_train(space, run, Confirmation(top=2, seeds=2))
     assert [each["number"] for each in trainings] == [2000, 3000, 0, 2001, 3001, 1]
-    values = {each.number: each.values for each in run.trials()}
+    values = {each.number: each.values for each in run.journal.trials()}
     assert all(each["values"] == values[each["number"] // SEEDS] for each in trainings)
-    seeds = {each["seed"] for each in trainings}
+    seeds = {each["confirmation_seed"] for each in trainings}
     assert len(seeds) == 2  # the same for every configuration: they are compared in pairs
     assert space.experiment({}).seed not in seeds
 
@@ -195,11 +192,11 @@ def killed_and_resumed(tmp_path_factory):
     run = Run(folder / "storage" / "runs" / "c")
     again = run.confirmation()
     deadline = time.monotonic() + 300
-    while not any(each.status == "finished" for each in again.trials()):
+    while not any(each.status == "finished" for each in again.journal.trials()):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    before = again.trials()
+    before = again.journal.trials()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     subprocess.run(["pkill", "-KILL", "-f", str(folder)], check=False)
@@ -213,17 +210,17 @@ def killed_and_resumed(tmp_path_factory):
 def test_a_killed_confirmation_goes_on_and_nothing_is_trained_twice(killed_and_resumed):
     _, run, before, _ = killed_and_resumed
     again = run.confirmation()
-    after = {each.number: each for each in again.trials()}
+    after = {each.number: each for each in again.journal.trials()}
     n_configurations = len({each // SEEDS for each in after})
     assert len(after) == 3 * n_configurations
     assert {each.status for each in after.values()} == {"finished"}
     for each in before:
         if each.status == "finished":
             assert after[each.number] == each
-    reported = [(number, epoch) for number, epoch, _ in again.epochs()]
+    reported = [(number, epoch) for number, epoch, _ in again.journal.epochs()]
     assert len(reported) == len(set(reported))
     # Trials were trained in part, these in full.
-    assert {each.epoch for each in run.trials()} == {1}
+    assert {each.epoch for each in run.journal.trials()} == {1}
     assert {each.epoch for each in after.values()} == {6}
     assert run.info()["state"] == "finished"
 
@@ -234,7 +231,7 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     state = checkpoint.load(run.confirmation().checkpoint(best.median.number))
     experiment = read_space(folder / "s.yaml").experiment(best.record.values)
     assert state["experiment"]["seed"] == fresh_seed(experiment, best.median.number % SEEDS) != experiment.seed
-    config = json.loads((run.bundle / "config.json").read_text())
+    config = json.loads((run.path / "export" / "config.json").read_text())
     assert config["provenance"]["seed"] == state["experiment"]["seed"]
     told = config["provenance"]["confirmation"]
     assert told["seed_index"] == best.median.number % SEEDS
@@ -258,7 +255,7 @@ def test_without_eval_a_search_misses_nothing_but_its_scores(killed_and_resumed)
     _, run, _, done = killed_and_resumed
     assert "eval: not scored: " in done.stdout
     assert run.info().get("eval_looks", 0) == 0
-    assert sorted(path.name for path in (run.bundle / "scores").iterdir()) == ["dev.txt"]
+    assert sorted(path.name for path in (run.path / "export" / "scores").iterdir()) == ["dev.txt"]
     assert main(["status", "c", "--storage", str(run.path.parents[1])]) == 0
 
 

@@ -9,6 +9,7 @@ from core.cost import Cost
 from search.importance import ENOUGH, importances, pareto_front
 from search.journal import TrialRecord
 from search.landscape import history, importance_bars, parallel, slices, tradeoff
+from search.optuna_space import random_values
 from search.sheets import cost_sheet, importance_sheet
 from search.space_reader import space_from_tree
 from search.yaml_tree import parse
@@ -33,7 +34,7 @@ def space():
 def trials(space, n, value):
     found = []
     for number in range(n):
-        values = space.random_values(number)
+        values = random_values(space, number)
         found.append(TrialRecord(number, values, "finished", 8, value(values)))
     return found
 

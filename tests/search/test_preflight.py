@@ -2,8 +2,9 @@
 
 import pytest
 
-from search.preflight import differences, fitting
-from search.space import SearchOptions
+from search.capacity import fitting
+from search.options import SearchOptions
+from search.preflight import differences
 
 
 @pytest.mark.parametrize(

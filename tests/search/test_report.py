@@ -60,7 +60,7 @@ def test_every_partition_has_score_files_that_the_tables_agree_with(run, reporte
         for partition, metrics in each["metrics"].items():
             scores = read_cm_scores(folder / f"{partition}.txt")
             assert len(scores.scores) == metrics["n_bona_fide"] + metrics["n_spoof"]
-        dev = next(one for one in run.trials() if one.number == each["trial"]).objective
+        dev = next(one for one in run.journal.trials() if one.number == each["trial"]).objective
         assert each["metrics"]["dev"]["eer"] == pytest.approx(dev, abs=2e-6)  # the tie-breaker
         assert 0 < each["metrics"]["eval"]["min_tdcf_2021"] <= 1
         assert "min_tdcf_2019" not in each["metrics"]["train"]  # the ASV's errors on train are not known

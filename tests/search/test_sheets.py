@@ -9,6 +9,7 @@ from core import metrics
 from core.measure import measure
 from core.score_file import CmScores
 from core.systems import SYSTEMS
+from search.configurations import enumerated
 from search.journal import TrialRecord
 from search.paper import PAPER
 from search.results import Result
@@ -82,7 +83,7 @@ def test_the_grid_of_a_papers_table_fills_each_of_its_cells_once(number):
     path = next(each for each in SPACES if each.name == f"table{number}.yaml")
     space = read_space(path)
     table = PAPER[space.name]
-    found = [result(k, values) for k, values in enumerate(space.enumerated())]
+    found = [result(k, values) for k, values in enumerate(enumerated(space))]
     cells = [cell for row in table.rows.values() for cell in row]
     assert [len(matching(cell, found)) for cell in cells] == [1] * len(found)
     assert len(found) == space.search.trials

@@ -33,7 +33,7 @@ def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout
     run = Run.open(Storage(str(tmp_path / "storage")), "f")
-    for each in run.trials():
+    for each in run.journal.trials():
         # The tie-breaker lies below what is shown.
         assert each.objective == pytest.approx(each.metrics["best_fold_eer"], abs=2e-6)
         accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
