@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.table import Table, did_you_mean
 

@@ -4,7 +4,7 @@ import os
 
 import torch
 
-from core.corpus import Corpus
+from core.corpora.corpus import Corpus
 from core.detector import build_detector
 from core.errors import InputError
 from search.configurations import corners

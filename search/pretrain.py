@@ -18,10 +18,10 @@ from torch.utils.tensorboard import SummaryWriter
 
 from core import checkpoint, pretraining, table
 from core.atomic import replacing
+from core.corpora.layouts import CORPORA
 from core.errors import InputError, Problem, Unavailable
 from core.features.wav2vec import save
 from core.pretraining import Pretraining
-from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from search.yaml_tree import Tree, read
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from core import checkpoint, score_file
 from core.config import experiment_from_plain
-from core.corpus import Corpus, Utterance
+from core.corpora.corpus import Corpus, Utterance
 from core.detector import Detector, score_store
 from core.errors import InputError
 from core.features.store import FeatureStore

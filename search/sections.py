@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core import table
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.objectives import OBJECTIVES
-from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.validation import VALIDATIONS
 from search.configurations import corners

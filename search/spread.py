@@ -9,7 +9,7 @@ import torch
 
 from core import table
 from core.audio import AudioOptions
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.errors import InputError, Unavailable
 from core.features import FRONT_ENDS
 from core.features.extraction import is_complete

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.config import Experiment
-from core.corpus import Corpus
+from core.corpora.corpus import Corpus
 from core.features.extraction import extract, is_complete, store_path
 from core.features.store import FeatureStore
 from search.options import SearchOptions

@@ -15,7 +15,7 @@ import torch
 from core import table
 from core.atomic import replacing
 from core.audio import SAMPLE_RATE, AudioOptions
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.shards import Progress, clean, missing_shards, n_shards, shard_file, write_shards

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from core import audio
 from core.atomic import replacing
 from core.audio import SAMPLE_RATE, AudioError, AudioOptions
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features.store import SCHEMA
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from core import table
 from core.audio import AudioError, AudioOptions
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.features import FRONT_ENDS, shards
 from core.features.store import FORMAT
 from core.table import Block

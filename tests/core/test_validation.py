@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core import table
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.fit_folds import fit_folds
 from core.metrics import eer

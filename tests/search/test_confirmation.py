@@ -14,7 +14,7 @@ import pytest
 from rich.console import Console
 
 from core import checkpoint
-from core.corpus import SealedPartition
+from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
 from search.configurations import baseline

@@ -16,9 +16,9 @@ import scipy
 import soundfile
 
 from core.audio import SAMPLE_RATE, AudioOptions, load
-from core.corpus import Corpus, Utterance
+from core.corpora.corpus import Corpus, Utterance
+from core.corpora.layouts import CSV_OPTIONAL
 from core.errors import InputError
-from core.protocol import CSV_OPTIONAL
 from core.seeds import derived_seed
 from core.table import did_you_mean
 from core.vocoders import VOCODERS

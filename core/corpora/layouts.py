@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
-from core.corpus import LA19_COUNTS, LA19_IDS, PARTITIONS, Corpus, Line, Reader
+from core.corpora.corpus import LA19_COUNTS, LA19_IDS, PARTITIONS, Corpus, Line, Reader
 from core.errors import InputError
 
 LA19_KINDS = {
