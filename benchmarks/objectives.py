@@ -41,7 +41,7 @@ def train_one(job: dict[str, Any]) -> str:
     from core.config import experiment_from_plain
     from core.detector import build_detector, score_store
     from core.errors import TrainingDiverged
-    from core.features.store import FeatureStore
+    from core.stores.store import FeatureStore
     from core.training import epochs
 
     torch.set_num_threads(1)

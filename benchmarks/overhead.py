@@ -69,7 +69,7 @@ def run_plain(path: Path, folder: Path) -> None:
     space = read_space(path)
     (experiment,) = store_experiments(space)
     stores = {}
-    from core.features.extraction import store_path
+    from core.stores.extraction import store_path
     from search.plan import open_corpus
 
     corpus = open_corpus(space)
@@ -83,7 +83,7 @@ def run_plain(path: Path, folder: Path) -> None:
         import torch
 
         from core import checkpoint
-        from core.features.store import FeatureStore
+        from core.stores.store import FeatureStore
         from core.training import fit
 
         torch.set_num_threads(1)

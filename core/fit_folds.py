@@ -9,9 +9,9 @@ import torch
 from core.best_epoch import BestEpoch
 from core.config import Experiment
 from core.errors import InputError
-from core.features.store import FeatureStore
 from core.judging import judgement
 from core.objectives import OBJECTIVES
+from core.stores.store import FeatureStore
 from core.training import Report, epochs
 from core.validation import Fold
 

@@ -13,7 +13,6 @@ from core.averaging import RecentWeights
 from core.config import Experiment
 from core.detector import Detector, build_network, embed_store, normalized
 from core.errors import InputError, TrainingDiverged
-from core.features.store import FeatureStore
 from core.fit_state import Epochs, FitState
 from core.judging import dev_metrics
 from core.lr_schedule import LR_SCHEDULES
@@ -22,6 +21,7 @@ from core.pairs import n_minibatches
 from core.prefetch import prefetched
 from core.seeds import derived_seed
 from core.steps import attack_numbers, build_objective
+from core.stores.store import FeatureStore
 
 
 def fit_classifier(

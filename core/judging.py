@@ -11,7 +11,7 @@ from core.errors import TrainingDiverged
 from core.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
-    from core.features.store import FeatureStore
+    from core.stores.store import FeatureStore
 
 TIE_BREAKER = 1e-6
 """Weight of 1 - AUC in an objective. Error rates move in steps of an utterance, so that epochs and trials tie, above

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.features.store import FeatureStore
 from core.pairs import minibatches
+from core.stores.store import FeatureStore
 
 Item = TypeVar("Item")
 

@@ -11,11 +11,11 @@ from torch import Tensor, nn
 from core import table
 from core.config import Experiment
 from core.detector import Detector
-from core.features.store import FeatureStore
 from core.heads import BONA_FIDE, HEADS
 from core.losses import LOSSES
 from core.pairs import PAIR_SAMPLERS
 from core.siamese import Siamese, SiameseOutput
+from core.stores.store import FeatureStore
 
 Step = Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]
 """Features `(batch, n_features, n_frames)`, targets `(batch,)` on the host and a generator -> `loss`, and what else

@@ -9,9 +9,9 @@ from core import bundle, checkpoint, metrics, score_file, table
 from core.config import experiment_from_plain
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.store import FeatureStore
 from core.measure import measure
 from core.score_file import CmScores
+from core.stores.store import FeatureStore
 from core.training import best_detector
 from search.confirmation import Confirmed, selected
 from search.confirmations import SEEDS

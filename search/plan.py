@@ -13,7 +13,7 @@ from core.corpora.corpus import Corpus
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.extraction import estimated_bytes, is_complete, store_path
+from core.stores.extraction import estimated_bytes, is_complete, store_path
 from core.validation import VALIDATIONS, Origins, origins
 from search.checks import backbone_problems, cost_problems, resource_problems, widening_problems
 from search.configurations import n_configurations, store_experiments

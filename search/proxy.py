@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from core.config import Experiment
-from core.features.store import FeatureStore
 from core.seeds import derived_seed
+from core.stores.store import FeatureStore
 
 
 class Proxy(NamedTuple):

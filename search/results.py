@@ -14,11 +14,11 @@ from core.config import experiment_from_plain
 from core.corpora.corpus import Corpus, Utterance
 from core.detector import Detector, score_store
 from core.errors import InputError
-from core.features.store import FeatureStore
 from core.gmm import GmmDetector
 from core.measure import measure
 from core.metrics import AsvErrorRates
 from core.score_file import CmScores
+from core.stores.store import FeatureStore
 from core.training import best_detector
 from search.journal import TrialRecord
 from search.run import Run

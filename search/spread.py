@@ -12,8 +12,8 @@ from core.audio import AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError, Unavailable
 from core.features import FRONT_ENDS
-from core.features.extraction import is_complete
-from core.features.shards import Progress, clean, missing_shards, shard_file, write_shards
+from core.stores.extraction import is_complete
+from core.stores.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
 from search.capacity import places
 from search.options import SearchOptions

@@ -155,7 +155,7 @@ class Storage:
             return self.folder / relative
         import filelock
 
-        from core.features.extraction import is_complete
+        from core.stores.extraction import is_complete
 
         root = self._cache / _digest(self.place) if self._cache else self.folder
         target = root / relative
@@ -193,7 +193,7 @@ class Storage:
     def _copy(self, relative: str, root: Path, only: Sequence[str]) -> None:
         from pyarrow import fs
 
-        from core.features.store import MANIFEST
+        from core.stores.store import MANIFEST
 
         selector = fs.FileSelector(str(self._base / relative), allow_not_found=True, recursive=True)
         infos = [each for each in self._fs.get_file_info(selector) if each.type == fs.FileType.File]

@@ -13,8 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core.config import Experiment
 from core.corpora.corpus import Corpus
-from core.features.extraction import extract, is_complete, store_path
-from core.features.store import FeatureStore
+from core.stores.extraction import extract, is_complete, store_path
+from core.stores.store import FeatureStore
 from search.options import SearchOptions
 from search.plan import Plan
 from search.space import store_name

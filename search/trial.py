@@ -12,8 +12,8 @@ import torch
 from ray import tune
 
 from core import checkpoint, table
-from core.features.store import FeatureStore
 from core.fit_folds import fit_folds
+from core.stores.store import FeatureStore
 from core.training import fit
 from core.validation import VALIDATIONS, Origins
 from search.parameter import Values

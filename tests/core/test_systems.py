@@ -8,8 +8,8 @@ from core.corpora.layouts import CORPORA
 from core.detector import score_store
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.extraction import extract
 from core.metrics import eer
+from core.stores.extraction import extract
 from core.systems import SYSTEMS, laid_over
 from core.training import best_detector, fit
 from tests.speech import make_corpus

@@ -11,9 +11,9 @@ from core.config import experiment_from_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector, normalized, score_store
 from core.errors import InputError, TrainingDiverged
-from core.features.extraction import extract
 from core.metrics import eer
 from core.steps import attack_numbers
+from core.stores.extraction import extract
 from core.table import Block
 from core.training import best_detector, derived_seed, fit
 from tests.speech import make_corpus

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from core.features.extraction import extract
+from core.stores.extraction import extract
 from search.configurations import store_experiments
 from search.plan import open_corpus
 from search.run import Run

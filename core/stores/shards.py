@@ -17,7 +17,7 @@ from core.atomic import replacing
 from core.audio import SAMPLE_RATE, AudioError, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
-from core.features.store import SCHEMA
+from core.stores.store import SCHEMA
 
 SHARD = 128
 """Utterances of a shard: what an interruption can cost."""

@@ -18,9 +18,9 @@ from core.audio import SAMPLE_RATE, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.shards import Progress, clean, missing_shards, n_shards, shard_file, write_shards
-from core.features.store import FORMAT, MANIFEST, FeatureStore
-from core.features.store_key import store_key
+from core.stores.key import store_key
+from core.stores.shards import Progress, clean, missing_shards, n_shards, shard_file, write_shards
+from core.stores.store import FORMAT, MANIFEST, FeatureStore
 from core.table import Block
 
 

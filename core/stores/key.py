@@ -12,8 +12,9 @@ from typing import Any
 from core import table
 from core.audio import AudioError, AudioOptions
 from core.corpora.corpus import Utterance
-from core.features import FRONT_ENDS, shards
-from core.features.store import FORMAT
+from core.features import FRONT_ENDS
+from core.stores import shards
+from core.stores.store import FORMAT
 from core.table import Block
 
 FINGERPRINT = 4096
