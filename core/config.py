@@ -8,11 +8,11 @@ from typing import Any, Literal
 
 from core import table
 from core.audio import AudioOptions
-from core.augmentation import AugmentOptions
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.errors import InputError, Problem, problems_of
 from core.features import FRONT_ENDS
+from core.features.augmentation import AugmentOptions
 from core.gmm import GmmOptions
 from core.heads import HEADS
 from core.losses import LOSSES

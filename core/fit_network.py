@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from core import table
-from core.augmentation import augmented
 from core.averaging import RecentWeights
 from core.config import Experiment
 from core.detector import Detector, build_network, embed_store, normalized
 from core.errors import InputError, TrainingDiverged
+from core.features.augmentation import augmented
 from core.fit_state import Epochs, FitState
 from core.judging import dev_metrics
 from core.lr_schedule import LR_SCHEDULES

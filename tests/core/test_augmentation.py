@@ -3,8 +3,8 @@ import dataclasses
 import pytest
 import torch
 
-from core.augmentation import AugmentOptions, augmented
 from core.config import experiment_from_plain
+from core.features.augmentation import AugmentOptions, augmented
 from core.training import fit
 from tests.core.test_training import PLAIN, same, stores  # noqa: F401 - a fixture
 
