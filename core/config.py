@@ -15,10 +15,10 @@ from core.features import FRONT_ENDS
 from core.features.augmentation import AugmentOptions
 from core.gmm import GmmOptions
 from core.heads import HEADS
-from core.losses import LOSSES
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.pairs import PAIR_SAMPLERS
+from core.siamese.losses import LOSSES
+from core.siamese.pairs import PAIR_SAMPLERS
 from core.stores.store import InputOptions
 from core.systems import SYSTEMS, laid_over, system_problem
 from core.table import Block

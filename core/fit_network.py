@@ -17,9 +17,9 @@ from core.fit_state import Epochs, FitState
 from core.judging import dev_metrics
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.pairs import n_minibatches
 from core.prefetch import prefetched
 from core.seeds import derived_seed
+from core.siamese.pairs import n_minibatches
 from core.steps import attack_numbers, build_objective
 from core.stores.store import FeatureStore
 

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from core.pairs import minibatches
+from core.siamese.pairs import minibatches
 from core.stores.store import FeatureStore
 
 Item = TypeVar("Item")

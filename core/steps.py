@@ -12,9 +12,9 @@ from core import table
 from core.config import Experiment
 from core.detector import Detector
 from core.heads import BONA_FIDE, HEADS
-from core.losses import LOSSES
-from core.pairs import PAIR_SAMPLERS
-from core.siamese import Siamese, SiameseOutput
+from core.siamese.losses import LOSSES
+from core.siamese.network import Siamese, SiameseOutput
+from core.siamese.pairs import PAIR_SAMPLERS
 from core.stores.store import FeatureStore
 
 Step = Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]

@@ -5,8 +5,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from core.losses import pair_distances
-from core.pairs import PairSampler
+from core.siamese.losses import pair_distances
+from core.siamese.pairs import PairSampler
 
 
 class SiameseOutput(NamedTuple):
