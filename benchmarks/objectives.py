@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core import metrics  # noqa: E402
+from core.evaluation import metrics  # noqa: E402
 
 ALL = "all"
 """Name of the training that leaves nothing out."""

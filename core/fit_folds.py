@@ -9,11 +9,11 @@ import torch
 from core.best_epoch import BestEpoch
 from core.config import Experiment
 from core.errors import InputError
-from core.judging import judgement
-from core.objectives import OBJECTIVES
+from core.evaluation.folds import Fold
+from core.evaluation.judgement import judgement
+from core.evaluation.objectives import OBJECTIVES
 from core.stores.store import FeatureStore
 from core.training import Report, epochs
-from core.validation import Fold
 
 
 def fit_folds(

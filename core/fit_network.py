@@ -12,9 +12,9 @@ from core.averaging import RecentWeights
 from core.config import Experiment
 from core.detector import Detector, build_network, embed_store, normalized
 from core.errors import InputError, TrainingDiverged
+from core.evaluation.judgement import dev_metrics
 from core.features.augmentation import augmented
 from core.fit_state import Epochs, FitState
-from core.judging import dev_metrics
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
 from core.prefetch import prefetched

@@ -7,7 +7,7 @@ from torch import nn
 
 from core.best_epoch import BestEpoch, copied
 from core.config import Experiment, experiment_to_plain
-from core.judging import judgement
+from core.evaluation.judgement import judgement
 
 Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
 """Metrics and state after each epoch."""

@@ -10,11 +10,11 @@ from core import gmm
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
+from core.evaluation.judgement import dev_metrics
+from core.evaluation.objectives import OBJECTIVES
 from core.fit_network import fit_classifier, fit_network
 from core.fit_state import Epochs, FitState
 from core.gmm import GmmDetector
-from core.judging import dev_metrics
-from core.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from core.stores.store import FeatureStore, chosen_part
 

@@ -12,7 +12,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from core import table
-from core.objectives import OBJECTIVES
+from core.evaluation.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from search.configurations import baseline, enumerated
 from search.journal import TrialRecord

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from core import metrics
 from core.errors import InputError
-from core.measure import measure, resampled
-from core.metrics import AsvErrorRates
-from core.score_file import CmScores, read_asv_scores, read_cm_scores
-from core.uncertainty import compare_eer
+from core.evaluation import metrics
+from core.evaluation.bootstrap import compare_eer
+from core.evaluation.measure import measure, resampled
+from core.evaluation.metrics import AsvErrorRates
+from core.evaluation.score_file import CmScores, read_asv_scores, read_cm_scores
 
 
 def evaluate(

@@ -5,12 +5,13 @@ from typing import Any
 
 from rich.console import Console
 
-from core import bundle, checkpoint, metrics, score_file, table
+from core import bundle, checkpoint, table
 from core.config import experiment_from_plain
 from core.errors import InputError
+from core.evaluation import metrics, score_file
+from core.evaluation.measure import measure
+from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
-from core.measure import measure
-from core.score_file import CmScores
 from core.stores.store import FeatureStore
 from core.training import best_detector
 from search.confirmation import Confirmed, selected

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from scipy.stats import norm
 
-from core import metrics
-from core.score_file import CmScores
+from core.evaluation import metrics
+from core.evaluation.score_file import CmScores
 from search.results import Result
 
 matplotlib.use("agg")  # files alone: a report needs no screen

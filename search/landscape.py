@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from core.cost import Cost
-from core.objectives import METRICS
+from core.evaluation.objectives import METRICS
 from search.importance import Importance, pareto_front
 from search.journal import TrialRecord
 from search.parameter import Parameter

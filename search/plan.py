@@ -12,9 +12,9 @@ from core.config import Experiment
 from core.corpora.corpus import Corpus
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
+from core.evaluation.folds import VALIDATIONS, Origins, origins
 from core.features import FRONT_ENDS
 from core.stores.extraction import estimated_bytes, is_complete, store_path
-from core.validation import VALIDATIONS, Origins, origins
 from search.checks import backbone_problems, cost_problems, resource_problems, widening_problems
 from search.configurations import n_configurations, store_experiments
 from search.space import Space, store_name

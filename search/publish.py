@@ -13,13 +13,14 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from core import checkpoint, projection
+from core import checkpoint
 from core.atomic import replacing
 from core.config import experiment_from_plain, experiment_to_plain
 from core.cost import Cost, cost_of
 from core.detector import Detector, build_detector, embed_store
 from core.errors import InputError
-from core.metrics import AsvErrorRates
+from core.evaluation import projection
+from core.evaluation.metrics import AsvErrorRates
 from search.figures import attack_bars, det_curves, histogram, planes
 from search.importance import Importance, importances
 from search.journal import TrialRecord, now

@@ -7,7 +7,7 @@ from typing import Any
 
 from ray.tune import Callback
 
-from core.objectives import OBJECTIVES
+from core.evaluation.objectives import OBJECTIVES
 from search.trial_folder import TrialFolder
 
 FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())

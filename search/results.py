@@ -9,15 +9,16 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from core import checkpoint, score_file
+from core import checkpoint
 from core.config import experiment_from_plain
 from core.corpora.corpus import Corpus, Utterance
 from core.detector import Detector, score_store
 from core.errors import InputError
+from core.evaluation import score_file
+from core.evaluation.measure import measure
+from core.evaluation.metrics import AsvErrorRates
+from core.evaluation.score_file import CmScores
 from core.gmm import GmmDetector
-from core.measure import measure
-from core.metrics import AsvErrorRates
-from core.score_file import CmScores
 from core.stores.store import FeatureStore
 from core.training import best_detector
 from search.journal import TrialRecord

@@ -7,9 +7,9 @@ from typing import Any
 from core import table
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.objectives import OBJECTIVES
+from core.evaluation.folds import VALIDATIONS
+from core.evaluation.objectives import OBJECTIVES
 from core.table import Block, did_you_mean
-from core.validation import VALIDATIONS
 from search.configurations import corners
 from search.confirmations import CONFIRMATIONS
 from search.options import CorpusOptions, SearchOptions

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.cost import Cost
-from core.uncertainty import compare_eer
+from core.evaluation.bootstrap import compare_eer
 from search.importance import Importance, pareto_front
 from search.journal import TrialRecord
 from search.paper import Cell, PaperTable

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
-from core.objectives import OBJECTIVES
+from core.evaluation.objectives import OBJECTIVES
 from core.table import Block, block, resolved
 from search.options import CorpusOptions, SearchOptions
 from search.parameter import Label, Parameter, Values

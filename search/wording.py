@@ -5,7 +5,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from core.objectives import METRICS
+from core.evaluation.objectives import METRICS
 from search.journal import TrialRecord
 
 

@@ -10,7 +10,7 @@ from core.errors import InputError
 from search.cli.arguments import ClusterPlace, RunName, RunStorage, kept, open_console, open_run
 
 if TYPE_CHECKING:
-    from core.metrics import AsvErrorRates
+    from core.evaluation.metrics import AsvErrorRates
     from search.plan import Plan
     from search.run import Run
 
@@ -171,8 +171,8 @@ def export_trial(
 
 def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":
     """Error rates of an ASV system for each partition for which they are known."""
-    from core import metrics
-    from core.score_file import read_asv_scores
+    from core.evaluation import metrics
+    from core.evaluation.score_file import read_asv_scores
 
     known = dict(metrics.LA19_ASV) if rates else {}
     for named in score_files:

@@ -7,8 +7,8 @@ from core.config import experiment_from_plain, experiment_to_plain
 from core.corpora.layouts import CORPORA
 from core.detector import score_store
 from core.errors import InputError
+from core.evaluation.metrics import eer
 from core.features import FRONT_ENDS
-from core.metrics import eer
 from core.stores.extraction import extract
 from core.systems import SYSTEMS, laid_over
 from core.training import best_detector, fit

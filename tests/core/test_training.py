@@ -11,7 +11,7 @@ from core.config import experiment_from_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector, normalized, score_store
 from core.errors import InputError, TrainingDiverged
-from core.metrics import eer
+from core.evaluation.metrics import eer
 from core.steps import attack_numbers
 from core.stores.extraction import extract
 from core.table import Block

@@ -5,9 +5,9 @@ import io
 import numpy as np
 import pytest
 
-from core import metrics
-from core.measure import measure
-from core.score_file import CmScores
+from core.evaluation import metrics
+from core.evaluation.measure import measure
+from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
 from search.configurations import enumerated
 from search.journal import TrialRecord

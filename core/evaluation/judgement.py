@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from core import metrics
 from core.errors import TrainingDiverged
-from core.objectives import OBJECTIVES
+from core.evaluation import metrics
+from core.evaluation.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from core.stores.store import FeatureStore

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.metrics import eer
+from core.evaluation.metrics import eer
 
 FloatArray = NDArray[np.float64]
 Counts = NDArray[np.int64]

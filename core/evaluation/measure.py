@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core import metrics
-from core.metrics import AsvErrorRates
-from core.score_file import CmScores
-from core.uncertainty import eer_interval
+from core.evaluation import metrics
+from core.evaluation.bootstrap import eer_interval
+from core.evaluation.metrics import AsvErrorRates
+from core.evaluation.score_file import CmScores
 
 
 def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any]:
