@@ -42,7 +42,7 @@ def train_one(job: dict[str, Any]) -> str:
     from core.detector import build_detector, score_store
     from core.errors import TrainingDiverged
     from core.stores.store import FeatureStore
-    from core.training import epochs
+    from core.training.fit import epochs
 
     torch.set_num_threads(1)
     experiment = experiment_from_plain(job["experiment"])

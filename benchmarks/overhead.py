@@ -84,7 +84,7 @@ def run_plain(path: Path, folder: Path) -> None:
 
         from core import checkpoint
         from core.stores.store import FeatureStore
-        from core.training import fit
+        from core.training.fit import fit
 
         torch.set_num_threads(1)
         values = {"backbone.name": config["backbone"], "loss.margin": config["margin"]}

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from core import table
 from core.audio import SAMPLE_RATE
-from core.best_epoch import BestEpoch
 from core.errors import InputError, Problem, TrainingDiverged
 from core.features.wav2vec import SIZES, random_wav2vec
 from core.features.wav2vec_network import Wav2Vec
@@ -20,6 +19,7 @@ from core.pretraining_loss import PredictionLoss, draw_negatives, offset_of, pre
 from core.pretraining_speech import Speech
 from core.seeds import derived_seed
 from core.table import Block
+from core.training.best_epoch import BestEpoch
 
 HEAD_SCALE = 0.01
 """Standard deviation of the prediction head's initial weights."""

@@ -13,8 +13,8 @@ from torch import Tensor
 from core import audio
 from core.audio import SAMPLE_RATE, AudioOptions
 from core.errors import InputError
-from core.prefetch import read_ahead
 from core.seeds import derived_seed
+from core.training.prefetch import read_ahead
 
 
 class Speech:

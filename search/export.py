@@ -13,7 +13,7 @@ from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
 from core.stores.store import FeatureStore
-from core.training import best_detector
+from core.training.fit import best_detector
 from search.confirmation import Confirmed, selected
 from search.confirmations import SEEDS
 from search.journal import TrialRecord, now

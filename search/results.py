@@ -20,7 +20,7 @@ from core.evaluation.metrics import AsvErrorRates
 from core.evaluation.score_file import CmScores
 from core.gmm import GmmDetector
 from core.stores.store import FeatureStore
-from core.training import best_detector
+from core.training.fit import best_detector
 from search.journal import TrialRecord
 from search.run import Run
 from search.stores import StoreOf

@@ -13,9 +13,9 @@ from ray import tune
 
 from core import checkpoint, table
 from core.evaluation.folds import VALIDATIONS, Origins
-from core.fit_folds import fit_folds
 from core.stores.store import FeatureStore
-from core.training import fit
+from core.training.fit import fit
+from core.training.fit_folds import fit_folds
 from search.parameter import Values
 from search.patience import StorageLost, patiently
 from search.proxy import PROXIES

@@ -5,7 +5,7 @@ import torch
 
 from core.config import experiment_from_plain
 from core.features.augmentation import AugmentOptions, augmented
-from core.training import fit
+from core.training.fit import fit
 from tests.core.test_training import PLAIN, same, stores  # noqa: F401 - a fixture
 
 FEATURES = torch.randn(12, 20, 50, generator=torch.Generator().manual_seed(0)).half()

@@ -11,7 +11,7 @@ from core.evaluation.metrics import eer
 from core.features import FRONT_ENDS
 from core.stores.extraction import extract
 from core.systems import SYSTEMS, laid_over
-from core.training import best_detector, fit
+from core.training.fit import best_detector, fit
 from tests.speech import make_corpus
 
 

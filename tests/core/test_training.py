@@ -12,10 +12,10 @@ from core.corpora.layouts import CORPORA
 from core.detector import build_detector, normalized, score_store
 from core.errors import InputError, TrainingDiverged
 from core.evaluation.metrics import eer
-from core.steps import attack_numbers
 from core.stores.extraction import extract
 from core.table import Block
-from core.training import best_detector, derived_seed, fit
+from core.training.fit import best_detector, derived_seed, fit
+from core.training.modes import attack_numbers
 from tests.speech import make_corpus
 
 PLAIN = {

@@ -12,7 +12,7 @@ from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.stores.extraction import extract
 from core.stores.store import chosen_part
-from core.training import epochs
+from core.training.fit import epochs
 from search.cli.main import main
 from tests.core.test_training import PLAIN
 from tests.search.conftest import SPACE

@@ -126,7 +126,7 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
 
 def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
     from core.stores.store import FeatureStore
-    from core.training import fit
+    from core.training.fit import fit
     from search.space import store_name
 
     folder, run, _before = killed

@@ -8,20 +8,20 @@ import torch
 from torch import Tensor
 
 from core import table
-from core.averaging import RecentWeights
 from core.config import Experiment
 from core.detector import Detector, build_network, embed_store, normalized
 from core.errors import InputError, TrainingDiverged
 from core.evaluation.judgement import dev_metrics
 from core.features.augmentation import augmented
-from core.fit_state import Epochs, FitState
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.prefetch import prefetched
 from core.seeds import derived_seed
 from core.siamese.pairs import n_minibatches
-from core.steps import attack_numbers, build_objective
 from core.stores.store import FeatureStore
+from core.training.averaging import RecentWeights
+from core.training.fit_state import Epochs, FitState
+from core.training.modes import attack_numbers, build_objective
+from core.training.prefetch import prefetched
 
 
 def fit_classifier(

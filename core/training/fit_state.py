@@ -5,9 +5,9 @@ from typing import Any
 
 from torch import nn
 
-from core.best_epoch import BestEpoch, copied
 from core.config import Experiment, experiment_to_plain
 from core.evaluation.judgement import judgement
+from core.training.best_epoch import BestEpoch, copied
 
 Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
 """Metrics and state after each epoch."""

@@ -6,14 +6,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from core.best_epoch import BestEpoch
 from core.config import Experiment
 from core.errors import InputError
 from core.evaluation.folds import Fold
 from core.evaluation.judgement import judgement
 from core.evaluation.objectives import OBJECTIVES
 from core.stores.store import FeatureStore
-from core.training import Report, epochs
+from core.training.best_epoch import BestEpoch
+from core.training.fit import Report, epochs
 
 
 def fit_folds(

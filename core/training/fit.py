@@ -12,11 +12,11 @@ from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.evaluation.judgement import dev_metrics
 from core.evaluation.objectives import OBJECTIVES
-from core.fit_network import fit_classifier, fit_network
-from core.fit_state import Epochs, FitState
 from core.gmm import GmmDetector
 from core.seeds import derived_seed
 from core.stores.store import FeatureStore, chosen_part
+from core.training.fit_network import fit_classifier, fit_network
+from core.training.fit_state import Epochs, FitState
 
 Report = Callable[[dict[str, float], dict[str, Any]], None]
 
