@@ -15,8 +15,8 @@ from core.errors import InputError, Problem, TrainingDiverged
 from core.features.wav2vec import SIZES, random_wav2vec
 from core.features.wav2vec_network import Wav2Vec
 from core.lr_schedule import LR_SCHEDULES
-from core.pretraining_loss import PredictionLoss, draw_negatives, offset_of, prediction_loss
-from core.pretraining_speech import Speech
+from core.pretraining.loss import PredictionLoss, draw_negatives, offset_of, prediction_loss
+from core.pretraining.speech import Speech
 from core.seeds import derived_seed
 from core.table import Block
 from core.training.best_epoch import BestEpoch
