@@ -16,9 +16,9 @@ from core.evaluation.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from search.configurations import baseline, enumerated
 from search.journal import TrialRecord
+from search.methods.samplers import SAMPLERS
 from search.optuna_space import distributions, suggest
 from search.parameter import Values
-from search.samplers import SAMPLERS
 from search.space import Space
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)

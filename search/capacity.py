@@ -6,8 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from search.methods.ray_internals import autoscaler_groups
 from search.options import SearchOptions
-from search.ray_internals import autoscaler_groups
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves, on the head, what the cluster may grow to."""

@@ -7,11 +7,11 @@ from rich.console import Console
 from core import table
 from core.table import Block
 from search.confirmation import to_train
-from search.confirmations import CONFIRMATIONS
 from search.journal import now
+from search.methods.confirmations import CONFIRMATIONS
+from search.methods.schedulers import SCHEDULERS
 from search.plan import Plan
 from search.run import Run, this_process
-from search.schedulers import SCHEDULERS
 from search.space import Space
 from search.tuning import METRIC, Assignment, run_tune, shared_places
 

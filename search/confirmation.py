@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import InputError
 from core.seeds import derived_seed
-from search.confirmations import SEEDS, Confirmation
 from search.journal import TrialRecord
+from search.methods.confirmations import SEEDS, Confirmation
 from search.run import Run
 
 if TYPE_CHECKING:

@@ -16,7 +16,7 @@ from pathlib import Path
 import yaml
 
 from core.errors import InputError, Unavailable
-from search.ray_internals import check_cluster_config
+from search.methods.ray_internals import check_cluster_config
 
 JOBS_PORT = 8265
 """Port of the Jobs API on the head's loopback."""

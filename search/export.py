@@ -15,8 +15,8 @@ from core.features import FRONT_ENDS
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
 from search.confirmation import Confirmed, selected
-from search.confirmations import SEEDS
 from search.journal import TrialRecord, now
+from search.methods.confirmations import SEEDS
 from search.plan import Plan
 from search.results import scores_of
 from search.run import Run

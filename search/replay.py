@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 from core import table
 from search.journal import TrialRecord
+from search.methods.proxies import PROXIES
+from search.methods.ray_internals import rename_in_rungs, rungs_end
 from search.parameter import Values
-from search.proxy import PROXIES
-from search.ray_internals import rename_in_rungs, rungs_end
 from search.run import Run
 from search.space import Space
 

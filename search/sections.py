@@ -11,11 +11,11 @@ from core.evaluation.folds import VALIDATIONS
 from core.evaluation.objectives import OBJECTIVES
 from core.table import Block, did_you_mean
 from search.configurations import corners
-from search.confirmations import CONFIRMATIONS
+from search.methods.confirmations import CONFIRMATIONS
+from search.methods.proxies import PROXIES
+from search.methods.samplers import SAMPLERS
+from search.methods.schedulers import SCHEDULERS
 from search.options import CorpusOptions, SearchOptions
-from search.proxy import PROXIES
-from search.samplers import SAMPLERS
-from search.schedulers import SCHEDULERS
 from search.space import Space
 from search.yaml_tree import KeyPath
 

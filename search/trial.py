@@ -16,9 +16,9 @@ from core.evaluation.folds import VALIDATIONS, Origins
 from core.stores.store import FeatureStore
 from core.training.fit import fit
 from core.training.fit_folds import fit_folds
+from search.methods.proxies import PROXIES
 from search.parameter import Values
 from search.patience import StorageLost, patiently
-from search.proxy import PROXIES
 from search.space import Space, store_name
 from search.storage import Storage
 from search.trial_folder import CHECKPOINT

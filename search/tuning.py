@@ -15,13 +15,13 @@ from core.errors import InputError, Unavailable
 from search.capacity import places
 from search.configurations import corners
 from search.journal import TrialRecord, now
+from search.methods.schedulers import SCHEDULERS
 from search.options import SearchOptions
 from search.parameter import Values
 from search.patience import StorageLost
 from search.plan import Plan
 from search.replay import end_what_had_ended, replay, trial_epochs
 from search.run import Run
-from search.schedulers import SCHEDULERS
 from search.space import store_name
 from search.trial_folder import TrialFolder
 

@@ -19,11 +19,11 @@ from core.errors import InputError
 from search.cli.main import main
 from search.configurations import baseline
 from search.confirmation import confirmed, fresh_seed, selected, to_train, winner
-from search.confirmations import SEEDS, Confirmation
 from search.export import _by_seed
+from search.methods.confirmations import SEEDS, Confirmation
+from search.methods.proxies import Proxy
 from search.optuna_space import random_values
 from search.plan import make_plan
-from search.proxy import Proxy
 from search.report import seeds_in_words, show_confirmation
 from search.run import Run
 from search.space_reader import read_space

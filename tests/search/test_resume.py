@@ -19,10 +19,10 @@ from ray.tune.schedulers import TrialScheduler
 from core import checkpoint, table
 from search.brain import OptunaBrain
 from search.cli.main import main
+from search.methods.schedulers import SCHEDULERS, asha, hyperband, median
 from search.plan import make_plan
 from search.replay import end_what_had_ended, replay
 from search.run import Run, this_process
-from search.schedulers import SCHEDULERS, asha, hyperband, median
 from search.space_reader import read_space
 from search.storage import Storage
 from tests import interruptions

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from ray.tune.schedulers import MedianStoppingRule
 
-from search.ray_internals import forget_stopped, median_reports
+from search.methods.ray_internals import forget_stopped, median_reports
 
 
 class MedianRule(MedianStoppingRule):

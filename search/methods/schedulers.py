@@ -43,7 +43,7 @@ def hyperband(metric: str, epochs: int, *, reduction_factor: float = 3.0) -> Any
 
 def median(metric: str, epochs: int, *, grace_epochs: int = 3, min_trials: int = 3) -> Any:
     """Stops a trial whose best value is worse than the median of the running means of the others at that epoch."""
-    from search.median import MedianRule
+    from search.methods.median_rule import MedianRule
 
     _positive(grace_epochs=grace_epochs, min_trials=min_trials)
     return MedianRule(
