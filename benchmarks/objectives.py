@@ -81,11 +81,11 @@ def train(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from core.config import experiment_to_plain
-    from search.configurations import store_experiments
-    from search.optuna_space import random_values
     from search.plan import make_plan
-    from search.space import store_name
-    from search.space_reader import read_space
+    from search.space.configurations import store_experiments
+    from search.space.optuna_space import random_values
+    from search.space.reader import read_space
+    from search.space.space import store_name
     from search.storage import Storage
     from search.stores import store_opener
 

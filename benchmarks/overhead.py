@@ -21,9 +21,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from search.configurations import store_experiments  # noqa: E402
-from search.space import store_name  # noqa: E402
-from search.space_reader import read_space  # noqa: E402
+from search.space.configurations import store_experiments  # noqa: E402
+from search.space.reader import read_space  # noqa: E402
+from search.space.space import store_name  # noqa: E402
 from tests.search.conftest import SPACE  # noqa: E402
 from tests.speech import make_corpus  # noqa: E402
 

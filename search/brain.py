@@ -14,12 +14,12 @@ from ray.tune.search import Searcher
 from core import table
 from core.evaluation.objectives import OBJECTIVES
 from core.seeds import derived_seed
-from search.configurations import baseline, enumerated
 from search.journal import TrialRecord
 from search.methods.samplers import SAMPLERS
-from search.optuna_space import distributions, suggest
-from search.parameter import Values
-from search.space import Space
+from search.space.configurations import baseline, enumerated
+from search.space.optuna_space import distributions, suggest
+from search.space.parameter import Values
+from search.space.space import Space
 
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ray.tune import Callback, Stopper
 
-from search.options import SearchOptions
+from search.space.options import SearchOptions
 
 
 class Budget(Stopper, Callback):

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from search.methods.ray_internals import autoscaler_groups
-from search.options import SearchOptions
+from search.space.options import SearchOptions
 
 BOOTSTRAP = Path("~/ray_bootstrap_config.yaml")
 """Where `ray up` leaves, on the head, what the cluster may grow to."""

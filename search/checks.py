@@ -7,8 +7,8 @@ import torch
 from core.corpora.corpus import Corpus
 from core.detector import build_detector
 from core.errors import InputError
-from search.configurations import corners
-from search.space import Space, store_name
+from search.space.configurations import corners
+from search.space.space import Space, store_name
 
 
 def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:

@@ -21,7 +21,7 @@ from search.connection import first_line, last_line, ray_program, read_cluster, 
 from search.storage import Storage
 
 if TYPE_CHECKING:
-    from search.space import Space
+    from search.space.space import Space
 
 SPACE_FILE = "space.yaml"
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")

@@ -12,7 +12,7 @@ from search.methods.confirmations import CONFIRMATIONS
 from search.methods.schedulers import SCHEDULERS
 from search.plan import Plan
 from search.run import Run, this_process
-from search.space import Space
+from search.space.space import Space
 from search.tuning import METRIC, Assignment, run_tune, shared_places
 
 ENDED = ("finished", "failed")

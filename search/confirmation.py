@@ -14,7 +14,7 @@ from search.run import Run
 
 if TYPE_CHECKING:
     from core.config import Experiment
-    from search.space import Space
+    from search.space.space import Space
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRe
     ranked = run.ranked()
     best = ranked[: confirmation.top]
     if space.search.baseline:
-        from search.configurations import baseline
+        from search.space.configurations import baseline
 
         paper = baseline(space)
         best += [each for each in ranked if each.values == paper and each not in best][:1]

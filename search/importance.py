@@ -9,8 +9,8 @@ from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.cost import Cost
 from search.journal import TrialRecord
-from search.optuna_space import distributions
-from search.space import Space
+from search.space.optuna_space import distributions
+from search.space.space import Space
 
 ENOUGH = 12
 """Trials below which no importance is told: a forest on fewer finds patterns in noise."""

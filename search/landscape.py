@@ -11,8 +11,8 @@ from core.cost import Cost
 from core.evaluation.objectives import METRICS
 from search.importance import Importance, pareto_front
 from search.journal import TrialRecord
-from search.parameter import Parameter
-from search.space import Space
+from search.space.parameter import Parameter
+from search.space.space import Space
 
 BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind readers too
 

@@ -7,15 +7,15 @@ from rich.console import Console
 from core.bundle import versions
 from core.errors import InputError, Unavailable
 from search.cluster import tell_client
-from search.configurations import n_configurations
 from search.confirm import confirm_trials, confirmation_left
 from search.journal import now
-from search.parameter import Values
 from search.plan import Plan
 from search.ray_session import start_ray
 from search.run import Run, this_process
-from search.sections import limit_problem
-from search.space import Space
+from search.space.configurations import n_configurations
+from search.space.parameter import Values
+from search.space.sections import limit_problem
+from search.space.space import Space
 from search.stores import build_stores
 from search.tuning import tune_trials
 

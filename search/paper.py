@@ -6,7 +6,7 @@ A run whose space is called as one of PAPER is reported in the layout of that ta
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from search.parameter import Label
+from search.space.parameter import Label
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from core.features.wav2vec import save
 from core.pretraining import pretrain
 from core.pretraining.pretrain import Pretraining
 from core.table import Block, did_you_mean
-from search.yaml_tree import Tree, read
+from search.space.yaml_file import Tree, read
 
 SECTIONS = ("speech", "corpus", "output", "pretraining")
 AUDIO = (".flac", ".wav", ".ogg")

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from search.journal import Journal
-from search.space import Space
+from search.space.space import Space
 from search.wording import describe_objective, describe_values, duration, trial_table
 
 

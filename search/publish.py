@@ -47,7 +47,7 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
-from search.space import Space, store_name
+from search.space.space import Space, store_name
 from search.stores import StoreOf, store_opener
 from search.wording import describe_values
 

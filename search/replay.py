@@ -8,9 +8,9 @@ from core import table
 from search.journal import TrialRecord
 from search.methods.proxies import PROXIES
 from search.methods.ray_internals import rename_in_rungs, rungs_end
-from search.parameter import Values
 from search.run import Run
-from search.space import Space
+from search.space.parameter import Values
+from search.space.space import Space
 
 
 class Replayed(NamedTuple):

@@ -30,8 +30,8 @@ def console(*, stderr: bool = False) -> Console:
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
     from search.checks import resource_problems
-    from search.configurations import corners, n_configurations
-    from search.optuna_space import random_values
+    from search.space.configurations import corners, n_configurations
+    from search.space.optuna_space import random_values
 
     space, options = plan.space, plan.space.search
 

@@ -15,7 +15,7 @@ from search.storage import Storage
 from search.trial_folder import TRIALS, TrialFolder
 
 if TYPE_CHECKING:
-    from search.space import Space
+    from search.space.space import Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ALIVE = ("extracting", "running", "confirming")

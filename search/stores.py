@@ -15,9 +15,9 @@ from core.config import Experiment
 from core.corpora.corpus import Corpus
 from core.stores.extraction import extract, is_complete, store_path
 from core.stores.store import FeatureStore
-from search.options import SearchOptions
 from search.plan import Plan
-from search.space import store_name
+from search.space.options import SearchOptions
+from search.space.space import store_name
 from search.spread import write_spread
 from search.storage import Storage
 

@@ -17,9 +17,9 @@ from core.stores.store import FeatureStore
 from core.training.fit import fit
 from core.training.fit_folds import fit_folds
 from search.methods.proxies import PROXIES
-from search.parameter import Values
 from search.patience import StorageLost, patiently
-from search.space import Space, store_name
+from search.space.parameter import Values
+from search.space.space import Space, store_name
 from search.storage import Storage
 from search.trial_folder import CHECKPOINT
 

@@ -13,16 +13,16 @@ from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError, Unavailable
 from search.capacity import places
-from search.configurations import corners
 from search.journal import TrialRecord, now
 from search.methods.schedulers import SCHEDULERS
-from search.options import SearchOptions
-from search.parameter import Values
 from search.patience import StorageLost
 from search.plan import Plan
 from search.replay import end_what_had_ended, replay, trial_epochs
 from search.run import Run
-from search.space import store_name
+from search.space.configurations import corners
+from search.space.options import SearchOptions
+from search.space.parameter import Values
+from search.space.space import store_name
 from search.trial_folder import TrialFolder
 
 METRIC = "objective"

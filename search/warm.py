@@ -3,8 +3,8 @@
 from core.errors import InputError
 from search.journal import TrialRecord
 from search.run import Run
-from search.space import Space
-from search.space_reader import read_space
+from search.space.reader import read_space
+from search.space.space import Space
 from search.storage import Storage
 
 

@@ -86,7 +86,7 @@ def read_plan(space: Path, changes: list[str], storage: str | None, *, embedded:
         InputError: the space has mistakes, or cannot run here.
     """
     from search.plan import make_plan
-    from search.space_reader import read_space
+    from search.space.reader import read_space
     from search.storage import Storage
 
     known = read_space(space, changes)
@@ -101,7 +101,7 @@ def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":
     """
     from search.plan import make_plan
     from search.run import Run
-    from search.space_reader import read_space
+    from search.space.reader import read_space
 
     place = open_storage(storage)
     run = Run.open(place, name)

@@ -27,7 +27,7 @@ def launch(
 ) -> int:
     """Submits a search; shows what it prints until it has begun or, with `wait`, until it ends."""
     require_token()  # before the space is read, which imports Ray
-    from search.space_reader import read_space
+    from search.space.reader import read_space
 
     space = read_space(space_file, changes)
     lies = storage or space.search.storage
@@ -59,7 +59,7 @@ def resume(
         options: Further options of `spooftune resume`, for `flags`.
     """
     require_token()
-    from search.space_reader import read_space
+    from search.space.reader import read_space
 
     space = read_space(space_file, changes) if space_file else None
     with _head(place) as cluster:

@@ -216,9 +216,9 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
 
 def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":
     """The plan of another space with which a run continues."""
-    from search.changes import check_change
     from search.plan import make_plan
-    from search.space_reader import read_space
+    from search.space.diff import check_change
+    from search.space.reader import read_space
 
     space = read_space(path, changes)
     for line in check_change(run.name, plan.space, space, allowed=allowed):

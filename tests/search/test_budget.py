@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 from search import budget as module
 from search.budget import Budget
-from search.options import SearchOptions
+from search.space.options import SearchOptions
 
 
 def clocked(monkeypatch, **options):

@@ -8,7 +8,7 @@ import pytest
 
 from search.cli.main import main
 from search.run import Run
-from search.space_reader import read_space
+from search.space.reader import read_space
 from search.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]

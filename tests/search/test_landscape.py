@@ -9,10 +9,10 @@ from core.cost import Cost
 from search.importance import ENOUGH, importances, pareto_front
 from search.journal import TrialRecord
 from search.landscape import history, importance_bars, parallel, slices, tradeoff
-from search.optuna_space import random_values
 from search.sheets import cost_sheet, importance_sheet
-from search.space_reader import space_from_tree
-from search.yaml_tree import parse
+from search.space.optuna_space import random_values
+from search.space.reader import space_from_tree
+from search.space.yaml_file import parse
 
 SPACE = """\
 name: example

@@ -3,8 +3,8 @@
 import pytest
 
 from search.capacity import fitting
-from search.options import SearchOptions
 from search.preflight import differences
+from search.space.options import SearchOptions
 
 
 @pytest.mark.parametrize(

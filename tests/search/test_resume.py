@@ -23,7 +23,7 @@ from search.methods.schedulers import SCHEDULERS, asha, hyperband, median
 from search.plan import make_plan
 from search.replay import end_what_had_ended, replay
 from search.run import Run, this_process
-from search.space_reader import read_space
+from search.space.reader import read_space
 from search.storage import Storage
 from tests import interruptions
 from tests.search.conftest import SPACE
@@ -127,7 +127,7 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
 def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
     from core.stores.store import FeatureStore
     from core.training.fit import fit
-    from search.space import store_name
+    from search.space.space import store_name
 
     folder, run, _before = killed
     continued = next(

@@ -9,7 +9,6 @@ from core.evaluation import metrics
 from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
-from search.configurations import enumerated
 from search.journal import TrialRecord
 from search.paper import PAPER
 from search.results import Result
@@ -23,7 +22,8 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
-from search.space_reader import read_space
+from search.space.configurations import enumerated
+from search.space.reader import read_space
 from tests.search.test_space import SPACES
 
 

@@ -10,14 +10,14 @@ from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS
 from core.evaluation.objectives import OBJECTIVES
 from core.table import Block, did_you_mean
-from search.configurations import corners
 from search.methods.confirmations import CONFIRMATIONS
 from search.methods.proxies import PROXIES
 from search.methods.samplers import SAMPLERS
 from search.methods.schedulers import SCHEDULERS
-from search.options import CorpusOptions, SearchOptions
-from search.space import Space
-from search.yaml_tree import KeyPath
+from search.space.configurations import corners
+from search.space.options import CorpusOptions, SearchOptions
+from search.space.space import Space
+from search.space.yaml_file import KeyPath
 
 Wrong = Callable[[KeyPath, str], None]
 """Takes a problem and where in the YAML it is."""

@@ -8,8 +8,8 @@ from typing import Any
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain
 from core.table import Block, option_defaults
-from search.parameter import Label, Parameter, Values
-from search.space import STORE_FIELDS, Space, store_name
+from search.space.parameter import Label, Parameter, Values
+from search.space.space import STORE_FIELDS, Space, store_name
 
 
 def corners(space: Space) -> Iterator[Values]:

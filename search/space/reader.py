@@ -15,12 +15,12 @@ from core.config import GROUPS, TABLES, Experiment, field_types
 from core.errors import InputError
 from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
-from search.configurations import corners, n_configurations
-from search.parameter import Parameter
-from search.ranges import as_list, condition_problems, ordered, parse_range, range_kind
-from search.sections import SEARCH_TABLES, check_first_judgement, read_corpus, read_search
-from search.space import Space
-from search.yaml_tree import KeyPath, Tree, read
+from search.space.configurations import corners, n_configurations
+from search.space.parameter import Parameter
+from search.space.ranges import as_list, condition_problems, ordered, parse_range, range_kind
+from search.space.sections import SEARCH_TABLES, check_first_judgement, read_corpus, read_search
+from search.space.space import Space
+from search.space.yaml_file import KeyPath, Tree, read
 
 SECTIONS = ("name", "corpus", "experiment", "search")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.errors import InputError
-from search.space import Space
+from search.space.space import Space
 
 FREE = ("trials", "hours", "gpu_hours", "patience", "deaths", "concurrency", "cpus", "gpus", "storage", "node_cache")
 """Settings of `search` that change nothing about what a trial is worth."""

@@ -2,8 +2,8 @@
 
 import optuna
 
-from search.parameter import Values
-from search.space import Space
+from search.space.parameter import Values
+from search.space.space import Space
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)  # a line for every study would drown what matters
 

@@ -9,8 +9,8 @@ from typing import Any
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
 from core.evaluation.objectives import OBJECTIVES
 from core.table import Block, block, resolved
-from search.options import CorpusOptions, SearchOptions
-from search.parameter import Label, Parameter, Values
+from search.space.options import CorpusOptions, SearchOptions
+from search.space.parameter import Label, Parameter, Values
 
 FRONT_END = "lfcc"
 """Stands in where an experiment is needed for its other defaults: the front end itself has none."""

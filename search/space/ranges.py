@@ -6,8 +6,8 @@ from typing import Any, cast
 
 from core.errors import InputError
 from core.table import did_you_mean
-from search.parameter import Label, Parameter, label
-from search.space import STORE_FIELDS
+from search.space.parameter import Label, Parameter, label
+from search.space.space import STORE_FIELDS
 
 RANGES = ("uniform", "log_uniform", "integer", "choice", "value")
 
