@@ -14,8 +14,8 @@ from ray.tune.search import Searcher
 from core import table
 from core.evaluation.objectives import OBJECTIVES
 from core.seeds import derived_seed
-from search.journal import TrialRecord
 from search.methods.samplers import SAMPLERS
+from search.runs.journal import TrialRecord
 from search.space.configurations import baseline, enumerated
 from search.space.optuna_space import distributions, suggest
 from search.space.parameter import Values

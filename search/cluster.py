@@ -18,7 +18,7 @@ import yaml
 
 from core.errors import InputError, Unavailable
 from search.connection import first_line, last_line, ray_program, read_cluster, tunnel
-from search.storage import Storage
+from search.runs.storage import Storage
 
 if TYPE_CHECKING:
     from search.space.space import Space

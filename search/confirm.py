@@ -6,12 +6,12 @@ from rich.console import Console
 
 from core import table
 from core.table import Block
-from search.confirmation import to_train
-from search.journal import now
 from search.methods.confirmations import CONFIRMATIONS
 from search.methods.schedulers import SCHEDULERS
 from search.plan import Plan
-from search.run import Run, this_process
+from search.runs.confirmed import to_train
+from search.runs.journal import now
+from search.runs.run import Run, this_process
 from search.space.space import Space
 from search.tuning import METRIC, Assignment, run_tune, shared_places
 

@@ -14,12 +14,12 @@ from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
-from search.confirmation import Confirmed, selected
-from search.journal import TrialRecord, now
 from search.methods.confirmations import SEEDS
 from search.plan import Plan
 from search.results import scores_of
-from search.run import Run
+from search.runs.confirmed import Confirmed, selected
+from search.runs.journal import TrialRecord, now
+from search.runs.run import Run
 from search.stores import store_opener
 
 

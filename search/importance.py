@@ -8,7 +8,7 @@ import optuna
 from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
 from core.cost import Cost
-from search.journal import TrialRecord
+from search.runs.journal import TrialRecord
 from search.space.optuna_space import distributions
 from search.space.space import Space
 

@@ -8,10 +8,10 @@ from core.bundle import versions
 from core.errors import InputError, Unavailable
 from search.cluster import tell_client
 from search.confirm import confirm_trials, confirmation_left
-from search.journal import now
 from search.plan import Plan
 from search.ray_session import start_ray
-from search.run import Run, this_process
+from search.runs.journal import now
+from search.runs.run import Run, this_process
 from search.space.configurations import n_configurations
 from search.space.parameter import Values
 from search.space.sections import limit_problem

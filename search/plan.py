@@ -16,9 +16,9 @@ from core.evaluation.folds import VALIDATIONS, Origins, origins
 from core.features import FRONT_ENDS
 from core.stores.extraction import estimated_bytes, is_complete, store_path
 from search.checks import backbone_problems, cost_problems, resource_problems, widening_problems
+from search.runs.storage import Storage
 from search.space.configurations import n_configurations, store_experiments
 from search.space.space import Space, store_name
-from search.storage import Storage
 
 SEARCHED_PARTITIONS = ("train", "dev")
 """A search reads these alone; eval is for the exported detector."""

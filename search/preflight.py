@@ -17,7 +17,7 @@ from core.errors import InputError
 from search.capacity import places
 from search.plan import SEARCHED_PARTITIONS, Plan
 from search.ray_session import start_ray
-from search.storage import Storage
+from search.runs.storage import Storage
 
 SAMPLED = 8
 """Recordings of a partition that every node opens."""

@@ -9,9 +9,9 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from search.journal import Journal
+from search.runs.describe import describe_objective, describe_values, duration, trial_table
+from search.runs.journal import Journal
 from search.space.space import Space
-from search.wording import describe_objective, describe_values, duration, trial_table
 
 
 class LiveTable(Callback):

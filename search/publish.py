@@ -23,7 +23,6 @@ from core.evaluation import projection
 from core.evaluation.metrics import AsvErrorRates
 from search.figures import attack_bars, det_curves, histogram, planes
 from search.importance import Importance, importances
-from search.journal import TrialRecord, now
 from search.landscape import (
     history,
     importance_bars,
@@ -34,7 +33,9 @@ from search.landscape import (
 from search.paper import PAPER
 from search.plan import Plan, StorePlan
 from search.results import Result, collect
-from search.run import Run
+from search.runs.describe import describe_values
+from search.runs.journal import TrialRecord, now
+from search.runs.run import Run
 from search.sheets import (
     Sheet,
     as_csv,
@@ -49,7 +50,6 @@ from search.sheets import (
 )
 from search.space.space import Space, store_name
 from search.stores import StoreOf, store_opener
-from search.wording import describe_values
 
 DRAWN = 8
 """Trials in the figures: the best ones, since more curves cannot be told apart."""

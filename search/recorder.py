@@ -8,7 +8,7 @@ from typing import Any
 from ray.tune import Callback
 
 from core.evaluation.objectives import OBJECTIVES
-from search.trial_folder import TrialFolder
+from search.runs.trial_folder import TrialFolder
 
 FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())
 BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))

@@ -5,10 +5,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from core import table
-from search.journal import TrialRecord
 from search.methods.proxies import PROXIES
 from search.methods.ray_internals import rename_in_rungs, rungs_end
-from search.run import Run
+from search.runs.journal import TrialRecord
+from search.runs.run import Run
 from search.space.parameter import Values
 from search.space.space import Space
 

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from search.confirmation import confirmed, half_width, winner
-from search.run import ALIVE, Run
-from search.storage import Storage
-from search.wording import describe_objective, describe_values, trial_table
+from search.runs.confirmed import confirmed, half_width, winner
+from search.runs.describe import describe_objective, describe_values, trial_table
+from search.runs.run import ALIVE, Run
+from search.runs.storage import Storage
 
 if TYPE_CHECKING:
     from search.cluster import Job

@@ -21,8 +21,8 @@ from core.evaluation.score_file import CmScores
 from core.gmm import GmmDetector
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
-from search.journal import TrialRecord
-from search.run import Run
+from search.runs.journal import TrialRecord
+from search.runs.run import Run
 from search.stores import StoreOf
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from core.cost import Cost
 from core.evaluation.bootstrap import compare_eer
 from search.importance import Importance, pareto_front
-from search.journal import TrialRecord
 from search.paper import Cell, PaperTable
 from search.results import Result
-from search.wording import describe_objective, describe_values
+from search.runs.describe import describe_objective, describe_values
+from search.runs.journal import TrialRecord
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from core.stores.extraction import is_complete
 from core.stores.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
 from search.capacity import places
+from search.runs.storage import Storage
 from search.share import OFTEN, Share
 from search.space.options import SearchOptions
-from search.storage import Storage
 
 DEATHS = 5
 """How often an actor, or a shard, is tried again when a node dies."""

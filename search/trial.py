@@ -17,11 +17,11 @@ from core.stores.store import FeatureStore
 from core.training.fit import fit
 from core.training.fit_folds import fit_folds
 from search.methods.proxies import PROXIES
-from search.patience import StorageLost, patiently
+from search.runs.retry import StorageLost, patiently
+from search.runs.storage import Storage
+from search.runs.trial_folder import CHECKPOINT
 from search.space.parameter import Values
 from search.space.space import Space, store_name
-from search.storage import Storage
-from search.trial_folder import CHECKPOINT
 
 
 @dataclass(frozen=True)

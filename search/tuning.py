@@ -13,17 +13,17 @@ from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError, Unavailable
 from search.capacity import places
-from search.journal import TrialRecord, now
 from search.methods.schedulers import SCHEDULERS
-from search.patience import StorageLost
 from search.plan import Plan
 from search.replay import end_what_had_ended, replay, trial_epochs
-from search.run import Run
+from search.runs.journal import TrialRecord, now
+from search.runs.retry import StorageLost
+from search.runs.run import Run
+from search.runs.trial_folder import TrialFolder
 from search.space.configurations import corners
 from search.space.options import SearchOptions
 from search.space.parameter import Values
 from search.space.space import store_name
-from search.trial_folder import TrialFolder
 
 METRIC = "objective"
 
@@ -66,7 +66,7 @@ def tune_trials(
         shared: Whether other searches may run on the same Ray.
     """
     from search.brain import OptunaBrain
-    from search.warm import known_trials
+    from search.runs.warm_start import known_trials
 
     space, options = plan.space, plan.space.search
     epochs = max(trial_epochs(space, values) for values in corners(space))

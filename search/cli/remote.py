@@ -12,9 +12,9 @@ from search.cli.results import trial_label
 from search.cli.tensorboard import show_folder
 from search.cluster import Cluster, Job, check_for_cluster, launch_on, reached
 from search.connection import require_token
-from search.journal import now
 from search.report import console, show_jobs
-from search.run import check_name
+from search.runs.journal import now
+from search.runs.run import check_name
 
 # Everywhere below, `place` is the cluster's YAML file or the URL of its Jobs API, and `storage` is None where the
 # cluster itself remembers where the run lies.

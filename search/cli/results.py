@@ -12,7 +12,7 @@ from search.cli.arguments import ClusterPlace, RunName, RunStorage, kept, open_c
 if TYPE_CHECKING:
     from core.evaluation.metrics import AsvErrorRates
     from search.plan import Plan
-    from search.run import Run
+    from search.runs.run import Run
 
 
 def export(

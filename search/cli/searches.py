@@ -23,7 +23,7 @@ from search.cli.results import export_trial
 
 if TYPE_CHECKING:
     from search.plan import Plan
-    from search.run import Run
+    from search.runs.run import Run
 
 # Commands import what they need themselves: none waits for torch and Ray that can do without.
 
@@ -83,7 +83,7 @@ def launch(
     from search.launch import run_search
     from search.preflight import join_cluster
     from search.report import show_corpus
-    from search.run import Run
+    from search.runs.run import Run
 
     plan, console = read_plan(space, changes, storage, embedded=address is None), open_console()
     if address:

@@ -11,7 +11,7 @@ import pytest
 
 from core.stores.extraction import extract
 from search.plan import open_corpus
-from search.run import Run
+from search.runs.run import Run
 from search.space.configurations import store_experiments
 from search.space.reader import read_space
 from tests.search.conftest import SPACE

@@ -4,7 +4,7 @@ import pytest
 from ray.tune.search import Searcher
 
 from search.brain import OptunaBrain
-from search.journal import TrialRecord
+from search.runs.journal import TrialRecord
 from search.space.configurations import baseline
 from search.space.reader import space_from_tree
 from search.space.yaml_file import parse

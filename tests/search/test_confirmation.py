@@ -17,17 +17,17 @@ from core import checkpoint
 from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
-from search.confirmation import confirmed, fresh_seed, selected, to_train, winner
 from search.export import _by_seed
 from search.methods.confirmations import SEEDS, Confirmation
 from search.methods.proxies import Proxy
 from search.plan import make_plan
 from search.report import seeds_in_words, show_confirmation
-from search.run import Run
+from search.runs.confirmed import confirmed, fresh_seed, selected, to_train, winner
+from search.runs.run import Run
+from search.runs.storage import Storage
 from search.space.configurations import baseline
 from search.space.optuna_space import random_values
 from search.space.reader import read_space
-from search.storage import Storage
 from search.stores import store_opener
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE

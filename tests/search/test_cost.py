@@ -6,8 +6,8 @@ from core.cost import macs_of
 from core.detector import build_detector
 from core.errors import InputError
 from search.plan import make_plan
+from search.runs.storage import Storage
 from search.space.reader import read_space
-from search.storage import Storage
 from search.tuning import cost_function
 
 

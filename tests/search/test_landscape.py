@@ -7,8 +7,8 @@ import pytest
 
 from core.cost import Cost
 from search.importance import ENOUGH, importances, pareto_front
-from search.journal import TrialRecord
 from search.landscape import history, importance_bars, parallel, slices, tradeoff
+from search.runs.journal import TrialRecord
 from search.sheets import cost_sheet, importance_sheet
 from search.space.optuna_space import random_values
 from search.space.reader import space_from_tree

@@ -22,9 +22,9 @@ from search.cli.main import main
 from search.methods.schedulers import SCHEDULERS, asha, hyperband, median
 from search.plan import make_plan
 from search.replay import end_what_had_ended, replay
-from search.run import Run, this_process
+from search.runs.run import Run, this_process
+from search.runs.storage import Storage
 from search.space.reader import read_space
-from search.storage import Storage
 from tests import interruptions
 from tests.search.conftest import SPACE
 
@@ -231,7 +231,7 @@ def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpu
 
 
 def record(config):
-    from search.journal import TrialRecord
+    from search.runs.journal import TrialRecord
 
     objective = config["values"]["loss.margin"] / 10
     return TrialRecord(config["number"], config["values"], "finished", 4, objective)

@@ -9,9 +9,9 @@ from core.evaluation import metrics
 from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
-from search.journal import TrialRecord
 from search.paper import PAPER
 from search.results import Result
+from search.runs.journal import TrialRecord
 from search.sheets import (
     as_csv,
     as_markdown,

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from core.atomic import replacing
 from core.errors import InputError, Unavailable
-from search.patience import StorageLost, patiently
+from search.runs.retry import StorageLost, patiently
 
 PUSHED_EVERY = 10.0
 """Seconds between two looks for what has changed in a working copy."""

@@ -1,11 +1,11 @@
 """Trials of earlier runs that a new search may learn from."""
 
 from core.errors import InputError
-from search.journal import TrialRecord
-from search.run import Run
+from search.runs.journal import TrialRecord
+from search.runs.run import Run
+from search.runs.storage import Storage
 from search.space.reader import read_space
 from search.space.space import Space
-from search.storage import Storage
 
 
 def known_trials(space: Space, storage: Storage) -> list[TrialRecord]:

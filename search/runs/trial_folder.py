@@ -8,8 +8,8 @@ from typing import Any
 
 from core.atomic import replacing
 from core.errors import InputError
-from search.journal import Journal, TrialRecord, finite
-from search.patience import patiently
+from search.runs.journal import Journal, TrialRecord, finite
+from search.runs.retry import patiently
 
 CHECKPOINT = "checkpoint.pt"
 TRIALS = "trials.jsonl"

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.patience import patiently
+from search.runs.retry import patiently
 
 STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
 """`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import InputError
 from core.seeds import derived_seed
-from search.journal import TrialRecord
 from search.methods.confirmations import SEEDS, Confirmation
-from search.run import Run
+from search.runs.journal import TrialRecord
+from search.runs.run import Run
 
 if TYPE_CHECKING:
     from core.config import Experiment

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from core.errors import InputError
-from search.storage import Storage
-from search.trial_folder import TRIALS, TrialFolder
+from search.runs.storage import Storage
+from search.runs.trial_folder import TRIALS, TrialFolder
 
 if TYPE_CHECKING:
     from search.space.space import Space

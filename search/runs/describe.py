@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from core.evaluation.objectives import METRICS
-from search.journal import TrialRecord
+from search.runs.journal import TrialRecord
 
 
 def trial_table(records: list[TrialRecord], objective: str) -> Table:
