@@ -6,10 +6,10 @@ from rich.console import Console
 
 from core.bundle import versions
 from core.errors import InputError, Unavailable
-from search.cluster import tell_client
+from search.cluster.jobs import tell_client
+from search.cluster.ray_session import start_ray
 from search.confirm import confirm_trials, confirmation_left
 from search.plan import Plan
-from search.ray_session import start_ray
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.configurations import n_configurations

@@ -14,9 +14,9 @@ import core
 import search
 from core.bundle import versions
 from core.errors import InputError
-from search.capacity import places
+from search.cluster.capacity import places
+from search.cluster.ray_session import start_ray
 from search.plan import SEARCHED_PARTITIONS, Plan
-from search.ray_session import start_ray
 from search.runs.storage import Storage
 
 SAMPLED = 8

@@ -15,7 +15,7 @@ from search.runs.run import ALIVE, Run
 from search.runs.storage import Storage
 
 if TYPE_CHECKING:
-    from search.cluster import Job
+    from search.cluster.jobs import Job
     from search.plan import Plan
 
 

@@ -15,9 +15,9 @@ from core.features import FRONT_ENDS
 from core.stores.extraction import is_complete
 from core.stores.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
-from search.capacity import places
+from search.cluster.capacity import places
+from search.cluster.fair_share import OFTEN, Share
 from search.runs.storage import Storage
-from search.share import OFTEN, Share
 from search.space.options import SearchOptions
 
 DEATHS = 5

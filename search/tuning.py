@@ -12,7 +12,7 @@ from core import table
 from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError, Unavailable
-from search.capacity import places
+from search.cluster.capacity import places
 from search.methods.schedulers import SCHEDULERS
 from search.plan import Plan
 from search.replay import end_what_had_ended, replay, trial_epochs
@@ -114,7 +114,7 @@ def cost_function(plan: Plan) -> Callable[[Values], float] | None:
 @contextlib.contextmanager
 def shared_places(plan: Plan, run: Run, *, shared: bool) -> Iterator[Callable[[], int] | None]:
     """How many trials may run at a time where other searches are on the same Ray; None where there are none."""
-    from search.share import Share
+    from search.cluster.fair_share import Share
 
     room = places(plan.space.search)
     share = Share(f"{plan.storage.place}/{run.place}", room or 1) if shared and room else None

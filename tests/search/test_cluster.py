@@ -11,7 +11,7 @@ import pytest
 
 from core import bundle
 from search.cli.main import main
-from search.cluster import check_for_cluster
+from search.cluster.jobs import check_for_cluster
 from search.runs.confirmed import confirmed, selected
 from search.runs.run import Run
 from search.space.reader import read_space

@@ -2,7 +2,7 @@
 
 import pytest
 
-from search.capacity import fitting
+from search.cluster.capacity import fitting
 from search.preflight import differences
 from search.space.options import SearchOptions
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from core.errors import InputError, Unavailable
-from search.connection import first_line, last_line, ray_program, read_cluster, tunnel
+from search.cluster.connection import first_line, last_line, ray_program, read_cluster, tunnel
 from search.runs.storage import Storage
 
 if TYPE_CHECKING:
