@@ -81,13 +81,13 @@ def train(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from core.config import experiment_to_plain
-    from search.plan import make_plan
+    from search.prepare.plan import make_plan
+    from search.prepare.stores import store_opener
     from search.runs.storage import Storage
     from search.space.configurations import store_experiments
     from search.space.optuna_space import random_values
     from search.space.reader import read_space
     from search.space.space import store_name
-    from search.stores import store_opener
 
     space = read_space(Path(options.space), options.set)
     plan = make_plan(space, Storage(options.storage))

@@ -70,7 +70,7 @@ def run_plain(path: Path, folder: Path) -> None:
     (experiment,) = store_experiments(space)
     stores = {}
     from core.stores.extraction import store_path
-    from search.plan import open_corpus
+    from search.prepare.plan import open_corpus
 
     corpus = open_corpus(space)
     for partition in ("train", "dev"):

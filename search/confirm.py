@@ -8,7 +8,7 @@ from core import table
 from core.table import Block
 from search.methods.confirmations import CONFIRMATIONS
 from search.methods.schedulers import SCHEDULERS
-from search.plan import Plan
+from search.prepare.plan import Plan
 from search.runs.confirmed import to_train
 from search.runs.journal import now
 from search.runs.run import Run, this_process

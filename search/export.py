@@ -15,12 +15,12 @@ from core.features import FRONT_ENDS
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
 from search.methods.confirmations import SEEDS
-from search.plan import Plan
+from search.prepare.plan import Plan
+from search.prepare.stores import store_opener
 from search.results import scores_of
 from search.runs.confirmed import Confirmed, selected
 from search.runs.journal import TrialRecord, now
 from search.runs.run import Run
-from search.stores import store_opener
 
 
 def export(

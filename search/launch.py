@@ -9,14 +9,14 @@ from core.errors import InputError, Unavailable
 from search.cluster.jobs import tell_client
 from search.cluster.ray_session import start_ray
 from search.confirm import confirm_trials, confirmation_left
-from search.plan import Plan
+from search.prepare.plan import Plan
+from search.prepare.stores import build_stores
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.configurations import n_configurations
 from search.space.parameter import Values
 from search.space.sections import limit_problem
 from search.space.space import Space
-from search.stores import build_stores
 from search.tuning import tune_trials
 
 

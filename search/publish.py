@@ -31,7 +31,8 @@ from search.landscape import (
     tradeoff,
 )
 from search.paper import PAPER
-from search.plan import Plan, StorePlan
+from search.prepare.plan import Plan, StorePlan
+from search.prepare.stores import StoreOf, store_opener
 from search.results import Result, collect
 from search.runs.describe import describe_values
 from search.runs.journal import TrialRecord, now
@@ -49,7 +50,6 @@ from search.sheets import (
     results_sheet,
 )
 from search.space.space import Space, store_name
-from search.stores import StoreOf, store_opener
 
 DRAWN = 8
 """Trials in the figures: the best ones, since more curves cannot be told apart."""

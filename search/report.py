@@ -16,7 +16,7 @@ from search.runs.storage import Storage
 
 if TYPE_CHECKING:
     from search.cluster.jobs import Job
-    from search.plan import Plan
+    from search.prepare.plan import Plan
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,7 +29,7 @@ def console(*, stderr: bool = False) -> Console:
 
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
-    from search.checks import resource_problems
+    from search.prepare.checks import resource_problems
     from search.space.configurations import corners, n_configurations
     from search.space.optuna_space import random_values
 
@@ -87,7 +87,7 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
 
 def show_corpus(plan: "Plan", console: Console) -> None:
     """Prints the counts of the partitions that a search reads, and what is odd about them."""
-    from search.plan import SEARCHED_PARTITIONS
+    from search.prepare.plan import SEARCHED_PARTITIONS
 
     lines = [f"corpus {plan.space.corpus.layout.name} at {plan.space.corpus.path}"]
     for partition in SEARCHED_PARTITIONS:

@@ -21,9 +21,9 @@ from core.evaluation.score_file import CmScores
 from core.gmm import GmmDetector
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
+from search.prepare.stores import StoreOf
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
-from search.stores import StoreOf
 
 
 @dataclass(frozen=True)

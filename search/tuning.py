@@ -14,7 +14,7 @@ from core.detector import Detector, build_detector
 from core.errors import InputError, Unavailable
 from search.cluster.capacity import places
 from search.methods.schedulers import SCHEDULERS
-from search.plan import Plan
+from search.prepare.plan import Plan
 from search.replay import end_what_had_ended, replay, trial_epochs
 from search.runs.journal import TrialRecord, now
 from search.runs.retry import StorageLost

@@ -9,7 +9,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.plan import Plan
+    from search.prepare.plan import Plan
     from search.runs.run import Run
     from search.runs.storage import Storage
 
@@ -85,7 +85,7 @@ def read_plan(space: Path, changes: list[str], storage: str | None, *, embedded:
     Raises:
         InputError: the space has mistakes, or cannot run here.
     """
-    from search.plan import make_plan
+    from search.prepare.plan import make_plan
     from search.runs.storage import Storage
     from search.space.reader import read_space
 
@@ -99,7 +99,7 @@ def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":
     Raises:
         InputError: there is no such run, or its space is no longer valid here.
     """
-    from search.plan import make_plan
+    from search.prepare.plan import make_plan
     from search.runs.run import Run
     from search.space.reader import read_space
 

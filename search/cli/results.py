@@ -11,7 +11,7 @@ from search.cli.arguments import ClusterPlace, RunName, RunStorage, kept, open_c
 
 if TYPE_CHECKING:
     from core.evaluation.metrics import AsvErrorRates
-    from search.plan import Plan
+    from search.prepare.plan import Plan
     from search.runs.run import Run
 
 

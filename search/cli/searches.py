@@ -22,7 +22,7 @@ from search.cli.arguments import (
 from search.cli.results import export_trial
 
 if TYPE_CHECKING:
-    from search.plan import Plan
+    from search.prepare.plan import Plan
     from search.runs.run import Run
 
 # Commands import what they need themselves: none waits for torch and Ray that can do without.
@@ -49,8 +49,8 @@ def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None,
 
     Features that are cached already stay. With --address, all nodes of the cluster extract.
     """
-    from search.preflight import join_cluster
-    from search.stores import build_stores
+    from search.prepare.preflight import join_cluster
+    from search.prepare.stores import build_stores
 
     plan, console = read_plan(space, changes, storage), open_console()
     if address:
@@ -81,7 +81,7 @@ def launch(
         return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
 
     from search.launch import run_search
-    from search.preflight import join_cluster
+    from search.prepare.preflight import join_cluster
     from search.report import show_corpus
     from search.runs.run import Run
 
@@ -167,7 +167,7 @@ def resume(
         )
 
     from search.launch import resume_search
-    from search.preflight import join_cluster
+    from search.prepare.preflight import join_cluster
 
     opened, plan = open_run(run, storage)
     former = None
@@ -216,7 +216,7 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
 
 def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":
     """The plan of another space with which a run continues."""
-    from search.plan import make_plan
+    from search.prepare.plan import make_plan
     from search.space.diff import check_change
     from search.space.reader import read_space
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from core.stores.extraction import extract
-from search.plan import open_corpus
+from search.prepare.plan import open_corpus
 from search.runs.run import Run
 from search.space.configurations import store_experiments
 from search.space.reader import read_space

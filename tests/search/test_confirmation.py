@@ -20,7 +20,8 @@ from search.cli.main import main
 from search.export import _by_seed
 from search.methods.confirmations import SEEDS, Confirmation
 from search.methods.proxies import Proxy
-from search.plan import make_plan
+from search.prepare.plan import make_plan
+from search.prepare.stores import store_opener
 from search.report import seeds_in_words, show_confirmation
 from search.runs.confirmed import confirmed, fresh_seed, selected, to_train, winner
 from search.runs.run import Run
@@ -28,7 +29,6 @@ from search.runs.storage import Storage
 from search.space.configurations import baseline
 from search.space.optuna_space import random_values
 from search.space.reader import read_space
-from search.stores import store_opener
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus

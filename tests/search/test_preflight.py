@@ -3,7 +3,7 @@
 import pytest
 
 from search.cluster.capacity import fitting
-from search.preflight import differences
+from search.prepare.preflight import differences
 from search.space.options import SearchOptions
 
 

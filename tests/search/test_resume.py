@@ -20,7 +20,7 @@ from core import checkpoint, table
 from search.brain import OptunaBrain
 from search.cli.main import main
 from search.methods.schedulers import SCHEDULERS, asha, hyperband, median
-from search.plan import make_plan
+from search.prepare.plan import make_plan
 from search.replay import end_what_had_ended, replay
 from search.runs.run import Run, this_process
 from search.runs.storage import Storage

@@ -15,7 +15,7 @@ from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS, Origins, origins
 from core.features import FRONT_ENDS
 from core.stores.extraction import estimated_bytes, is_complete, store_path
-from search.checks import backbone_problems, cost_problems, resource_problems, widening_problems
+from search.prepare.checks import backbone_problems, cost_problems, resource_problems, widening_problems
 from search.runs.storage import Storage
 from search.space.configurations import n_configurations, store_experiments
 from search.space.space import Space, store_name

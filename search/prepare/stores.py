@@ -15,11 +15,11 @@ from core.config import Experiment
 from core.corpora.corpus import Corpus
 from core.stores.extraction import extract, is_complete, store_path
 from core.stores.store import FeatureStore
-from search.plan import Plan
+from search.prepare.distributed_extraction import write_spread
+from search.prepare.plan import Plan
 from search.runs.storage import Storage
 from search.space.options import SearchOptions
 from search.space.space import store_name
-from search.spread import write_spread
 
 StoreOf = Callable[[Experiment, str], FeatureStore]
 """Gives the feature store of an experiment's front end and a partition, extracted now where it is not complete."""

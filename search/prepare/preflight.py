@@ -16,7 +16,7 @@ from core.bundle import versions
 from core.errors import InputError
 from search.cluster.capacity import places
 from search.cluster.ray_session import start_ray
-from search.plan import SEARCHED_PARTITIONS, Plan
+from search.prepare.plan import SEARCHED_PARTITIONS, Plan
 from search.runs.storage import Storage
 
 SAMPLED = 8
