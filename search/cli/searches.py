@@ -80,10 +80,10 @@ def launch(
 
         return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
 
-    from search.launch import run_search
     from search.prepare.preflight import join_cluster
     from search.report import show_corpus
     from search.runs.run import Run
+    from search.tuning.launch import run_search
 
     plan, console = read_plan(space, changes, storage, embedded=address is None), open_console()
     if address:
@@ -166,8 +166,8 @@ def resume(
             },
         )
 
-    from search.launch import resume_search
     from search.prepare.preflight import join_cluster
+    from search.tuning.launch import resume_search
 
     opened, plan = open_run(run, storage)
     former = None

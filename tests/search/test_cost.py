@@ -8,7 +8,7 @@ from core.errors import InputError
 from search.prepare.plan import make_plan
 from search.runs.storage import Storage
 from search.space.reader import read_space
-from search.tuning import cost_function
+from search.tuning.tuner import cost_function
 
 
 def planned(space_file, cost, change=("", "")):

@@ -17,14 +17,14 @@ import pytest
 from ray.tune.schedulers import TrialScheduler
 
 from core import checkpoint, table
-from search.brain import OptunaBrain
 from search.cli.main import main
 from search.methods.schedulers import SCHEDULERS, asha, hyperband, median
 from search.prepare.plan import make_plan
-from search.replay import end_what_had_ended, replay
 from search.runs.run import Run, this_process
 from search.runs.storage import Storage
 from search.space.reader import read_space
+from search.tuning.replay import end_what_had_ended, replay
+from search.tuning.searcher import OptunaBrain
 from tests import interruptions
 from tests.search.conftest import SPACE
 

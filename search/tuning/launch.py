@@ -8,7 +8,6 @@ from core.bundle import versions
 from core.errors import InputError, Unavailable
 from search.cluster.jobs import tell_client
 from search.cluster.ray_session import start_ray
-from search.confirm import confirm_trials, confirmation_left
 from search.prepare.plan import Plan
 from search.prepare.stores import build_stores
 from search.runs.journal import now
@@ -17,7 +16,8 @@ from search.space.configurations import n_configurations
 from search.space.parameter import Values
 from search.space.sections import limit_problem
 from search.space.space import Space
-from search.tuning import tune_trials
+from search.tuning.confirm import confirm_trials, confirmation_left
+from search.tuning.tuner import tune_trials
 
 
 def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:

@@ -84,7 +84,7 @@ def end_what_had_ended(space: Space, run: Run, unfinished: Sequence[TrialRecord]
     Returns:
         The numbers of the trials that have their end in the record now.
     """
-    from search.tensorboard import TensorBoardWriter
+    from search.tuning.tensorboard import TensorBoardWriter
 
     curves, ended = TensorBoardWriter(run.tensorboard), set()
     for record in unfinished:

@@ -13,7 +13,7 @@ from search.runs.confirmed import to_train
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.space import Space
-from search.tuning import METRIC, Assignment, run_tune, shared_places
+from search.tuning.tuner import METRIC, Assignment, run_tune, shared_places
 
 ENDED = ("finished", "failed")
 """Statuses of trainings that are not done again."""
@@ -49,7 +49,7 @@ def confirm_trials(
         console: Where it is said that the confirmation begins.
         shared: Whether other searches may run on the same Ray.
     """
-    from search.brain import Listed
+    from search.tuning.searcher import Listed
 
     confirmation = table.build("search.confirm", CONFIRMATIONS, plan.space.search.confirm)
     if confirmation is None or state == "interrupted" or not run.ranked():

@@ -15,7 +15,6 @@ from core.errors import InputError, Unavailable
 from search.cluster.capacity import places
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
-from search.replay import end_what_had_ended, replay, trial_epochs
 from search.runs.journal import TrialRecord, now
 from search.runs.retry import StorageLost
 from search.runs.run import Run
@@ -24,6 +23,7 @@ from search.space.configurations import corners
 from search.space.options import SearchOptions
 from search.space.parameter import Values
 from search.space.space import store_name
+from search.tuning.replay import end_what_had_ended, replay, trial_epochs
 
 METRIC = "objective"
 
@@ -65,8 +65,8 @@ def tune_trials(
         unfinished: Trials of the run that go on.
         shared: Whether other searches may run on the same Ray.
     """
-    from search.brain import OptunaBrain
     from search.runs.warm_start import known_trials
+    from search.tuning.searcher import OptunaBrain
 
     space, options = plan.space, plan.space.search
     epochs = max(trial_epochs(space, values) for values in corners(space))
@@ -150,11 +150,11 @@ def run_tune(
     import ray
     from ray import tune
 
-    from search.budget import Budget
-    from search.progress import LiveTable
-    from search.recorder import RecordTrials
-    from search.tensorboard import TensorBoardWriter
-    from search.trial import run_trial
+    from search.tuning.limits import Budget
+    from search.tuning.live_table import LiveTable
+    from search.tuning.recorder import RecordTrials
+    from search.tuning.tensorboard import TensorBoardWriter
+    from search.tuning.trial import run_trial
 
     options, n_trials, storage, journal = assignment.options, assignment.n_trials, plan.storage, trials.journal
     room = places(options)
@@ -208,7 +208,7 @@ def run_tune(
 
 def _setup(plan: Plan, trials: TrialFolder, waiting: frozenset[int], folders: dict[str, dict[str, str]]) -> Any:
     """The TrialSetup of a part of a search."""
-    from search.trial import TrialSetup
+    from search.tuning.trial import TrialSetup
 
     storage = plan.storage
     checkpoints = {number: trials.checkpoint(number) for number in waiting}

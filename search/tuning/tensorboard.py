@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from core.evaluation.objectives import OBJECTIVES
-from search.recorder import ended_badly
+from search.tuning.recorder import ended_badly
 
 NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)
 
