@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from search.prepare.plan import make_plan  # noqa: E402
 from search.prepare.stores import store_opener  # noqa: E402
-from search.results import collect  # noqa: E402
+from search.report.scoring import collect  # noqa: E402
 from search.runs.run import Run  # noqa: E402
 from search.runs.storage import Storage  # noqa: E402
 from search.space.configurations import baseline  # noqa: E402

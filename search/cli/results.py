@@ -114,7 +114,7 @@ def report(
 
     The tables of a space of the paper have the layout of the paper.
     """
-    from search.publish import ReportOptions, publish
+    from search.report.report import ReportOptions, publish
 
     opened, plan = open_run(run, storage)
     wanted = {"dev": True, "eval": score_eval, "train": score_train}
@@ -157,8 +157,8 @@ def export_trial(
     Raises:
         InputError: there is no such trial, or the folder exists.
     """
-    from search.export import export as write_bundle
     from search.report import show_measured
+    from search.report.export import export as write_bundle
 
     console = open_console()
     record, measured = write_bundle(

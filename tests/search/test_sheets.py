@@ -9,10 +9,9 @@ from core.evaluation import metrics
 from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
-from search.paper import PAPER
-from search.results import Result
-from search.runs.journal import TrialRecord
-from search.sheets import (
+from search.report.paper import PAPER
+from search.report.scoring import Result
+from search.report.tables import (
     as_csv,
     as_markdown,
     as_text,
@@ -22,6 +21,7 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
+from search.runs.journal import TrialRecord
 from search.space.configurations import enumerated
 from search.space.reader import read_space
 from tests.search.test_space import SPACES

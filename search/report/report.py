@@ -21,23 +21,14 @@ from core.detector import Detector, build_detector, embed_store
 from core.errors import InputError
 from core.evaluation import projection
 from core.evaluation.metrics import AsvErrorRates
-from search.figures import attack_bars, det_curves, histogram, planes
-from search.importance import Importance, importances
-from search.landscape import (
-    history,
-    importance_bars,
-    parallel,
-    slices,
-    tradeoff,
-)
-from search.paper import PAPER
 from search.prepare.plan import Plan, StorePlan
 from search.prepare.stores import StoreOf, store_opener
-from search.results import Result, collect
-from search.runs.describe import describe_values
-from search.runs.journal import TrialRecord, now
-from search.runs.run import Run
-from search.sheets import (
+from search.report.importance import Importance, importances
+from search.report.paper import PAPER
+from search.report.score_figures import attack_bars, det_curves, histogram, planes
+from search.report.scoring import Result, collect
+from search.report.search_figures import history, importance_bars, parallel, slices, tradeoff
+from search.report.tables import (
     Sheet,
     as_csv,
     as_markdown,
@@ -49,6 +40,9 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
+from search.runs.describe import describe_values
+from search.runs.journal import TrialRecord, now
+from search.runs.run import Run
 from search.space.space import Space, store_name
 
 DRAWN = 8

@@ -17,7 +17,7 @@ from core.training.fit import best_detector
 from search.methods.confirmations import SEEDS
 from search.prepare.plan import Plan
 from search.prepare.stores import store_opener
-from search.results import scores_of
+from search.report.scoring import scores_of
 from search.runs.confirmed import Confirmed, selected
 from search.runs.journal import TrialRecord, now
 from search.runs.run import Run

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from core.cost import Cost
 from core.evaluation.objectives import METRICS
-from search.importance import Importance, pareto_front
+from search.report.importance import Importance, pareto_front
 from search.runs.journal import TrialRecord
 from search.space.parameter import Parameter
 from search.space.space import Space

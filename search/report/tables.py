@@ -9,9 +9,9 @@ from typing import Any
 
 from core.cost import Cost
 from core.evaluation.bootstrap import compare_eer
-from search.importance import Importance, pareto_front
-from search.paper import Cell, PaperTable
-from search.results import Result
+from search.report.importance import Importance, pareto_front
+from search.report.paper import Cell, PaperTable
+from search.report.scoring import Result
 from search.runs.describe import describe_objective, describe_values
 from search.runs.journal import TrialRecord
 

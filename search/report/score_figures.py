@@ -11,7 +11,7 @@ from scipy.stats import norm
 
 from core.evaluation import metrics
 from core.evaluation.score_file import CmScores
-from search.results import Result
+from search.report.scoring import Result
 
 matplotlib.use("agg")  # files alone: a report needs no screen
 
