@@ -122,6 +122,6 @@ def kept(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
 
 def open_console(*, stderr: bool = False) -> "Console":
     """Where a command shows tables and progress."""
-    from search.report import console
+    from search.cli.terminal import console
 
     return console(stderr=stderr)

@@ -10,9 +10,9 @@ from pathlib import Path
 from core.errors import InputError
 from search.cli.results import trial_label
 from search.cli.tensorboard import show_folder
+from search.cli.terminal import console, show_jobs
 from search.cluster.connection import require_token
 from search.cluster.jobs import Cluster, Job, check_for_cluster, launch_on, reached
-from search.report import console, show_jobs
 from search.runs.journal import now
 from search.runs.run import check_name
 

@@ -157,7 +157,7 @@ def export_trial(
     Raises:
         InputError: there is no such trial, or the folder exists.
     """
-    from search.report import show_measured
+    from search.cli.terminal import show_measured
     from search.report.export import export as write_bundle
 
     console = open_console()

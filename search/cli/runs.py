@@ -14,7 +14,7 @@ def list_runs(*, storage: RunStorage = None, cluster: ClusterPlace = None) -> in
 
         return remote.list_jobs(cluster)
 
-    from search.report import show_runs
+    from search.cli.terminal import show_runs
     from search.runs.run import Run
 
     place = open_storage(storage)
@@ -40,7 +40,7 @@ def status(
 
         return remote.ask(cluster, "status", run, storage=storage, limit=limit)
 
-    from search.report import show_run
+    from search.cli.terminal import show_run
     from search.runs.run import Run
 
     show_run(Run.open(open_storage(storage), run), open_console(), limit=limit)
@@ -71,7 +71,7 @@ def logs(
 
         return remote.logs(cluster, run, storage=storage, trial=trial, follow=follow)
 
-    from search.report import show_events
+    from search.cli.terminal import show_events
     from search.runs.run import Run
 
     show_events(Run.open(open_storage(storage), run), trial, open_console())

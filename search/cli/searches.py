@@ -38,7 +38,7 @@ def check(
     storage: SpaceStorage = None,
 ) -> int:
     """Validate a search space and show what it would run."""
-    from search.report import show_plan
+    from search.cli.terminal import show_plan
 
     show_plan(read_plan(space, changes, storage), open_console(), n_samples=samples)
     return 0
@@ -80,8 +80,8 @@ def launch(
 
         return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
 
+    from search.cli.terminal import show_corpus
     from search.prepare.preflight import join_cluster
-    from search.report import show_corpus
     from search.runs.run import Run
     from search.tuning.launch import run_search
 
@@ -194,7 +194,7 @@ def resume(
 
 def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     """Shows the trials and exports the best one; returns the exit code."""
-    from search.report import show_run
+    from search.cli.terminal import show_run
 
     show_run(run, open_console())
     n_failed = sum(trial.status == "failed" for trial in run.journal.trials())

@@ -17,11 +17,11 @@ from core import checkpoint
 from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
+from search.cli.terminal import seeds_in_words, show_confirmation
 from search.methods.confirmations import SEEDS, Confirmation
 from search.methods.proxies import Proxy
 from search.prepare.plan import make_plan
 from search.prepare.stores import store_opener
-from search.report import seeds_in_words, show_confirmation
 from search.report.export import _by_seed
 from search.runs.confirmed import confirmed, fresh_seed, selected, to_train, winner
 from search.runs.run import Run
