@@ -34,7 +34,7 @@ class Experiment:
         input: How features become a backbone input.
         augment: How features are changed in training.
         widen: Rows of WIDENERS whose copies of train's utterances are trained on beside the originals; the corpus must
-            have them (see `core.widening.widen`).
+            have them (see `core.corpora.copies.widen`).
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
             backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
             bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `classifier`:

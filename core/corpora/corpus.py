@@ -37,7 +37,7 @@ class Utterance:
         kind: What kind of attack, such as `vocoder TTS`; `-` for bona fide or unknown.
         source: The recording that it was cut or made from; `-` where unknown.
         corpus: Which of several corpora in one table it is of; `-` where there is one.
-        copy: The row of `core.widening.WIDENERS` that made it out of `source`; None: it is an original.
+        copy: The row of `core.corpora.copies.WIDENERS` that made it out of `source`; None: it is an original.
     """
 
     utterance_id: str

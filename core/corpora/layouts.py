@@ -123,8 +123,8 @@ def from_csv(path: Path) -> Corpus:
     """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), and what else is known.
 
     That may be attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from),
-    corpus, utterance (its id; otherwise the path) and copy (the row of `core.widening.WIDENERS` that made it; empty for
-    an original). Paths are relative to the CSV's folder, or absolute. A table without the column `copy` whose ids name
+    corpus, utterance (its id; otherwise the path) and copy (the row of WIDENERS that made it; empty for an original).
+    Paths are relative to the CSV's folder, or absolute. A table without the column `copy` whose ids name
     copies instead, as tables of earlier versions do, is an error: its copies would pass for originals.
 
     Args:

@@ -56,7 +56,7 @@ class _Sorted:
         self.below = [np.searchsorted(np.sort(side), thresholds, side="left") for side in sides]
 
     def eer(self, counts: Draw) -> float:
-        """EER where each utterance counts so often; as `core.metrics.eer` where all count once."""
+        """EER where each utterance counts so often; as `core.evaluation.metrics.eer` where all count once."""
         if self.orders is not None:
             counts = (counts[0][self.orders[0]], counts[1][self.orders[1]])
         sums = [np.zeros(len(side) + 1, dtype=np.int64) for side in counts]

@@ -69,13 +69,13 @@ def write_shards(
         options: How recordings are decoded.
         path: Folder of the store, which exists.
         missing: Numbers of the shards.
-        on_bad_audio: As for `core.features.extraction.extract`.
+        on_bad_audio: As for `core.stores.extraction.extract`.
         device: Where the front end computes.
         n_workers: Threads that decode ahead of it.
         progress: Called with the utterances and the seconds of audio done in this call.
 
     Raises:
-        InputError: as for `core.features.extraction.extract`.
+        InputError: as for `core.stores.extraction.extract`.
         OSError: the folder cannot be written.
     """
     done, seconds = 0, 0.0

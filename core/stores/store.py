@@ -75,12 +75,12 @@ class FeatureStore:
 
     Attributes:
         path: Its folder.
-        key: What determines it; see `core.features.store_key.store_key`.
+        key: What determines it; see `core.stores.key.store_key`.
         utterance_ids: In the order of the protocol.
         labels: `(n_utterances,)`, 1 = bona fide.
         speaker_ids: One an utterance.
         attack_ids: One an utterance, `-` for bona fide.
-        copies: One an utterance: the row of `core.widening.WIDENERS` that made it; None: it is an original.
+        copies: One an utterance: the row of `core.corpora.copies.WIDENERS` that made it; None: it is an original.
         n_frames: Frames of each utterance, `(n_utterances,)`.
         n_features: Values a frame.
         hop_length: Samples from one frame to the next.
@@ -192,7 +192,7 @@ def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64
 
 
 def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
-    """The originals of a store and the copies that the named rows of `core.widening.WIDENERS` made of them.
+    """The originals of a store and the copies that the named rows of `core.corpora.copies.WIDENERS` made of them.
 
     Raises:
         InputError: the store has no copies of one of the names.

@@ -27,7 +27,7 @@ def fit_folds(
     objective: str = "dev_eer",
     resume: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """As `core.training.fit`, with the best epoch chosen by attacks that were left out.
+    """As `core.training.fit.fit`, with the best epoch chosen by attacks that were left out.
 
     The detector is trained on all of train and, epoch by epoch beside it, once more for each fold without the fold's
     attacks; the mean over the folds judges the epoch, and what is kept as best is the detector of all of train. So a

@@ -1,7 +1,7 @@
 """Vocoders: speech taken apart and put together again, as spoofed speech is.
 
 `VOCODERS` names those that resynthesise a recording alone (copy synthesis). The demo corpus builds attacks from the
-engines of this room, and `core.widening` builds copies of training utterances from them.
+engines of this room, and `core.corpora.copies` builds copies of training utterances from them.
 """
 
 from collections.abc import Callable

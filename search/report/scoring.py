@@ -34,7 +34,7 @@ class Result:
         record: The trial.
         epoch: The epoch of its best detector.
         scores: CM scores by partition.
-        measured: Metrics by partition; see `core.measure.measure`.
+        measured: Metrics by partition; see `core.evaluation.measure.measure`.
     """
 
     record: TrialRecord
