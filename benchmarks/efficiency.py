@@ -29,6 +29,7 @@ from search.results import collect  # noqa: E402
 from search.run import Run  # noqa: E402
 from search.space_reader import read_space  # noqa: E402
 from search.storage import Storage  # noqa: E402
+from search.stores import store_opener  # noqa: E402
 
 KINDS: dict[str, dict[str, Any]] = {
     "tpe + asha": {
@@ -70,7 +71,7 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
     path.write_text(yaml.safe_dump(plain, sort_keys=False))
     searched = Run(Storage(options.storage).folder / "runs" / name)
     if not (searched.path / "run.json").exists():
-        command = [sys.executable, "-m", "search.cli", "launch", str(path), "--name", name]
+        command = [sys.executable, "-m", "search.cli.main", "launch", str(path), "--name", name]
         process = subprocess.Popen([*command, "--storage", options.storage], cwd=ROOT)
         while process.poll() is None:
             try:
@@ -96,7 +97,15 @@ def report(options: argparse.Namespace) -> None:
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]
             value, number = min((objective, number) for number, _, objective in spent)
-            (result,) = collect(searched, plan, [records[number]], partitions=["eval"], asv={}, console=console)
+            (result,) = collect(
+                searched,
+                [records[number]],
+                corpus=plan.corpus,
+                store_of=store_opener(plan, console=console),
+                partitions=["eval"],
+                asv={},
+                console=console,
+            )
             at.append((value, result.measured["eval"]["eer"]))
         found[kind].append(at)
         print(path.stem, len(records), "trials", json.dumps(at), file=sys.stderr)

@@ -87,15 +87,15 @@ def train(options: argparse.Namespace) -> None:
     from search.space import store_name
     from search.space_reader import read_space
     from search.storage import Storage
-    from search.stores import ensure_store
+    from search.stores import store_opener
 
     space = read_space(Path(options.space), options.set)
     plan = make_plan(space, Storage(options.storage))
     options.output.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    store_of = store_opener(plan, console=Console())
     stores = {
-        store_name(each): {name: str(ensure_store(plan, each, name, console).path) for name in ("train", "dev", "eval")}
-        for each in store_experiments(space)
+        store_name(experiment): {name: str(store_of(experiment, name).path) for name in ("train", "dev", "eval")}
+        for experiment in store_experiments(space)
     }
     jobs = []
     for seed, number in itertools.product(range(options.seeds), range(options.configurations)):

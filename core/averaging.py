@@ -11,7 +11,10 @@ from core.detector import Detector
 
 
 class RecentWeights:
-    """The weights after each of the last epochs, for their mean (stochastic weight averaging, Izmailov et al. 2018).
+    """The weights after each of the last epochs, for their mean: checkpoint averaging (Vaswani et al. 2017, 6.1).
+
+    Vaswani et al. ("Attention is all you need") average the last checkpoints of a training in the same way. Stochastic
+    weight averaging (Izmailov et al. 2018) is something else: it goes on with a cyclic or constant learning rate.
 
     Running statistics of batch norm are averaged with the rest, and not computed anew: the epochs are neighbours, so
     that their statistics are close, and the mean costs no pass over train.

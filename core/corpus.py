@@ -37,6 +37,7 @@ class Utterance:
         kind: What kind of attack, such as `vocoder TTS`; `-` for bona fide or unknown.
         source: The recording that it was cut or made from; `-` where unknown.
         corpus: Which of several corpora in one table it is of; `-` where there is one.
+        copy: The row of `core.widening.WIDENERS` that made it out of `source`; None: it is an original.
     """
 
     utterance_id: str
@@ -48,6 +49,7 @@ class Utterance:
     kind: str = "-"
     source: str = "-"
     corpus: str = "-"
+    copy: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,7 @@ class Line:
     kind: str = "-"
     source: str = "-"
     corpus: str = "-"
+    copy: str | None = None
 
 
 Reader = Callable[[], Iterator[Line | str]]
@@ -146,7 +149,7 @@ class Corpus:
                 label = LABELS[line.key]
                 attack, kind = ("-", "-") if label else (line.attack_id, line.kind)
                 ids = (line.speaker_id, attack, name, kind, line.source, line.corpus)
-                found.append(Utterance(line.utterance_id, path, label, *ids))
+                found.append(Utterance(line.utterance_id, path, label, *ids, copy=line.copy))
             if not isinstance(line, str):
                 first.setdefault(line.utterance_id, line.where)
         if not problems and not found:

@@ -1,6 +1,5 @@
-"""What an epoch is worth: the metrics on dev, and which of them may choose."""
+"""The metrics of an epoch on dev, and what the epoch is worth."""
 
-import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -9,33 +8,10 @@ from numpy.typing import NDArray
 
 from core import metrics
 from core.errors import TrainingDiverged
+from core.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
     from core.features.store import FeatureStore
-
-OBJECTIVES = {
-    "dev_eer": 1.0,
-    "dev_attack_eer": 1.0,
-    "dev_worst_attack_eer": 1.0,
-    "dev_min_tdcf": 1.0,
-    "dev_auc": -1.0,
-    "dev_loss": 1.0,
-}
-"""Metrics that may choose the best epoch, and the sign that makes lower better.
-
-`dev_eer` is of all attacks pooled, `dev_attack_eer` the mean over attacks, each against all bona fide speech, and
-`dev_worst_attack_eer` the largest of them; `dev_min_tdcf` is the form of 2019 behind the ASV of ASVspoof 2019 LA's dev.
-"""
-
-CHANCE = {
-    "dev_eer": 0.5,
-    "dev_attack_eer": 0.5,
-    "dev_worst_attack_eer": 0.5,
-    "dev_min_tdcf": 1.0,
-    "dev_auc": -0.5,
-    "dev_loss": math.log(2),
-}
-"""What each of them is, lower better, for a detector that knows nothing."""
 
 TIE_BREAKER = 1e-6
 """Weight of 1 - AUC in an objective. Error rates move in steps of an utterance, so that epochs and trials tie, above
@@ -76,4 +52,4 @@ def judgement(objective: str, measured: Mapping[str, float], prefix: str = "dev_
         prefix: What stands in their names for `dev_`.
     """
     name = prefix + objective.removeprefix("dev_")
-    return OBJECTIVES[objective] * measured[name] + TIE_BREAKER * (1 - measured[f"{prefix}auc"])
+    return OBJECTIVES[objective].sign * measured[name] + TIE_BREAKER * (1 - measured[f"{prefix}auc"])

@@ -1,25 +1,23 @@
 """Training of wav2vec (version 1) on speech without labels: features for a domain of one's own (paper, section 2)."""
 
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
-import numpy as np
 import torch
-import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor
 
-from core import audio, table
-from core.audio import SAMPLE_RATE, AudioOptions
-from core.errors import InputError, TrainingDiverged
+from core import table
+from core.audio import SAMPLE_RATE
+from core.best_epoch import BestEpoch
+from core.errors import InputError, Problem, TrainingDiverged
 from core.features.wav2vec import SIZES, random_wav2vec
 from core.features.wav2vec_network import Wav2Vec
 from core.lr_schedule import LR_SCHEDULES
+from core.pretraining_loss import PredictionLoss, draw_negatives, offset_of, prediction_loss
+from core.pretraining_speech import Speech
 from core.seeds import derived_seed
 from core.table import Block
 
@@ -61,96 +59,27 @@ class Pretraining:
 
     def __post_init__(self) -> None:
         wrong = [
-            f"{name} is {getattr(self, name)}; it must be at least {least}"
+            Problem((name,), f"{name} is {getattr(self, name)}; it must be at least {least}")
             for name, least in (("n_steps", 1), ("n_negatives", 1), ("batch_size", 1), ("epochs", 1), ("cache_mb", 0))
             if getattr(self, name) < least
         ]
         for name in ("negative_weight", "seconds", "lr"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
-                wrong.append(f"{name} is {getattr(self, name)}; it must be a positive number")
+                wrong.append(Problem((name,), f"{name} is {getattr(self, name)}; it must be a positive number"))
         if not 0 < self.held_out < 1:
-            wrong.append(f"held_out is {self.held_out}; it must lie between 0 and 1")
+            wrong.append(Problem(("held_out",), f"held_out is {self.held_out}; it must lie between 0 and 1"))
         shortest = self.shortest() / SAMPLE_RATE
         if not wrong and self.seconds < shortest:
-            wrong.append(f"seconds is {self.seconds}; {self.n_steps} steps ahead need at least {shortest:.2f}")
+            text = f"seconds is {self.seconds}; {self.n_steps} steps ahead need at least {shortest:.2f}"
+            wrong.append(Problem(("seconds",), text))
         if wrong:
-            raise ValueError("; ".join(wrong))
+            raise InputError(wrong)
 
     def shortest(self) -> int:
         """Samples that a stretch must have, so that the farthest step has a frame and another as its distractor."""
         with torch.device("meta"):
             network = Wav2Vec(SIZES[self.size]())
         return int(network.min_samples + network.hop_length * (offset_of(network) + self.n_steps))
-
-
-class PredictionLoss(NamedTuple):
-    """What one minibatch gives.
-
-    Attributes:
-        loss: Mean over predictions of equation (2)'s summand; chance is `(1 + lambda) * log 2`.
-        info_nce: Mean cross-entropy of finding the true frame among it and its distractors; chance is
-            `log(1 + n_negatives)`.
-        accuracy: Share of predictions for which the true frame ranks first.
-    """
-
-    loss: Tensor
-    info_nce: Tensor
-    accuracy: Tensor
-
-
-def offset_of(network: Wav2Vec) -> int:
-    """Frames to the first that shares no sample with the present one: receptive field over stride, rounded up."""
-    return math.ceil(network.min_samples / network.hop_length)
-
-
-def prediction_loss(
-    encoded: Tensor, predictions: Tensor, negatives: Tensor, *, offset: int, negative_weight: float
-) -> PredictionLoss:
-    """The logistic loss of wav2vec, equations (1) and (2).
-
-    Printed, equation (2) takes the logarithm of a sigmoid of what is one already; meant, and computed here, is
-    `-log sigmoid(z' h_k(c)) - lambda * mean of log sigmoid(-z~' h_k(c))`. Step k = 0, 1, ... predicts the frame
-    `offset + k` ahead; predictions beyond the end count nothing.
-
-    Args:
-        encoded: Encoder features z, `(batch, channels, n_frames)`.
-        predictions: h_k(c) of each frame and step, `(batch, channels, n_frames, n_steps)`.
-        negatives: For each frame as a target the frames that distract from it, `(batch, n_frames, n_negatives)`.
-        offset: Steps to the first frame predicted.
-        negative_weight: Lambda.
-    """
-    batch, _, n_frames, n_steps = predictions.shape
-    # Every product of a prediction with a frame: for stretches of a second or two less work than gathering vectors.
-    products = torch.einsum("bctk,bcs->bkts", predictions, encoded)
-    present = torch.arange(n_frames, device=encoded.device)
-    total, cross, right, count = (encoded.new_zeros(()) for _ in range(4))
-    for step in range(n_steps):
-        ahead = offset + step
-        n = n_frames - ahead
-        if n < 1:
-            break
-        rows = products[:, step, :n]  # (batch, n, n_frames)
-        targets = (present[:n] + ahead).expand(batch, n)
-        chosen = torch.cat([targets[..., None], negatives[:, ahead:]], dim=2)
-        scores = rows.gather(2, chosen)  # the true frame first
-        distraction = F.softplus(scores[..., 1:]).mean(dim=2)
-        total = total + (F.softplus(-scores[..., 0]) + negative_weight * distraction).sum()
-        cross = cross + (scores.logsumexp(dim=2) - scores[..., 0]).sum()
-        right = right + (scores[..., 0] > scores[..., 1:].amax(dim=2)).sum()
-        count = count + batch * n
-    return PredictionLoss(total / count, cross / count, right / count)
-
-
-def draw_negatives(batch: int, n_frames: int, n_negatives: int, generator: torch.Generator) -> Tensor:
-    """For each frame `n_negatives` others of the same stretch, each equally likely: `(batch, n_frames, n_negatives)`.
-
-    Raises:
-        ValueError: there is no other frame.
-    """
-    if n_frames < 2:
-        raise ValueError("a stretch of one frame has no distractors")
-    drawn = torch.randint(n_frames - 1, (batch, n_frames, n_negatives), generator=generator)
-    return drawn + (drawn >= torch.arange(n_frames)[None, :, None])  # the frame itself is passed over
 
 
 def pretrain(
@@ -182,7 +111,9 @@ def pretrain(
         raise InputError("the checkpoint to resume from belongs to other options")
     if resume is not None and resume["epoch"] == options.epochs:
         return resume
-    speech = _Speech(files, options)
+    speech = Speech(
+        files, seconds=options.seconds, held_out=options.held_out, cache_mb=options.cache_mb, seed=options.seed
+    )
     shape = SIZES[options.size](prediction_steps=options.n_steps)
     network = random_wav2vec(shape, seed=derived_seed(options.seed, "weights")).to(device)
     network.requires_grad_(True)
@@ -195,11 +126,14 @@ def pretrain(
     n_batches = max(1, speech.n_stretches(speech.trained) // options.batch_size)
     cosine = Block("cosine", {"lr": options.lr, "warmup_epochs": options.epochs / 10})
     schedule = table.build("lr_schedule", LR_SCHEDULES, cosine, n_batches, options.epochs)
-    first, best = 1, None
+    first, best = 1, BestEpoch(weights_name="network")
     if resume is not None:
         network.load_state_dict(resume["network"])
         optimizer.load_state_dict(resume["optimizer"])
-        first, best = resume["epoch"] + 1, resume["best"]
+        first = resume["epoch"] + 1
+        # Checkpoints of earlier versions say the loss of the best epoch, and no rank.
+        kept = {"rank": [resume["best"]["metrics"]["held_out_loss"]], **resume["best"]}
+        best = BestEpoch(kept, weights_name="network")
 
     state: dict[str, Any] = {}
     for epoch in range(first, options.epochs + 1):
@@ -207,7 +141,10 @@ def pretrain(
         sums = torch.zeros(3, device=device)
         done, seconds, lr = 0, 0.0, 0.0
         generator = torch.Generator().manual_seed(derived_seed(options.seed, "negatives", epoch))
-        for waveforms in speech.minibatches(speech.trained, derived_seed(options.seed, "epoch", epoch), n_batches):
+        epoch_seed = derived_seed(options.seed, "epoch", epoch)
+        for waveforms in speech.minibatches(
+            speech.trained, batch_size=options.batch_size, n_batches=n_batches, seed=epoch_seed
+        ):
             lr = schedule((epoch - 1) * n_batches + done)
             for group in optimizer.param_groups:
                 group["lr"] = lr
@@ -224,15 +161,13 @@ def pretrain(
         held_out = _measure(network, speech, options, device)
         measured |= {f"held_out_{name}": value for name, value in held_out.items()}
         measured |= {"epoch": epoch, "learning_rate": lr, "seconds": seconds}
-        if best is None or held_out["loss"] < best["loss"]:
-            tensors = {name: value.detach().cpu().clone() for name, value in network.state_dict().items()}
-            best = {"epoch": epoch, "loss": held_out["loss"], "metrics": dict(measured), "network": tensors}
+        best.offer([held_out["loss"]], epoch=epoch, metrics=measured, weights=network.state_dict())
         state = {
             "options": asdict(options),
             "epoch": epoch,
             "network": network.state_dict(),
             "optimizer": optimizer.state_dict(),
-            "best": best,
+            "best": best.kept,
         }
         report(measured, state)
     return state
@@ -256,7 +191,7 @@ def _step(network: Wav2Vec, waveforms: Tensor, options: Pretraining, generator: 
 
 
 @torch.no_grad()
-def _measure(network: Wav2Vec, speech: "_Speech", options: Pretraining, device: torch.device) -> dict[str, float]:
+def _measure(network: Wav2Vec, speech: Speech, options: Pretraining, device: torch.device) -> dict[str, float]:
     """The losses on the speech held out: the same stretches and distractors at every call."""
     network.eval()
     generator = torch.Generator().manual_seed(derived_seed(options.seed, "held out"))
@@ -264,74 +199,12 @@ def _measure(network: Wav2Vec, speech: "_Speech", options: Pretraining, device: 
     seed = derived_seed(options.seed, "held out stretches")
     found = [
         torch.stack(_step(network, waveforms.to(device), options, generator))
-        for waveforms in speech.minibatches(speech.held_out, seed, n_batches)
+        for waveforms in speech.minibatches(
+            speech.held_out, batch_size=options.batch_size, n_batches=n_batches, seed=seed
+        )
     ]
     return _named(torch.stack(found).mean(dim=0))
 
 
 def _named(values: Tensor) -> dict[str, float]:
     return dict(zip(PredictionLoss._fields, values.tolist(), strict=True))
-
-
-class _Speech:
-    """Recordings cut into stretches of one length, read ahead by a thread."""
-
-    def __init__(self, files: Sequence[Path], options: Pretraining) -> None:
-        self.length = round(options.seconds * SAMPLE_RATE)
-        self.options = options
-        self._kept: dict[Path, NDArray[np.float16]] = {}
-        self._room = options.cache_mb * 1_000_000
-        self._lock = threading.Lock()
-        with ThreadPoolExecutor(4) as pool:
-            lengths = list(pool.map(self._n_samples, files))
-        self.n_samples = {path: n for path, n in zip(files, lengths, strict=True) if n >= self.length}
-        usable = list(self.n_samples)
-        n_held_out = max(1, round(options.held_out * len(usable)))
-        if len(usable) <= n_held_out:
-            raise InputError(
-                f"{len(usable)} of {len(files)} recordings have {options.seconds} s of speech; "
-                "at least 2 are needed, one of them held out"
-            )
-        order = np.random.default_rng(derived_seed(options.seed, "held out files")).permutation(len(usable))
-        self.held_out = [usable[k] for k in sorted(order[:n_held_out])]
-        self.trained = [usable[k] for k in sorted(order[n_held_out:])]
-
-    def n_stretches(self, files: Sequence[Path]) -> int:
-        return sum(self.n_samples[path] // self.length for path in files)
-
-    def minibatches(self, files: Sequence[Path], seed: int, n_batches: int) -> Iterator[Tensor]:
-        """`n_batches` minibatches `(batch, length)`; every recording is cut from another place at each seed."""
-        random = np.random.default_rng(seed)
-        stretches = []
-        for path in files:
-            n, spare = divmod(self.n_samples[path], self.length)
-            first = int(random.integers(spare + 1))
-            stretches += [(path, first + k * self.length) for k in range(n)]
-        order = random.permutation(len(stretches))
-        size = min(self.options.batch_size, len(stretches))
-        batches = [[stretches[k] for k in order[begin : begin + size]] for begin in range(0, n_batches * size, size)]
-        with ThreadPoolExecutor(1) as ahead:
-            waiting = ahead.submit(self._gathered, batches[0])
-            for following in [*batches[1:], []]:
-                ready = waiting.result()
-                waiting = ahead.submit(self._gathered, following)
-                yield ready
-
-    def _gathered(self, stretches: Sequence[tuple[Path, int]]) -> Tensor:
-        rows = [self._waveform(path)[first : first + self.length] for path, first in stretches]
-        return torch.from_numpy(np.stack(rows).astype(np.float32)) if rows else torch.empty(0)
-
-    def _n_samples(self, path: Path) -> int:
-        return len(self._waveform(path))
-
-    def _waveform(self, path: Path) -> NDArray[np.float16]:
-        """A recording, rounded to float16 whether it is kept or not, so that the budget changes no bit."""
-        with self._lock:
-            if path in self._kept:
-                return self._kept[path]
-        waveform = audio.load(path, AudioOptions(min_duration_s=0.0)).astype(np.float16)
-        with self._lock:
-            if waveform.nbytes <= self._room and path not in self._kept:
-                self._room -= waveform.nbytes
-                self._kept[path] = waveform
-        return waveform

@@ -115,7 +115,7 @@ def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eva
     return Corpus(f"in_the_wild {root.name}", root, {partition: lines})
 
 
-CSV_OPTIONAL = ("attack", "speaker", "kind", "source", "corpus", "utterance")
+CSV_OPTIONAL = ("attack", "speaker", "kind", "source", "corpus", "utterance", "copy")
 """Columns that a CSV may have."""
 
 
@@ -123,7 +123,9 @@ def from_csv(path: Path) -> Corpus:
     """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), and what else is known.
 
     That may be attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from),
-    corpus and utterance (its id; otherwise the path). Paths are relative to the CSV's folder, or absolute.
+    corpus, utterance (its id; otherwise the path) and copy (the row of `core.widening.WIDENERS` that made it; empty for
+    an original). Paths are relative to the CSV's folder, or absolute. A table without the column `copy` whose ids name
+    copies instead, as tables of earlier versions do, is an error: its copies would pass for originals.
 
     Args:
         path: The CSV.
@@ -139,9 +141,19 @@ def from_csv(path: Path) -> Corpus:
                 elif row["partition"] not in PARTITIONS:
                     yield f"{where}: partition {row['partition']!r}; it is one of {', '.join(PARTITIONS)}"
                 elif row["partition"] == partition:
-                    attack, speaker, *more, utterance = (row.get(name) or "-" for name in CSV_OPTIONAL)
-                    file = _below(path.parent, row["path"])
+                    if _is_unnamed_copy(row):
+                        yield (
+                            f"{where}: {row['utterance']} is a copy, and the table has no column `copy`: an earlier "
+                            "version wrote it. Run spooftune corpus widen again, which leaves the copies alone and "
+                            "writes the table anew"
+                        )
+                        return
+                    attack, speaker, kind, source, name, utterance, made_by = (
+                        row.get(column) or "-" for column in CSV_OPTIONAL
+                    )
                     utterance = row["path"] if utterance == "-" else utterance
+                    file = _below(path.parent, row["path"])
+                    more = (kind, source, name, None if made_by == "-" else made_by)
                     yield Line(where, utterance, row["label"], speaker, attack, file, *more)
 
         return lines
@@ -165,6 +177,14 @@ def _folder(path: Path) -> Path:
 
 def _below(folder: Path, name: str) -> Path | None:
     return folder / name if name else None
+
+
+def _is_unnamed_copy(row: dict[str, str]) -> bool:
+    """Whether the utterance id alone says who made a copy, such as `T_1+mulaw` of `mulaw/T_1.flac`."""
+    if "copy" in row:
+        return False
+    original, _, name = row.get("utterance", "").rpartition("+")
+    return bool(original) and row["path"] == f"{name}/{Path(row['path']).name}"
 
 
 def _text(path: Path) -> str:

@@ -6,7 +6,7 @@ import zlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,8 +42,32 @@ class CmScores:
     utterance_ids: NDArray[np.str_]
     scores: NDArray[np.float64]
     attack_ids: NDArray[np.str_] | None = None
-    labels: NDArray[np.int8] | None = None
+    labels: NDArray[np.integer[Any]] | None = None
     speaker_ids: NDArray[np.str_] | None = None
+
+    @property
+    def bona_fide(self) -> NDArray[np.float64]:
+        """Scores of the bona fide utterances, `(n_bona_fide,)`.
+
+        Raises:
+            ValueError: the labels are not known.
+        """
+        return self._of(1)
+
+    @property
+    def spoof(self) -> NDArray[np.float64]:
+        """Scores of the spoofed utterances, `(n_spoof,)`.
+
+        Raises:
+            ValueError: the labels are not known.
+        """
+        return self._of(0)
+
+    def _of(self, label: int) -> NDArray[np.float64]:
+        if self.labels is None:
+            raise ValueError("the scores have no labels; bona fide and spoofed ones cannot be told apart")
+        scores: NDArray[np.float64] = self.scores[self.labels == label]
+        return scores
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""VALIDATIONS: on what a configuration is judged; and training that is judged so.
+"""VALIDATIONS: on what a configuration is judged.
 
 Dev holds the attacks of train, so that everything is good there; what counts is attacks that nobody has seen. A
 configuration can be judged by those as well without looking at eval: by leaving some attacks out of training.
@@ -6,19 +6,14 @@ configuration can be judged by those as well without looking at eval: by leaving
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from core.config import Experiment
 from core.corpus import Utterance
 from core.errors import InputError
-from core.features.store import FeatureStore
-from core.judging import OBJECTIVES, judgement
 from core.table import Table, did_you_mean
-from core.training import Report, epochs
 
 
 class Fold(NamedTuple):
@@ -164,74 +159,6 @@ VALIDATIONS: Table = {
     "speaker_folds": speaker_folds,
     "corpus_folds": corpus_folds,
 }
-
-
-def fit_folds(
-    experiment: Experiment,
-    train: FeatureStore,
-    dev: FeatureStore,
-    folds: Sequence[Fold],
-    report: Report,
-    *,
-    device: torch.device | str = "cpu",
-    objective: str = "dev_eer",
-    resume: dict[str, Any] | None = None,
-) -> dict[str, Any]:
-    """As `core.training.fit`, with the best epoch chosen by attacks that were left out.
-
-    The detector is trained on all of train and, epoch by epoch beside it, once more for each fold without the fold's
-    attacks; the mean over the folds judges the epoch, and what is kept as best is the detector of all of train. So a
-    trial costs one training more for each fold.
-
-    Args:
-        experiment: What to train.
-        train: Features of the training partition.
-        dev: Features of dev.
-        folds: At least one.
-        report: As of `fit`. The metrics hold, besides those of the detector on dev, `fold_eer`, `fold_auc` and
-            so on (means over the folds of the metrics of OBJECTIVES) and `worst_fold_eer`.
-        device: Where to compute.
-        objective: Key of OBJECTIVES; its counterpart over the folds is what counts.
-        resume: A state that `report` was given, of the same experiment and folds.
-
-    Raises:
-        InputError: as of `fit`, or `resume` has another number of folds.
-        TrainingDiverged: as of `fit`.
-    """
-    of = {"train": train, "dev": dev}
-    stores = [
-        (train, dev),
-        *((train.subset(fold.train), of[fold.partition].subset(fold.validation)) for fold in folds),
-    ]
-    parts: list[Any] = [None] * len(stores) if resume is None else resume.get("parts", [])
-    if len(parts) != len(stores):
-        raise InputError("the checkpoint to resume from was judged by other folds")
-    best = resume["best"] if resume else None
-    state = resume or {}
-    trainings = [
-        epochs(experiment, first, second, device=device, objective=objective, resume=part)
-        for (first, second), part in zip(stores, parts, strict=True)
-    ]
-    for whole, *left_out in zip(*trainings, strict=True):
-        measured, state = dict(whole[0]), whole[1]
-        if objective in measured:
-            judged = {
-                name.replace("dev_", "fold_"): float(np.mean([each[name] for each, _ in left_out]))
-                for name in OBJECTIVES
-            }
-            judged["worst_fold_eer"] = max(each["dev_eer"] for each, _ in left_out)
-            measured |= judged
-            rank = (judgement(objective, judged, "fold_"), judged["fold_loss"])
-            if best is None or rank < tuple(best["rank"]):
-                judged_weights = state.get("averaged", state["detector"])
-                tensors = {name: value.detach().cpu().clone() for name, value in judged_weights.items()}
-                best = {"epoch": state["epoch"], "rank": list(rank), "metrics": dict(measured), "detector": tensors}
-        measured.pop("objective", None)
-        if best is not None:
-            measured["objective"] = best["rank"][0]
-        state = {**state, "best": best, "parts": [part for _, part in (whole, *left_out)]}
-        report(measured, state)
-    return state
 
 
 def _attacks(columns: Columns) -> list[str]:

@@ -17,14 +17,21 @@ import soundfile
 
 from core.audio import SAMPLE_RATE, AudioOptions, load
 from core.corpus import Corpus, Utterance
-from core.demo import engines
-from core.demo.chain import Waveform, as_int16, coloured_noise, resampled, rms, through_codec, with_spectrum_of
-from core.demo.material import Material
 from core.errors import InputError
-from core.features.store import FeatureStore
 from core.protocol import CSV_OPTIONAL
 from core.seeds import derived_seed
 from core.table import did_you_mean
+from core.vocoders import VOCODERS
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import (
+    Waveform,
+    as_int16,
+    coloured_noise,
+    resampled,
+    rms,
+    through_codec,
+    with_spectrum_of,
+)
 
 TABLE = "corpus.csv"
 LABELS = ("spoof", "bonafide")
@@ -89,40 +96,12 @@ def _vocoder(engine: Callable[[Material, np.random.Generator], Waveform]) -> Wid
 
 
 WIDENERS: dict[str, Widener] = {
-    "griffin_lim": _vocoder(engines.griffin_lim),
-    "lpc_vocoder": _vocoder(engines.lpc_vocoder),
-    "world_coded": _vocoder(engines.world_coded),
-    "harmonic_noise": _vocoder(engines.harmonic_noise),
-    "mlsa": _vocoder(engines.mlsa),
+    **{name: _vocoder(engine) for name, engine in VOCODERS.items()},
     "rawboost": Widener(rawboost, spoofs=False),
     "mulaw": Widener(mulaw, spoofs=False),
     "g722": Widener(g722, spoofs=False),
     "vorbis": Widener(vorbis, spoofs=False),
 }
-
-
-def widener_of(utterance_id: str) -> str | None:
-    """The row of WIDENERS that made an utterance; None: it is an original."""
-    name = utterance_id.rpartition("+")[2] if "+" in utterance_id else ""
-    return name if name in WIDENERS else None
-
-
-def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
-    """The originals of a store and what the named rows of WIDENERS made of them.
-
-    Raises:
-        InputError: the store has nothing of one of the names.
-    """
-    made_by = [widener_of(each) for each in train.utterance_ids]
-    there = {name for name in made_by if name is not None}
-    for name in names:
-        if name not in there:
-            known = f"{', '.join(sorted(there)) or 'nothing'}{did_you_mean(name, there)}"
-            hint = "spooftune corpus widen makes such copies"
-            raise InputError(f"widen: train has no utterances made by {name!r}; it has {known}; {hint}")
-    if not there:
-        return train
-    return train.subset(np.flatnonzero([each is None or each in names for each in made_by]))
 
 
 def widen(
@@ -156,16 +135,14 @@ def widen(
     rows = []
     for partition in corpus.partitions():
         for each in corpus.partition(partition):
-            rows.append(_row(each, each.utterance_id, str(each.path.resolve()), each.label, each.attack_id, each.kind))
+            rows.append(_row(each, path=str(each.path.resolve())))
             for name in names if partition == "train" else ():
                 spoofs = WIDENERS[name].spoofs
                 if spoofs and not each.label:
                     continue
                 utterance_id, path = f"{each.utterance_id}+{name}", Path(name) / f"{each.path.stem}.flac"
-                label, attack, kind = (
-                    (0, f"X-{name}", f"X-{name}") if spoofs else (each.label, each.attack_id, each.kind)
-                )
-                rows.append(_row(each, utterance_id, str(path), label, attack, kind))
+                changed = {"label": LABELS[0], "attack": f"X-{name}", "kind": f"X-{name}"} if spoofs else {}
+                rows.append(_row(each, path=str(path), utterance=utterance_id, copy=name, **changed))
                 if not (folder / path).exists():
                     jobs.append((each.path, folder / path, name, derived_seed(seed, name, each.utterance_id)))
     for name in names:
@@ -184,17 +161,19 @@ def widen(
 Job = tuple[Path, Path, str, int]
 
 
-def _row(each: Utterance, utterance_id: str, path: str, label: int, attack: str, kind: str) -> dict[str, str]:
+def _row(utterance: Utterance, /, **changed: str) -> dict[str, str]:
+    """The row of an utterance in the table, but for what is changed."""
     return {
-        "path": path,
-        "label": LABELS[label],
-        "partition": each.partition,
-        "attack": attack,
-        "speaker": each.speaker_id,
-        "kind": kind,
-        "source": each.source if each.source != "-" else each.utterance_id,
-        "corpus": each.corpus,
-        "utterance": utterance_id,
+        "label": LABELS[utterance.label],
+        "partition": utterance.partition,
+        "attack": utterance.attack_id,
+        "speaker": utterance.speaker_id,
+        "kind": utterance.kind,
+        "source": utterance.source if utterance.source != "-" else utterance.utterance_id,
+        "corpus": utterance.corpus,
+        "utterance": utterance.utterance_id,
+        "copy": utterance.copy or "",
+        **changed,
     }
 
 

@@ -12,7 +12,7 @@ import optuna
 from ray.tune.search import Searcher
 
 from core import table
-from core.judging import CHANCE
+from core.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from search.configurations import baseline, enumerated
 from search.journal import TrialRecord
@@ -144,7 +144,8 @@ class OptunaBrain(Searcher):
 
     def _worst(self) -> float:
         # Early in a search the worst value seen may be a good one: a failure must not tie with it.
-        return max([*self._observed, CHANCE[self._space.search.objective]])
+        metric = OBJECTIVES[self._space.search.objective]
+        return max([*self._observed, metric.sign * metric.chance])
 
     def save(self, checkpoint_path: str) -> None:
         """Writes the history as JSON."""

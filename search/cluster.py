@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.connection import first_line, last_line, ray_program, read_cluster, tunnel
 from search.storage import Storage
 
@@ -174,7 +174,7 @@ class Cluster:
         command = [ray_program(), "rsync-down", str(self._config), f"{folder.rstrip('/')}/", f"{target}/"]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise InputError(f"{folder}: could not be copied from the cluster: {last_line(done.stdout + done.stderr)}")
+            raise Unavailable(f"{folder}: could not be copied from the cluster: {last_line(done.stdout + done.stderr)}")
 
 
 @contextlib.contextmanager
@@ -186,7 +186,8 @@ def reached(where: str) -> Iterator[Cluster]:
             such as `http://127.0.0.1:8265`.
 
     Raises:
-        InputError: the YAML has mistakes, the head is not reached, or it refuses the token.
+        InputError: the YAML has mistakes, or the head refuses the token.
+        Unavailable: the head or its Jobs API is not reached.
     """
     logging.getLogger("ray").setLevel(logging.ERROR)
     from ray.exceptions import RayError
@@ -200,7 +201,8 @@ def reached(where: str) -> Iterator[Cluster]:
         except (ConnectionError, RuntimeError, RayError) as error:
             hint = "the token of this machine and of the cluster must be the same"
             why = first_line(str(error))
-            raise InputError(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
+            kind = Unavailable if isinstance(error, ConnectionError) else InputError  # else: another token, or no Ray
+            raise kind(f"--cluster {where}: its Jobs API does not answer: {why}; {hint}") from error
         yield Cluster(client, config)
 
 

@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import scipy
-
 from core.errors import InputError
 from core.seeds import derived_seed
 from search.confirmations import SEEDS, Confirmation
@@ -57,7 +55,11 @@ class Confirmed:
 def half_width(values: Sequence[float]) -> float | None:
     """Half of the 95 % interval of the mean of some values (Student's t); None of fewer than three."""
     n = len(values)
-    return float(scipy.stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5) if n > 2 else None
+    if n < 3:
+        return None
+    from scipy import stats
+
+    return float(stats.t.ppf(0.975, n - 1) * statistics.stdev(values) / n**0.5)
 
 
 def fresh_seed(experiment: "Experiment", index: int) -> int:
@@ -110,15 +112,12 @@ def confirmed(run: Run) -> list[Confirmed]:
     return sorted(found, key=lambda each: (each.n_failed > 0, each.mean))
 
 
-def luck(found: Sequence[Confirmed]) -> float | None:
-    """By how much the search's best value was better than its configuration is (the winner's curse).
+def winner(found: Sequence[Confirmed]) -> Confirmed | None:
+    """The configuration with the best value in the search; None where nothing was confirmed.
 
-    None where the search's winner was not confirmed.
+    Its mean over fresh seeds is usually worse than its value in the search: that difference is the selection bias.
     """
-    if not found:
-        return None
-    winner = min(found, key=lambda each: (each.record.objective, each.record.number))
-    return winner.mean - winner.record.objective
+    return min(found, key=lambda again: (again.record.objective, again.record.number), default=None)
 
 
 class Selected(NamedTuple):

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.ray_internals import check_cluster_config
 
 JOBS_PORT = 8265
@@ -77,7 +77,7 @@ def tunnel(config: Path) -> Iterator[str]:
                     output.seek(0)
                     hint = f"is it up (ray up -y {config}), and does ssh reach its head?"
                     why = last_line(output.read())
-                    raise InputError(f"--cluster {config}: its head is not reached: {why}; {hint}")
+                    raise Unavailable(f"--cluster {config}: its head is not reached: {why}; {hint}")
                 time.sleep(0.3)
             yield f"http://127.0.0.1:{port}"
         finally:

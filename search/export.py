@@ -3,24 +3,23 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 
 from core import bundle, checkpoint, metrics, score_file, table
 from core.config import experiment_from_plain
-from core.detector import score_store
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.store import FeatureStore
+from core.measure import measure
 from core.score_file import CmScores
 from core.training import best_detector
 from search.confirmation import Confirmed, selected
 from search.confirmations import SEEDS
 from search.journal import TrialRecord, now
 from search.plan import Plan
-from search.results import measure
+from search.results import scores_of
 from search.run import Run
-from search.stores import ensure_store
+from search.stores import store_opener
 
 
 def export(
@@ -56,11 +55,12 @@ def export(
     state = checkpoint.load(path)
     detector = best_detector(state)
     experiment = experiment_from_plain(state["experiment"])
-    stores = {"dev": ensure_store(plan, experiment, "dev", console)}
+    store_of = store_opener(plan, console=console)
+    stores = {"dev": store_of(experiment, "dev")}
     looks = int(run.info().get("eval_looks", 0))
     if look_at_eval and "eval" in plan.corpus.partitions():
         try:
-            stores["eval"] = ensure_store(plan, experiment, "eval", console)
+            stores["eval"] = store_of(experiment, "eval")
         except InputError as error:  # there may be none yet, or none at hand: the detector is worth as much
             console.print(f"eval: not scored: {error.problems[0]}", highlight=False, markup=False)
         else:
@@ -69,12 +69,7 @@ def export(
     measured: dict[str, Any] = {}
     scores: dict[str, CmScores] = {}
     for partition, store in stores.items():
-        columns = {
-            "attack_ids": np.asarray(store.attack_ids),
-            "labels": store.labels,
-            "speaker_ids": np.asarray(store.speaker_ids),
-        }
-        scores[partition] = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
+        scores[partition] = scores_of(detector, store)
         measured[partition] = measure(scores[partition])
     if confirmed and "eval" in stores:
         measured["eval"]["eer_by_seed"] = _by_seed(run, confirmed, stores["eval"])
@@ -90,11 +85,12 @@ def export(
             "trial": record.number,
             "rank": rank if number is None else None,
             "epoch": state["best"]["epoch"],
+            "seed": experiment.seed,
             "values": record.values,
             "corpus": plan.corpus.name,
             "created": now(),
             "eval_looks": looks,
-            **(_confirmation(run, confirmed) if confirmed else {}),
+            **({"confirmation": _confirmation(run, confirmed)} if confirmed else {}),
         },
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights)
@@ -106,24 +102,22 @@ def export(
 def _by_seed(run: Run, found: Confirmed, store: FeatureStore) -> list[float]:
     """EER on a partition of the detector of each fresh seed: the choice is made, and one seed says little."""
     rates = []
-    for each in found.trainings:
-        path = run.confirmation().checkpoint(each.number)
+    for training in found.trainings:
+        path = run.confirmation().checkpoint(training.number)
         assert path is not None
-        scores = score_store(best_detector(checkpoint.load(path)), store)
-        rates.append(metrics.eer(scores[store.labels == 1], scores[store.labels == 0])[0])
+        scores = scores_of(best_detector(checkpoint.load(path)), store)
+        rates.append(metrics.eer(scores.bona_fide, scores.spoof)[0])
     return rates
 
 
 def _confirmation(run: Run, found: Confirmed) -> dict[str, Any]:
     """What the bundle tells of the trainings with fresh seeds."""
     return {
-        "seed": found.median.number % SEEDS,
-        "confirmation": {
-            "objective": run.info()["objective"],
-            "in_search": found.record.objective,
-            "by_seed": [each.objective for each in found.trainings],
-            "mean": found.mean,
-            "worst": found.worst,
-            "failed_seeds": found.n_failed,
-        },
+        "objective": run.info()["objective"],
+        "in_search": found.record.objective,
+        "by_seed": [training.objective for training in found.trainings],
+        "mean": found.mean,
+        "worst": found.worst,
+        "failed_seeds": found.n_failed,
+        "seed_index": found.median.number % SEEDS,  # of the seed with the median result, which is exported
     }

@@ -27,7 +27,7 @@ def det_curves(results: Sequence[Result], partition: str, labels: Sequence[str])
     axes = figure.add_subplot()
     lowest = 1.0
     for each, label in zip(results, labels, strict=True):
-        bona_fide, spoof = _sides(each.scores[partition])
+        bona_fide, spoof = each.scores[partition].bona_fide, each.scores[partition].spoof
         p_miss, p_fa, _ = metrics.det_curve(bona_fide, spoof)
         # Rates of 0 and 1 lie at infinity: the ends are drawn at half an utterance.
         p_miss = np.clip(p_miss, 0.5 / len(bona_fide), 1 - 0.5 / len(bona_fide))
@@ -53,7 +53,7 @@ def histogram(scores: CmScores, threshold: float, title: str) -> Figure:
     """CM scores of both classes, each with the same area, and the threshold of the equal error rate on dev."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    bona_fide, spoof = _sides(scores)
+    bona_fide, spoof = scores.bona_fide, scores.spoof
     bins = np.histogram_bin_edges(scores.scores, bins=60).tolist()
     axes.hist(spoof, bins, density=True, alpha=0.6, color=SPOOF, label=f"spoofed ({len(spoof)})")
     axes.hist(bona_fide, bins, density=True, alpha=0.6, color=BONA_FIDE, label=f"bona fide ({len(bona_fide)})")
@@ -108,11 +108,6 @@ def planes(positions: Mapping[str, NDArray[np.float32]], attack_ids: Sequence[st
             axes.set_yticks([])
             axes.legend(fontsize="x-small", markerscale=2, loc="best")
     return figure
-
-
-def _sides(scores: CmScores) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    assert scores.labels is not None
-    return scores.scores[scores.labels == 1], scores.scores[scores.labels == 0]
 
 
 def _percent(result: Result, partition: str) -> str:

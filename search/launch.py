@@ -5,7 +5,7 @@ import dataclasses
 from rich.console import Console
 
 from core.bundle import versions
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.cluster import tell_client
 from search.configurations import n_configurations
 from search.confirm import confirm_trials, confirmation_left
@@ -14,6 +14,7 @@ from search.parameter import Values
 from search.plan import Plan
 from search.ray_session import start_ray
 from search.run import Run, this_process
+from search.sections import limit_problem
 from search.space import Space
 from search.stores import build_stores
 from search.tuning import tune_trials
@@ -32,7 +33,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
 
     Raises:
-        InputError: Ray cannot be reached.
+        Unavailable: Ray cannot be reached, or a storage was lost.
     """
     space = plan.space
     run.update(
@@ -88,12 +89,17 @@ def resume_search(
         former: The run's own space, where `plan` is of another one.
 
     Raises:
-        InputError: the run goes on still, there is nothing to do, or Ray cannot be reached.
+        InputError: a limit is not above 0, or there is nothing to do.
+        Unavailable: the run goes on still, or Ray cannot be reached.
     """
+    limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
+    problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
+    if any(problems):
+        raise InputError(filter(None, problems))
     info, records = run.info(), run.journal.trials()
     if run.alive() and not force:
         where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
-        raise InputError(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
+        raise Unavailable(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
     total = n_trials if n_trials is not None else int(info["n_trials"])
     if total < len(records):
         raise InputError(f"--trials {total}: run {run.name} has begun {len(records)} trials already")
@@ -113,8 +119,8 @@ def resume_search(
         raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{more}")
     options = dataclasses.replace(
         plan.space.search,
-        hours=hours or plan.space.search.hours,
-        gpu_hours=gpu_hours or plan.space.search.gpu_hours,
+        hours=plan.space.search.hours if hours is None else hours,
+        gpu_hours=plan.space.search.gpu_hours if gpu_hours is None else gpu_hours,
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total).sealed()
     folders = build_stores(plan, console, spread=address is not None)
@@ -130,7 +136,7 @@ def resume_search(
     )
     begun = len(records) - len(unfinished)
     new = total - len(records)
-    what = f"{begun} trials stand, {len(unfinished)} continue, {new} are new"
+    what = f"{begun} trials kept, {len(unfinished)} resumed, {new} new"
     console.print(f"run {run.name} goes on: {what}", highlight=False)
     tell_client()
     if address is None:

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 
-from core.errors import InputError
+from core.errors import Unavailable
 
 PATIENCE = 120.0
 """Seconds for which a storage may refuse before the search gives up."""
 
 
-class StorageLost(InputError):
+class StorageLost(Unavailable):
     """A storage could not be written for longer than PATIENCE."""
 
 

@@ -1,25 +1,22 @@
 """What a space would do: its corpus, the feature stores it needs, whether everything builds. Starts nothing."""
 
-import os
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
-import torch
 
 from core import table
 from core.config import Experiment
 from core.corpus import Corpus
-from core.detector import build_detector
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.extraction import estimated_bytes, is_complete, store_path
 from core.protocol import CORPORA
 from core.validation import VALIDATIONS, Origins, origins
-from core.widening import widener_of
-from search.configurations import corners, n_configurations, store_experiments
+from search.checks import backbone_problems, cost_problems, resource_problems, widening_problems
+from search.configurations import n_configurations, store_experiments
 from search.space import Space, store_name
 from search.storage import Storage
 
@@ -138,21 +135,6 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
     return Plan(space, storage, corpus, tuple(stores), n_trials, known, folds)
 
 
-def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
-    """What keeps a detector at a corner of the space from being built; nothing is allocated."""
-    found: dict[str, None] = {}
-    for values in corners(space):
-        experiment = space.experiment(values)
-        size = n_features.get(store_name(experiment))
-        if size is not None:
-            try:
-                with torch.device("meta"):
-                    build_detector(experiment, size)
-            except InputError as error:
-                found.update(dict.fromkeys(error.problems))
-    return list(found)
-
-
 def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
     """What folds need to know of the corpus beyond the feature stores; and each fold in words.
 
@@ -180,33 +162,3 @@ def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
             f"{len(fold.validation) - n_bona_fide} spoofed of {fold.partition}: {', '.join(attacks)}"
         )
     return known, tuple(described)
-
-
-def cost_problems(space: Space) -> list[str]:
-    """Why what a space trains has no operations to count."""
-    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in corners(space))
-    return ["search.cost: Gaussian mixtures have no layers to count; take parameters"] if mixtures else []
-
-
-def widening_problems(space: Space, corpus: Corpus) -> list[str]:
-    """Copies of train's utterances that a space wants to train on and the corpus has not."""
-    wanted = dict.fromkeys(name for values in corners(space) for name in space.experiment(values).widen)
-    there = {widener_of(each.utterance_id) for each in corpus.partition("train")} - {None} if wanted else set()
-    known = ", ".join(sorted(filter(None, there))) or "none"
-    hint = "spooftune corpus widen makes them"
-    return [
-        f"experiment.widen: train has no copies made by {name!r}; it has {known}; {hint}"
-        for name in wanted
-        if name not in there
-    ]
-
-
-def resource_problems(space: Space) -> list[str]:
-    """What an embedded Ray on this machine could never schedule."""
-    problems = []
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    if space.search.cpus > cpus:
-        problems.append(f"search.cpus is {space.search.cpus}; this machine has {cpus}")
-    if space.search.gpus > gpus:
-        problems.append(f"search.gpus is {space.search.gpus}; this machine has {gpus} CUDA devices")
-    return problems

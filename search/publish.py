@@ -21,20 +21,17 @@ from core.detector import Detector, build_detector, embed_store
 from core.errors import InputError
 from core.metrics import AsvErrorRates
 from search.figures import attack_bars, det_curves, histogram, planes
+from search.importance import Importance, importances
 from search.journal import TrialRecord, now
 from search.landscape import (
-    Importance,
-    cost_sheet,
     history,
     importance_bars,
-    importance_sheet,
-    importances,
     parallel,
     slices,
     tradeoff,
 )
 from search.paper import PAPER
-from search.plan import Plan
+from search.plan import Plan, StorePlan
 from search.results import Result, collect
 from search.run import Run
 from search.sheets import (
@@ -44,11 +41,13 @@ from search.sheets import (
     as_text,
     attacks_sheet,
     comparison_sheet,
+    cost_sheet,
+    importance_sheet,
     paper_sheet,
     results_sheet,
 )
-from search.space import store_name
-from search.stores import ensure_store
+from search.space import Space, store_name
+from search.stores import StoreOf, store_opener
 from search.wording import describe_values
 
 DRAWN = 8
@@ -96,13 +95,21 @@ def publish(run: Run, plan: Plan, folder: Path, options: ReportOptions, console:
     ranked = run.ranked()[: options.top]
     if not ranked:
         raise InputError(f"run {run.name}: no trial has a detector yet; there is nothing to report")
-    asv = options.asv or {}
-    results = collect(run, plan, ranked, partitions=options.partitions, asv=asv, console=console)
+    store_of = store_opener(plan, console=console)
+    results = collect(
+        run,
+        ranked,
+        corpus=plan.corpus,
+        store_of=store_of,
+        partitions=options.partitions,
+        asv=options.asv or {},
+        console=console,
+    )
     sheets = [results_sheet(results, options.partitions)]
     sheets += [attacks_sheet(results, partition) for partition in options.partitions]
     if len(results) > 1:
         sheets += [comparison_sheet(results[:COMPARED], partition) for partition in options.partitions]
-    costs = costs_of(plan, ranked, console) if options.cost else {}
+    costs = costs_of(plan.space, plan.stores, ranked, console) if options.cost else {}
     if costs:
         sheets.append(cost_sheet(ranked, costs, plan.space.metric))
     important = importances(plan.space, run.journal.trials())
@@ -126,19 +133,28 @@ def publish(run: Run, plan: Plan, folder: Path, options: ReportOptions, console:
     except OSError as error:
         raise InputError(f"{folder}: the report could not be written: {error}") from error
     if options.figures:
-        _draw(run, plan, results, options, folder, console)
-        _draw_landscape(run, plan, ranked, costs, important, folder)
+        _draw(run, results, options, folder, store_of, console)
+        _draw_landscape(run, plan.space, ranked, costs, important, folder)
     return forms
 
 
-def costs_of(plan: Plan, records: Sequence[TrialRecord], console: Console) -> dict[int, Cost]:
-    """What the detectors of some trials cost; configurations that cost the same are measured once."""
-    features = {store_name(each.experiment): each.n_features for each in plan.stores}
+def costs_of(
+    space: Space, stores: Sequence[StorePlan], records: Sequence[TrialRecord], console: Console
+) -> dict[int, Cost]:
+    """What the detectors of some trials cost; configurations that cost the same are measured once.
+
+    Args:
+        space: What was searched.
+        stores: Its feature stores.
+        records: The trials.
+        console: Where progress is shown.
+    """
+    features = {store_name(planned.experiment): planned.n_features for planned in stores}
     known: dict[str, Cost] = {}
     found: dict[int, Cost] = {}
     console.print(f"measuring what {len(records)} detectors cost", highlight=False)
     for each in records:
-        experiment = plan.space.experiment(each.values)
+        experiment = space.experiment(each.values)
         key = json.dumps({name: experiment_to_plain(experiment)[name] for name in COSTLY}, sort_keys=True)
         if key not in known:
             known[key] = cost_of(experiment, features[store_name(experiment)])
@@ -163,7 +179,12 @@ def as_data(run: Run, results: Sequence[Result], sheets: Sequence[Sheet]) -> dic
 
 
 def _draw(
-    run: Run, plan: Plan, results: Sequence[Result], options: ReportOptions, folder: Path, console: Console
+    run: Run,
+    results: Sequence[Result],
+    options: ReportOptions,
+    folder: Path,
+    store_of: StoreOf,
+    console: Console,
 ) -> None:
     writer: Any = SummaryWriter(str(run.tensorboard / folder.name))
     drawn = list(results[:DRAWN])
@@ -185,20 +206,20 @@ def _draw(
                 _save(figure, folder / f"{name}.png", writer, best.epoch)
         if options.tsne:
             at = "eval" if "eval" in options.partitions else "dev"
-            _project(plan, state, best.record.number, at, folder, writer, console)
+            _project(state, best.record.number, at, folder, store_of, writer, console)
     finally:
         writer.close()
 
 
 def _draw_landscape(
     run: Run,
-    plan: Plan,
+    space: Space,
     ranked: Sequence[TrialRecord],
     costs: Mapping[int, Cost],
     important: Sequence[Importance],
     folder: Path,
 ) -> None:
-    space, records = plan.space, run.journal.trials()
+    records = run.journal.trials()
     figures = {"history": history(records, run.journal.epochs(), space.metric)}
     if space.searched:
         figures["slices"] = slices(space, records, space.metric)
@@ -216,7 +237,13 @@ def _draw_landscape(
 
 
 def _project(
-    plan: Plan, state: dict[str, Any], number: int, partition: str, folder: Path, writer: Any, console: Console
+    state: dict[str, Any],
+    number: int,
+    partition: str,
+    folder: Path,
+    store_of: StoreOf,
+    writer: Any,
+    console: Console,
 ) -> None:
     """t-SNE of the best trial's embeddings after each epoch that its checkpoint keeps (paper, figures 2 and 3)."""
     experiment = experiment_from_plain(state["experiment"])
@@ -225,7 +252,7 @@ def _project(
         return
     kept = {int(epoch): tensors for epoch, tensors in state["snapshots"].items()}
     kept[int(state["best"]["epoch"])] = state["best"]["detector"]
-    store = ensure_store(plan, experiment, partition, console)
+    store = store_of(experiment, partition)
     indices = projection.chosen(len(store), PROJECTED, experiment.seed)
     attack_ids = [store.attack_ids[index] for index in indices]
     labels = store.labels[indices]

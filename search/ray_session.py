@@ -6,7 +6,7 @@ import secrets
 
 import torch
 
-from core.errors import InputError
+from core.errors import Unavailable
 
 
 def start_ray(address: str | None) -> None:
@@ -16,7 +16,7 @@ def start_ray(address: str | None) -> None:
         address: Ray's, such as `auto`; None = a Ray of our own, which answers nobody without the token of this process.
 
     Raises:
-        InputError: Ray does not start, or cannot be reached at the address.
+        Unavailable: Ray does not start, or cannot be reached at the address.
     """
     # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
     if address is None:
@@ -43,8 +43,8 @@ def start_ray(address: str | None) -> None:
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
-            raise InputError(f"Ray did not start: {error}") from error
+            raise Unavailable(f"Ray did not start: {error}") from error
         hint = "a cluster with a token is reached with RAY_AUTH_MODE=token in the environment"
-        raise InputError(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
+        raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
     # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)

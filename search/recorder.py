@@ -7,10 +7,10 @@ from typing import Any
 
 from ray.tune import Callback
 
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from search.trial_folder import TrialFolder
 
-FOLDED = tuple(name.replace("dev_", "fold_") for name in OBJECTIVES)
+FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())
 BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
 DISTANCES = ("positive_distance", "negative_distance")
 KEPT = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)

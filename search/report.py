@@ -3,15 +3,13 @@
 import math
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from search.confirmation import confirmed, half_width, luck
+from search.confirmation import confirmed, half_width, winner
 from search.run import ALIVE, Run
 from search.storage import Storage
 from search.wording import describe_objective, describe_values, trial_table
@@ -23,45 +21,17 @@ if TYPE_CHECKING:
 
 def console(*, stderr: bool = False) -> Console:
     """Where a command shows what it does."""
-    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces.
+    # A pipe has no width of its own: 80 columns would cut a trial's configuration in pieces. Neither markup nor
+    # emoji: a path may hold square brackets and colons.
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr) if terminal else Console(stderr=stderr, width=200)
-
-
-@contextmanager
-def extraction_progress(
-    console: Console, what: str, n_utterances: int, *, shown: bool = True
-) -> Iterator[Callable[[int, float], None]]:
-    """A progress bar of an extraction, with its seconds of audio a second; without a terminal, one line at its end."""
-    began = time.monotonic()
-    done: dict[str, float] = {"utterances": 0, "seconds": 0.0}
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total} utterances"),
-        TextColumn("{task.fields[rate]:.0f} s of audio a second"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as progress:
-        task = progress.add_task(f"extracting {what}", total=n_utterances, rate=0.0)
-
-        def update(utterances: int, seconds: float) -> None:
-            done.update(utterances=utterances, seconds=seconds)
-            rate = seconds / max(time.monotonic() - began, 1e-9)
-            progress.update(task, completed=utterances, rate=rate)
-
-        yield update
-    if shown:
-        took = time.monotonic() - began
-        rate = f"{done['seconds'] / max(took, 1e-9):.0f} s of audio a second"
-        console.print(f"{what}: {n_utterances} utterances extracted in {took:.1f} s ({rate})", highlight=False)
+    return Console(stderr=stderr, markup=False, emoji=False, width=None if terminal else 200)
 
 
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     """Prints what a space would do: corpus, parameters, sampled configurations, budget, stores."""
+    from search.checks import resource_problems
     from search.configurations import corners, n_configurations
     from search.optuna_space import random_values
-    from search.plan import resource_problems
 
     space, options = plan.space, plan.space.search
 
@@ -92,7 +62,7 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
             say(f"    {number}: {fold}")
     say(f"  sampler {options.sampler.name}, scheduler {options.scheduler.name}, seed {options.seed}")
     if options.cost != "none":
-        say(f"  the sampler keeps {options.cost} low beside the objective; report shows the front")
+        say(f"  the sampler keeps {options.cost} low beside the objective; report shows the Pareto front")
     if options.warm_start:
         say(f"  the sampler learns from runs {', '.join(options.warm_start)}")
     for what, chosen in (
@@ -182,10 +152,10 @@ def show_confirmation(run: Run, console: Console) -> None:
         table.add_row(*cells, what)
     console.print("trained again with fresh seeds, best by mean first")
     console.print(table)
-    gap = luck(found)
-    if gap is not None and run.info().get("proxy") in (None, "none"):
-        points = f"{100 * gap:+.2f} points" if objective.endswith(("_eer", "_tdcf")) else f"{gap:+.4f}"
-        console.print(f"luck in the search's best value: {points} from the search to the mean", highlight=False)
+    best = winner(found)
+    if best is not None and run.info().get("proxy") in (None, "none"):
+        values = f"search {shown(best.record.objective)}, mean of fresh seeds {shown(best.mean)}"
+        console.print(f"selection bias: {values}", highlight=False)
 
 
 def run_state(run: Run) -> str:
@@ -256,3 +226,35 @@ def show_events(run: Run, number: int | None, console: Console) -> None:
     error = run.path / "errors" / f"{number:05d}.txt" if number is not None else None
     if error and error.is_file():
         console.print(error.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
+
+
+def show_evaluation(result: dict[str, Any]) -> str:
+    """The result of `evaluate` for people: rates in per cent, every digit that a comparison may need."""
+    lines = [
+        f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",
+        f"EER            {100 * result['eer']:.9f} %   at threshold {result['threshold']:.6g}",
+        *(
+            f"  95 % interval {100 * result[key][0]:.3f} to {100 * result[key][1]:.3f} %   over {what}"
+            for key, what in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
+            if key in result
+        ),
+        f"AUC            {result['auc']:.9f}",
+    ]
+    if "compared_with" in result:
+        lines.append(f"{result['compared_with']}: EER {100 * result['other_eer']:.9f} %")
+        for key, what in (("difference", "utterances"), ("difference_speakers", "speakers")):
+            if key in result:
+                low, high = (100 * end for end in result[key]["interval"])
+                lines.append(
+                    f"  difference {100 * result[key]['eer']:+.3f} points, 95 % {low:+.3f} to {high:+.3f}, "
+                    f"p = {result[key]['p_value']:.3f}   paired, over {what}"
+                )
+    for year in ("2019", "2021"):
+        if f"min_tdcf_{year}" in result:
+            lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")
+    if "min_tdcf_2019" not in result:
+        lines.append("min t-DCF      needs the ASV's errors: --asv-scores F, or --asv-rates la19-dev or la19-eval")
+    if "eer_per_attack" in result:
+        lines.append("EER per attack")
+        lines += [f"  {attack:<12} {100 * rate:.3f} %" for attack, rate in result["eer_per_attack"].items()]
+    return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""What the trials of a run achieved: their scores on each partition, and the metrics of these."""
+"""Scores the detectors of a run's trials on partitions of the corpus, and measures the scores."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from core import checkpoint, metrics, score_file
+from core import checkpoint, score_file
 from core.config import experiment_from_plain
-from core.detector import score_store
+from core.corpus import Corpus, Utterance
+from core.detector import Detector, score_store
 from core.errors import InputError
+from core.features.store import FeatureStore
+from core.gmm import GmmDetector
+from core.measure import measure
 from core.metrics import AsvErrorRates
 from core.score_file import CmScores
 from core.training import best_detector
-from core.uncertainty import Interval, eer_interval
 from search.journal import TrialRecord
-from search.plan import Plan
 from search.run import Run
-from search.stores import ensure_store
+from search.stores import StoreOf
 
 
 @dataclass(frozen=True)
@@ -31,7 +33,7 @@ class Result:
         record: The trial.
         epoch: The epoch of its best detector.
         scores: CM scores by partition.
-        measured: Metrics by partition; see `measure`.
+        measured: Metrics by partition; see `core.measure.measure`.
     """
 
     record: TrialRecord
@@ -40,48 +42,30 @@ class Result:
     measured: Mapping[str, Mapping[str, Any]]
 
 
-def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any]:
-    """EER and its 95 % intervals, AUC, EER per attack (fractions) and counts of scores.
-
-    `eer_interval` is over utterances, `eer_interval_speakers` over speakers, where two or more are known; both t-DCFs
-    where an ASV's errors are known.
-    """
-    assert scores.labels is not None
-    bona_fide, spoof = scores.scores[scores.labels == 1], scores.scores[scores.labels == 0]
-    attacks = np.asarray(scores.attack_ids)[scores.labels == 0]
-    found: dict[str, Any] = {
-        "eer": float(metrics.eer(bona_fide, spoof)[0]),
-        "auc": float(metrics.auc(bona_fide, spoof)),
-        "eer_per_attack": {k: float(v) for k, v in metrics.eer_per_attack(bona_fide, spoof, attacks).items()},
-        "eer_interval": _ends(eer_interval(scores.scores, scores.labels)),
-        "n_bona_fide": len(bona_fide),
-        "n_spoof": len(spoof),
-    }
-    speakers = None if scores.speaker_ids is None else np.asarray(scores.speaker_ids)
-    if speakers is not None and "-" not in speakers and len(np.unique(speakers)) > 1:
-        found["eer_interval_speakers"] = _ends(eer_interval(scores.scores, scores.labels, speakers))
-    if asv is not None:
-        found["min_tdcf_2019"] = float(metrics.min_tdcf_2019(bona_fide, spoof, asv))
-        found["min_tdcf_2021"] = float(metrics.min_tdcf_2021(bona_fide, spoof, asv))
-    return found
+def scores_of(detector: Detector | GmmDetector, store: FeatureStore) -> CmScores:
+    """CM scores of a detector on every utterance of a feature store, with what the store knows of the utterances."""
+    return CmScores(
+        np.asarray(store.utterance_ids),
+        score_store(detector, store),
+        attack_ids=np.asarray(store.attack_ids),
+        labels=store.labels,
+        speaker_ids=np.asarray(store.speaker_ids),
+    )
 
 
-def _ends(interval: Interval) -> list[float]:
-    return [interval.low, interval.high]
-
-
-def spoken_by(plan: Plan, partition: str, scores: CmScores) -> CmScores:
+def spoken_by(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores:
     """Scores with the speakers that the corpus tells; the organisers' format of score files has none."""
-    speakers = {each.utterance_id: each.speaker_id for each in plan.corpus.partition(partition)}
+    speakers = {utterance.utterance_id: utterance.speaker_id for utterance in utterances}
     ids = np.array([speakers.get(str(utterance), "-") for utterance in scores.utterance_ids])
     return dataclasses.replace(scores, speaker_ids=ids)
 
 
 def collect(
     run: Run,
-    plan: Plan,
     records: Sequence[TrialRecord],
     *,
+    corpus: Corpus,
+    store_of: StoreOf,
     partitions: Sequence[str],
     asv: Mapping[str, AsvErrorRates],
     console: Console,
@@ -92,8 +76,9 @@ def collect(
 
     Args:
         run: The run.
-        plan: Its plan; names the corpus and the stores.
         records: Trials with a checkpoint.
+        corpus: Of the run.
+        store_of: Gives the feature stores on which a detector is scored.
         partitions: What to score. Looks at eval are counted in run.json.
         asv: Error rates of the ASV by partition, for the t-DCF.
         console: Where progress is shown.
@@ -101,9 +86,9 @@ def collect(
     Raises:
         InputError: a partition that the corpus lacks, or a checkpoint or score file that cannot be read.
     """
-    missing = [name for name in partitions if name not in plan.corpus.partitions()]
+    missing = [name for name in partitions if name not in corpus.partitions()]
     if missing:
-        raise InputError(f"the corpus at {plan.space.corpus.path} has no partition {', '.join(missing)}")
+        raise InputError(f"the corpus at {corpus.root} has no partition {', '.join(missing)}")
     results = []
     for position, record in enumerate(records, start=1):
         path = run.checkpoint(record.number)
@@ -116,22 +101,21 @@ def collect(
             console.print(
                 f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(todo)}", markup=False
             )
-            _score(run, plan, state, folder, todo, console)
-        scores = {name: spoken_by(plan, name, score_file.read_cm_scores(folder / f"{name}.txt")) for name in partitions}
+            _score(run, state, folder, todo, store_of)
+        scores = {
+            name: spoken_by(score_file.read_cm_scores(folder / f"{name}.txt"), corpus.partition(name))
+            for name in partitions
+        }
         measured = {name: measure(each, asv.get(name)) for name, each in scores.items()}
         results.append(Result(record, epoch, scores, measured))
     return results
 
 
-def _score(
-    run: Run, plan: Plan, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], console: Console
-) -> None:
+def _score(run: Run, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOf) -> None:
     detector = best_detector(dict(state))
     experiment = experiment_from_plain(state["experiment"])
     for partition in partitions:
         if partition == "eval":
             run.update(eval_looks=int(run.info().get("eval_looks", 0)) + 1)
-        store = ensure_store(plan, experiment, partition, console)
-        columns = {"attack_ids": np.asarray(store.attack_ids), "labels": store.labels}
-        scores = CmScores(np.asarray(store.utterance_ids), score_store(detector, store), **columns)
-        score_file.write_cm_scores(folder / f"{partition}.txt", scores)
+        store = store_of(experiment, partition)
+        score_file.write_cm_scores(folder / f"{partition}.txt", scores_of(detector, store))

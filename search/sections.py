@@ -6,7 +6,7 @@ from typing import Any
 
 from core import table
 from core.errors import InputError
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from core.protocol import CORPORA
 from core.table import Block, did_you_mean
 from core.validation import VALIDATIONS
@@ -29,6 +29,10 @@ SEARCH_TABLES: dict[str, table.Table] = {
     "proxy": PROXIES,
     "confirm": CONFIRMATIONS,
 }
+
+
+HOURS = ("hours", "gpu_hours")
+"""Limits in hours: any number above 0."""
 
 
 def read_corpus(section: Mapping[str, Any], wrong: Wrong) -> CorpusOptions:
@@ -54,32 +58,30 @@ def read_corpus(section: Mapping[str, Any], wrong: Wrong) -> CorpusOptions:
 
 def read_search(section: Mapping[str, Any], wrong: Wrong) -> SearchOptions:
     """The section `search`; what is wrong with it is told to `wrong`."""
-    types = typing.get_type_hints(SearchOptions)
+    hints = {key: Any if key in SEARCH_TABLES else hint for key, hint in typing.get_type_hints(SearchOptions).items()}
+    problems = table.mapping_problems("search", section, hints)
+    for problem in problems:
+        wrong(("search", *problem.path), problem.text)
+    refused = {problem.path[0] for problem in problems}
     values: dict[str, Any] = {}
     for key, value in section.items():
-        path = ("search", key)
-        if key not in types:
-            wrong(path, f"search: no {key!r}; it takes {', '.join(types)}{did_you_mean(key, types)}")
-        elif key in SEARCH_TABLES:
+        if key in SEARCH_TABLES:
+            path = ("search", key)
             block = _block(path, value, wrong)
             if block:
                 for problem in table.problems(f"search.{key}", SEARCH_TABLES[key], block):
-                    wrong(path, problem)
+                    wrong((*path, *problem.path), problem.text)
                 values[key] = block
-        elif not table.matches(value, types[key]):
-            wrong(path, f"search.{key} is {value!r}; it must be {table.type_name(types[key])}")
-        else:
+        elif key not in refused:
             values[key] = tuple(value) if isinstance(value, list) else value
     options = SearchOptions(**values)
     if options.objective not in OBJECTIVES:
         known = f"there are {', '.join(OBJECTIVES)}{did_you_mean(options.objective, OBJECTIVES)}"
         wrong(("search", "objective"), f"search.objective is {options.objective!r}; {known}")
-    for key in ("trials", "concurrency", "cpus", "patience"):
-        if getattr(options, key) is not None and getattr(options, key) < 1:
-            wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be at least 1")
-    for key in ("hours", "gpu_hours"):
-        if getattr(options, key) is not None and not getattr(options, key) > 0:
-            wrong(("search", key), f"search.{key} is {getattr(options, key)}; it must be above 0")
+    for key in ("trials", "concurrency", "cpus", "patience", *HOURS):
+        text = limit_problem(f"search.{key}", key, getattr(options, key))
+        if text:
+            wrong(("search", key), text)
     if options.gpu_hours and not options.gpus:
         wrong(("search", "gpu_hours"), "search.gpu_hours: a trial takes no GPU (search.gpus is 0)")
     if options.proxy.name != "none" and options.confirm.name == "none":
@@ -90,6 +92,21 @@ def read_search(section: Mapping[str, Any], wrong: Wrong) -> SearchOptions:
     if options.gpus < 0 or (options.gpus > 1 and options.gpus != int(options.gpus)):
         wrong(("search", "gpus"), f"search.gpus is {options.gpus}; it is a fraction of one GPU or a number")
     return options
+
+
+def limit_problem(name: str, key: str, value: float | None) -> str | None:
+    """What is wrong with a limit of a search, from a YAML or from the command line; None where it is fine.
+
+    Args:
+        name: What the user wrote, such as `search.hours` or `--hours`.
+        key: The field of SearchOptions.
+        value: Its value; None = no limit.
+    """
+    if value is None:
+        return None
+    if key in HOURS:
+        return None if value > 0 else f"{name} is {value:g}; it must be above 0"
+    return None if value >= 1 else f"{name} is {value}; it must be at least 1"
 
 
 def _block(path: KeyPath, value: object, wrong: Wrong) -> Block | None:

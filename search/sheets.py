@@ -3,14 +3,17 @@
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from core.cost import Cost
 from core.uncertainty import compare_eer
+from search.importance import Importance, pareto_front
+from search.journal import TrialRecord
 from search.paper import Cell, PaperTable
 from search.results import Result
-from search.wording import describe_values
+from search.wording import describe_objective, describe_values
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,41 @@ def paper_sheet(table: PaperTable, results: Sequence[Result]) -> Sheet:
             seconds += sum(each.record.seconds for each in found)
         rows.append((*row, str(n_trials), _minutes(seconds)))
     return Sheet(f"{table.title}; EER %", (*columns, "trials", "time"), tuple(rows))
+
+
+def importance_sheet(found: Sequence[Importance]) -> Sheet:
+    """The importances as a table."""
+    rows = tuple((each.path, f"{each.share:.3f}", str(each.n_trials)) for each in found)
+    title = "Importance of hyperparameters (fANOVA; each among the trials in which it was active)"
+    return Sheet(title, ("parameter", "share of variance", "trials"), rows)
+
+
+def cost_sheet(records: Sequence[TrialRecord], costs: Mapping[int, Cost], objective: str) -> Sheet:
+    """What each trial's detector costs, and which trials are on the Pareto front of objective and operations."""
+    best = pareto_front(records, costs)
+    rows = []
+    for each in records:
+        cost = costs[each.number]
+        cells = (
+            str(each.number),
+            describe_objective(objective, each.objective, name=False),
+            f"{cost.parameters:,}",
+            "-" if cost.gmacs is None else f"{cost.gmacs:.3f}",
+            "-" if cost.real_time_factor is None else f"{cost.real_time_factor:.4f}",
+            "yes" if each.number in best else "",
+            describe_values(each.values) or "-",
+        )
+        rows.append(cells)
+    heads = (
+        "trial",
+        objective,
+        "parameters",
+        "GMACs an utterance",
+        "real-time factor",
+        "Pareto front",
+        "configuration",
+    )
+    return Sheet("Cost (real-time factor: this machine's CPU, front end included)", heads, tuple(rows))
 
 
 def matching(cell: Cell, results: Sequence[Result]) -> list[Result]:

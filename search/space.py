@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
+from core.objectives import OBJECTIVES
 from core.table import Block, block, resolved
 from search.options import CorpusOptions, SearchOptions
 from search.parameter import Label, Parameter, Values
@@ -41,8 +42,8 @@ class Space:
     @property
     def metric(self) -> str:
         """The metric that ranks trials: the objective, or its mean over folds of attacks."""
-        folded = self.search.validation.name != "dev"
-        return self.search.objective.replace("dev_", "fold_") if folded else self.search.objective
+        metric = OBJECTIVES[self.search.objective]
+        return metric.name if self.search.validation.name == "dev" else metric.folded
 
     @property
     def searched(self) -> tuple[Parameter, ...]:

@@ -40,7 +40,7 @@ def space_from_tree(tree: Tree) -> Space:
     reader = _Reader(tree)
     space = reader.space()
     if reader.problems:
-        raise InputError(sorted(set(reader.problems), key=reader.problems.index))
+        raise InputError(dict.fromkeys(reader.problems))
     return space
 
 
@@ -84,15 +84,16 @@ class _Reader:
 
     def experiment(self, section: Mapping[str, Any]) -> None:
         types = field_types()
-        known = ("system", *types)
+        hints = {"system": str, **types}
         if "system" in section:
             self.slot("system", section["system"], system_problem)
         for key, value in section.items():
             path = ("experiment", key)
             if key == "system":
                 continue
-            if key not in types:
-                self.wrong(path, f"experiment: no {key!r}; it takes {', '.join(known)}{did_you_mean(key, known)}")
+            unknown = table.key_problem("experiment", key, hints)
+            if unknown:
+                self.wrong(path, unknown)
             elif key in TABLES:
                 self.table_field(key, value)
             elif key in GROUPS:
@@ -107,15 +108,15 @@ class _Reader:
 
     def group_field(self, key: str, value: object) -> None:
         hints = typing.get_type_hints(GROUPS[key])
+        # Values may be ranges, whose every value is judged in its slot.
+        wrong = table.mapping_problems(key, value, dict.fromkeys(hints, Any))
+        for problem in wrong:
+            self.wrong(("experiment", key, *problem.path), problem.text)
         if not isinstance(value, dict):
-            self.wrong(("experiment", key), f"{key}: expected a mapping of {', '.join(hints)}, found {value!r}")
             return
-        for name, each in value.items():
-            if name not in hints:
-                what = f"{key}: no {name!r}; it takes {', '.join(hints)}{did_you_mean(name, hints)}"
-                self.wrong(("experiment", key, name), what)
-            else:
-                self.slot(f"{key}.{name}", each, functools.partial(_type_problem, f"{key}.{name}", hints[name]))
+        for name, item in value.items():
+            if name in hints:
+                self.slot(f"{key}.{name}", item, functools.partial(_type_problem, f"{key}.{name}", hints[name]))
 
     def table_field(self, key: str, value: object) -> None:
         rows = TABLES[key]
@@ -180,7 +181,7 @@ class _Reader:
             found = table.problems(key, TABLES[key], table.block(value))
         except InputError as error:
             return f"{key}: {error}"
-        return "; ".join(found) or None
+        return "; ".join(problem.text for problem in found) or None
 
     def slot(self, dotted: str, value: object, check: typing.Callable[[Any], str | None]) -> None:
         """One place of the experiment: a fixed value, or a range every value of which passes `check`."""
@@ -225,15 +226,15 @@ class _Reader:
             try:
                 experiment = space.experiment(values)
             except InputError as error:
-                for problem in error.problems:
-                    self.wrong(("experiment", *problem.split(":")[0].split(" ")[0].split(".")), problem)
+                for problem in error.located:
+                    self.wrong(("experiment", *problem.path), problem.text)
                 continue
             for key, context in _LIGHT.items():
                 try:
                     table.build(key, TABLES[key], getattr(experiment, key), *context())
                 except InputError as error:
-                    for problem in error.problems:
-                        self.wrong(("experiment", key), problem)
+                    for problem in error.located:
+                        self.wrong(("experiment", key, *problem.path), problem.text)
         if space.search.sampler.name == "grid" and n_configurations(space) is None:
             endless = ", ".join(each.path for each in space.searched if each.finite() is None)
             self.wrong(("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {endless}")
@@ -270,6 +271,4 @@ def _option_problem(key: str, names: list[Any], option: str, value: object) -> s
 
 
 def _type_problem(dotted: str, annotation: Any, value: object) -> str | None:
-    if table.matches(value, annotation):
-        return None
-    return f"{dotted} is {value!r}; it must be {table.type_name(annotation)}"
+    return table.value_problem(dotted, value, annotation)

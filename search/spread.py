@@ -10,9 +10,10 @@ import torch
 from core import table
 from core.audio import AudioOptions
 from core.corpus import Utterance
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from core.features import FRONT_ENDS
-from core.features.extraction import Progress, clean, is_complete, missing_shards, shard_file, write_shards
+from core.features.extraction import is_complete
+from core.features.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
 from search.capacity import places
 from search.options import SearchOptions
@@ -88,6 +89,7 @@ def write_spread(
 
     Raises:
         InputError: recordings that cannot be used, or a folder that cannot be written.
+        Unavailable: nodes died again and again.
     """
     import ray
 
@@ -128,7 +130,7 @@ def write_spread(
             raise error.cause from None
         raise InputError(f"{path}: extraction failed: {error.cause}") from error
     except ray.exceptions.RayActorError as error:
-        raise InputError(f"{path}: extraction died {DEATHS + 1} times on the nodes: {error}") from error
+        raise Unavailable(f"{path}: extraction died {DEATHS + 1} times on the nodes: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: the feature store could not be written: {error}") from error
 

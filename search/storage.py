@@ -1,6 +1,7 @@
 """Where runs and feature stores lie: a folder, or a URL of which this machine keeps a working copy."""
 
 import contextlib
+import functools
 import hashlib
 import os
 import threading
@@ -9,12 +10,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
-import filelock
-import pyarrow as pa
-from pyarrow import fs
-
 from core.atomic import replacing
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.patience import StorageLost, patiently
 
 PUSHED_EVERY = 10.0
@@ -50,12 +47,22 @@ class Storage:
         self._pushed: dict[Path, tuple[int, int]] = {}
         if self.remote and "@" in urlsplit(place).netloc:
             raise InputError("storage: a URL with a password in it would end up in logs; let the environment carry it")
-        try:
-            found = fs.FileSystem.from_uri(self.place) if self.remote else (fs.LocalFileSystem(), self.place)
-        except (ValueError, OSError) as error:
-            raise InputError(f"storage {place}: cannot be opened: {error}") from error
-        self._fs: Any = found[0]
-        self._base = PurePosixPath(found[1])
+        self._base = PurePosixPath(self.place)
+        if self.remote:
+            from pyarrow import fs
+
+            try:
+                self._fs, base = fs.FileSystem.from_uri(self.place)
+            except (ValueError, OSError) as error:
+                raise InputError(f"storage {place}: cannot be opened: {error}") from error
+            self._base = PurePosixPath(base)
+
+    @functools.cached_property
+    def _fs(self) -> Any:
+        # Of a folder, whose runs are listed without it: pyarrow takes long to import. That of a URL is set at once.
+        from pyarrow import fs
+
+        return fs.LocalFileSystem()
 
     def __str__(self) -> str:
         """Its place."""
@@ -71,6 +78,8 @@ class Storage:
         Raises:
             InputError: it cannot be read.
         """
+        from pyarrow import fs
+
         selector = fs.FileSelector(str(self._base / relative), allow_not_found=True)
         with _readable(self.place):
             return sorted(each.base_name for each in self._fs.get_file_info(selector))
@@ -144,6 +153,8 @@ class Storage:
         """
         if not self.remote and self._cache is None:
             return self.folder / relative
+        import filelock
+
         from core.features.extraction import is_complete
 
         root = self._cache / _digest(self.place) if self._cache else self.folder
@@ -180,6 +191,8 @@ class Storage:
             self._fs.delete_file(str(self._base / relative))
 
     def _copy(self, relative: str, root: Path, only: Sequence[str]) -> None:
+        from pyarrow import fs
+
         from core.features.store import MANIFEST
 
         selector = fs.FileSelector(str(self._base / relative), allow_not_found=True, recursive=True)
@@ -214,10 +227,12 @@ class Storage:
 
 @contextlib.contextmanager
 def _readable(place: str) -> Iterator[None]:
+    import pyarrow as pa
+
     try:
         yield
     except (OSError, pa.ArrowException) as error:
-        raise InputError(f"storage {place}: cannot be read: {error}") from error
+        raise Unavailable(f"storage {place}: cannot be read: {error}") from error
 
 
 def _working_copy(url: str) -> Path:

@@ -12,7 +12,7 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
-from core.judging import OBJECTIVES
+from core.objectives import OBJECTIVES
 from search.recorder import ended_badly
 
 NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)

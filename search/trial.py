@@ -13,8 +13,9 @@ from ray import tune
 
 from core import checkpoint, table
 from core.features.store import FeatureStore
+from core.fit_folds import fit_folds
 from core.training import fit
-from core.validation import VALIDATIONS, Origins, fit_folds
+from core.validation import VALIDATIONS, Origins
 from search.parameter import Values
 from search.patience import StorageLost, patiently
 from search.proxy import PROXIES

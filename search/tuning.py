@@ -11,7 +11,7 @@ from typing import Any
 from core import table
 from core.cost import macs_of
 from core.detector import Detector, build_detector
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from search.capacity import places
 from search.configurations import corners
 from search.journal import TrialRecord, now
@@ -190,11 +190,11 @@ def run_tune(
     try:
         tuner.fit()
     except StorageLost as error:
-        raise InputError(f"{error}; {goes_on}") from error
+        raise Unavailable(f"{error}; {goes_on}") from error
     finally:
         live_table.close()
     if budget.problem:
-        raise InputError(f"{budget.problem}; {goes_on}")
+        raise Unavailable(f"{budget.problem}; {goes_on}")
     for leg in storage.names(trials.place):
         if leg.startswith("tune"):
             storage.pull(f"{trials.place}/{leg}")

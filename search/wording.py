@@ -1,12 +1,11 @@
 """How trials, their values and times are written for people."""
 
-import math
 from typing import Any
 
 from rich.table import Table
 from rich.text import Text
 
-from core.judging import OBJECTIVES
+from core.objectives import METRICS
 from search.journal import TrialRecord
 
 
@@ -32,13 +31,14 @@ def describe_values(values: dict[str, Any]) -> str:
 
 
 def describe_objective(objective: str, value: float, *, name: bool = True) -> str:
-    """The best value of a trial as people write it: an EER in per cent, an AUC with its own sign."""
-    if not math.isfinite(value):
-        text = "-"
-    elif objective.endswith("_eer"):  # a rate of two decimals hides the tie-breaker
-        text = f"{100 * value:.2f} %"
-    else:
-        text = f"{OBJECTIVES[objective.replace('fold_', 'dev_')] * value:.4f}"
+    """The best value of a trial for people, such as `dev_eer 12.50 %`.
+
+    Args:
+        objective: Key of METRICS.
+        value: The objective, lower is better.
+        name: Whether the metric's name stands before it.
+    """
+    text = METRICS[objective].describe(value)
     return f"{objective} {text}" if name else text
 
 

@@ -52,7 +52,7 @@ def decisions(run: Run) -> list[dict[str, Any]]:
 
 def spooftune(*arguments: object) -> "subprocess.Popen[bytes]":
     """A command in a process group of its own."""
-    command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
 

@@ -6,9 +6,10 @@ and marks the store as complete. Features are float16, frame by frame: a crop in
 
 import copy
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +17,11 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.table import did_you_mean
 
-FORMAT = 1
+FORMAT = 2
+"""Raised when the columns or their meaning change; it is part of a store's key, so that stores are extracted anew."""
+
 MANIFEST = "manifest.json"
 
 SCHEMA = pa.schema(
@@ -26,10 +30,36 @@ SCHEMA = pa.schema(
         ("label", pa.int8()),
         ("speaker_id", pa.string()),
         ("attack_id", pa.string()),
+        ("copy", pa.string()),
         ("n_frames", pa.int32()),
         ("features", pa.large_list(pa.float16())),
     ]
 )
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How the features of an utterance become one backbone input.
+
+    Attributes:
+        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
+        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
+            first to its last; 1 = the first alone.
+        normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
+    """
+
+    n_frames: int = 400
+    score_windows: int = 1
+    normalize: Literal["none", "mean", "mean_variance"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("n_frames", "score_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
+
+    def positions(self) -> tuple[float, ...]:
+        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
+        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
 
 
 @dataclass(frozen=True)
@@ -45,11 +75,12 @@ class FeatureStore:
 
     Attributes:
         path: Its folder.
-        key: What determines it; see `core.features.extraction.store_key`.
+        key: What determines it; see `core.features.store_key.store_key`.
         utterance_ids: In the order of the protocol.
         labels: `(n_utterances,)`, 1 = bona fide.
         speaker_ids: One an utterance.
         attack_ids: One an utterance, `-` for bona fide.
+        copies: One an utterance: the row of `core.widening.WIDENERS` that made it; None: it is an original.
         n_frames: Frames of each utterance, `(n_utterances,)`.
         n_features: Values a frame.
         hop_length: Samples from one frame to the next.
@@ -65,6 +96,7 @@ class FeatureStore:
         self.utterance_ids: list[str] = _strings(batches, "utterance_id")
         self.speaker_ids: list[str] = _strings(batches, "speaker_id")
         self.attack_ids: list[str] = _strings(batches, "attack_id")
+        self.copies: list[str | None] = _strings(batches, "copy")
         self.labels: NDArray[np.int64] = _numbers(batches, "label")
         self.n_frames: NDArray[np.int64] = _numbers(batches, "n_frames")
         self._values: list[NDArray[np.float16]] = []
@@ -116,7 +148,7 @@ class FeatureStore:
         chosen = copy.copy(self)
         for name in ("labels", "n_frames", "_shard", "_begin"):
             setattr(chosen, name, getattr(self, name)[indices])
-        for name in ("utterance_ids", "speaker_ids", "attack_ids"):
+        for name in ("utterance_ids", "speaker_ids", "attack_ids", "copies"):
             setattr(chosen, name, [getattr(self, name)[index] for index in indices])
         return chosen
 
@@ -159,6 +191,23 @@ def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64
     return starts
 
 
+def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
+    """The originals of a store and the copies that the named rows of `core.widening.WIDENERS` made of them.
+
+    Raises:
+        InputError: the store has no copies of one of the names.
+    """
+    there = {name for name in train.copies if name is not None}
+    for name in names:
+        if name not in there:
+            known = f"{', '.join(sorted(there)) or 'nothing'}{did_you_mean(name, there)}"
+            hint = "spooftune corpus widen makes such copies"
+            raise InputError(f"widen: train has no utterances made by {name!r}; it has {known}; {hint}")
+    if not there:
+        return train
+    return train.subset(np.flatnonzero([name is None or name in names for name in train.copies]))
+
+
 def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     size = path.stat().st_size
     if size != n_bytes:
@@ -171,7 +220,7 @@ def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     return batch
 
 
-def _strings(batches: list[pa.RecordBatch], name: str) -> list[str]:
+def _strings(batches: list[pa.RecordBatch], name: str) -> list[Any]:
     return [value for batch in batches for value in batch.column(name).to_pylist()]
 
 

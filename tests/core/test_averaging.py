@@ -9,8 +9,9 @@ from core.averaging import RecentWeights
 from core.config import experiment_from_plain
 from core.detector import build_network
 from core.errors import InputError
+from core.fit_folds import fit_folds
 from core.training import best_detector
-from core.validation import Origins, attack_folds, fit_folds
+from core.validation import Origins, attack_folds
 from tests.core.test_training import PLAIN, run, same, stores  # noqa: F401 - a fixture
 
 

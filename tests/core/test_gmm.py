@@ -6,8 +6,9 @@ import pytest
 import torch
 from sklearn.mixture import GaussianMixture
 
-from core.config import GmmOptions, InputOptions, experiment_from_plain
-from core.gmm import GmmDetector, Mixture, em_step
+from core.config import experiment_from_plain
+from core.features.store import InputOptions
+from core.gmm import GmmDetector, GmmOptions, Mixture, em_step
 from core.training import best_detector, fit
 from tests.core.test_training import same, stores  # noqa: F401 - a fixture
 

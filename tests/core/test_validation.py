@@ -10,10 +10,11 @@ import torch
 from core import table
 from core.corpus import Utterance
 from core.errors import InputError
+from core.fit_folds import fit_folds
 from core.metrics import eer
 from core.table import Block
 from core.training import best_detector, fit
-from core.validation import VALIDATIONS, Origins, fit_folds, origins
+from core.validation import VALIDATIONS, Origins, origins
 from tests.core.test_training import PLAIN, experiment_from_plain, same, stores  # noqa: F401 - a fixture
 
 EXPERIMENT = experiment_from_plain({**PLAIN, "epochs": 3})

@@ -9,7 +9,7 @@ import yaml
 
 from core.errors import InputError
 from search.changes import check_change, differences
-from search.cli import main
+from search.cli.main import main
 from search.optuna_space import random_values
 from search.run import Run
 from search.space_reader import read_space, space_from_tree
@@ -83,7 +83,7 @@ def test_a_search_goes_on_in_a_narrower_space_and_knows_the_old_trials_that_fit(
     more = ["resume", "c", *map(str, ["--storage", storage, "--space", narrow, "--trials", 5])]
     assert main(more) == 2
     assert "experiment.loss.margin.uniform: [0.5, 3] -> [1.5, 3]" in capsys.readouterr().err
-    command = [sys.executable, "-m", "search.cli", *more, "--allow-changed-space"]
+    command = [sys.executable, "-m", "search.cli.main", *more, "--allow-changed-space"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert run.journal.trials()[:3] == before

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from core import bundle
-from search.cli import main
+from search.cli.main import main
 from search.cluster import JOB, STARTED, Cluster, Job, check_for_cluster, tell_client
 from search.confirmation import confirmed, selected
 from search.run import Run
@@ -140,7 +140,7 @@ def test_without_the_token_nothing_answers(made):
 def test_a_client_without_the_token_gets_one_line(made, tmp_path):
     clean = {**made.environment(), "HOME": str(tmp_path)}
     del clean["RAY_AUTH_TOKEN"]
-    command = [sys.executable, "-m", "search.cli", "list", "--cluster", str(made.config)]
+    command = [sys.executable, "-m", "search.cli.main", "list", "--cluster", str(made.config)]
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no token for the cluster" in done.stderr
@@ -244,7 +244,7 @@ def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeyp
     absolute = SPACE.replace("CORPUS", "/data/LA").replace("STORAGE", "/mnt/storage")
     path.write_text(absolute)
     check_for_cluster(read_space(path), "/mnt/storage")
-    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 2
+    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 1
     assert "its Jobs API does not answer" in capsys.readouterr().err
 
 

@@ -16,19 +16,19 @@ from rich.console import Console
 from core import checkpoint
 from core.corpus import SealedPartition
 from core.errors import InputError
-from search.cli import main
+from search.cli.main import main
 from search.configurations import baseline
-from search.confirmation import confirmed, fresh_seed, luck, selected, to_train
+from search.confirmation import confirmed, fresh_seed, selected, to_train, winner
 from search.confirmations import SEEDS, Confirmation
 from search.export import _by_seed
 from search.optuna_space import random_values
 from search.plan import make_plan
 from search.proxy import Proxy
-from search.report import seeds_in_words
+from search.report import seeds_in_words, show_confirmation
 from search.run import Run
 from search.space_reader import read_space
 from search.storage import Storage
-from search.stores import ensure_store
+from search.stores import store_opener
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
@@ -103,7 +103,9 @@ def test_the_mean_over_seeds_decides_and_the_one_in_the_middle_is_exported(space
     # Student's t of two degrees of freedom is 4.3027; the deviation 0.01; the root of three 1.7321.
     assert first.half_width == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
     assert found[2].n_failed == 1
-    assert luck(found) == pytest.approx(0.30 - 0.10)  # trial 2 won the search
+    best = winner(found)
+    assert best is not None
+    assert best.mean - best.record.objective == pytest.approx(0.30 - 0.10)  # trial 2 won the search
     assert selected(run, 1).checkpoint.parent.parent.name == "01002"
     assert selected(run, 1).confirmed == first
     assert [selected(run, rank).record.number for rank in (1, 2, 3, 4)] == [1, 2, 3, 4]
@@ -118,6 +120,20 @@ def test_a_trial_may_be_named(space_file):
     assert selected(run, 1, 2).confirmed is not None
     with pytest.raises(InputError, match="trial 7 has no detector to export; these have: 1, 2, 3"):
         selected(run, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [
+        ("dev_eer", "search 10.00 %, mean of fresh seeds 30.00 %"),
+        ("dev_min_tdcf", "search 0.1000, mean of fresh seeds 0.3000"),
+    ],
+)
+def test_the_selection_bias_is_told_in_the_unit_of_the_metric(space_file, capsys, metric, values):
+    _, run = made_up(space_file, {1: 0.2, 2: 0.1}, {2000: 0.3, 1000: 0.25})
+    run.update(objective=metric)
+    show_confirmation(run, Console(width=200))
+    assert f"selection bias: {values}\n" in capsys.readouterr().out
 
 
 def test_eers_of_seeds_in_words():
@@ -159,7 +175,7 @@ def test_the_corpus_of_a_search_refuses_eval(space_file):
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")
@@ -216,7 +232,9 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     experiment = read_space(folder / "s.yaml").experiment(best.record.values)
     assert state["experiment"]["seed"] == fresh_seed(experiment, best.median.number % SEEDS) != experiment.seed
     config = json.loads((run.path / "export" / "config.json").read_text())
+    assert config["provenance"]["seed"] == state["experiment"]["seed"]
     told = config["provenance"]["confirmation"]
+    assert told["seed_index"] == best.median.number % SEEDS
     assert told["mean"] == pytest.approx(best.mean)
     assert told["by_seed"] == [each.objective for each in best.trainings]
     assert config["experiment"]["seed"] == state["experiment"]["seed"]
@@ -228,7 +246,7 @@ def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     folder, run, _, _ = killed_and_resumed
     plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
     best = confirmed(run)[0]
-    dev = ensure_store(plan, plan.space.experiment(best.record.values), "dev", Console(quiet=True))
+    dev = store_opener(plan, console=Console(quiet=True))(plan.space.experiment(best.record.values), "dev")
     rates = _by_seed(run, best, dev)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 

@@ -6,20 +6,11 @@ import numpy as np
 import pytest
 
 from core.cost import Cost
+from search.importance import ENOUGH, importances, pareto_front
 from search.journal import TrialRecord
-from search.landscape import (
-    ENOUGH,
-    cost_sheet,
-    front,
-    history,
-    importance_bars,
-    importance_sheet,
-    importances,
-    parallel,
-    slices,
-    tradeoff,
-)
+from search.landscape import history, importance_bars, parallel, slices, tradeoff
 from search.optuna_space import random_values
+from search.sheets import cost_sheet, importance_sheet
 from search.space_reader import space_from_tree
 from search.yaml_tree import parse
 
@@ -92,12 +83,12 @@ def made_up_costs():
 
 
 def test_the_front_holds_what_no_other_beats():
-    assert front(*made_up_costs()) == {0, 1, 3}
+    assert pareto_front(*made_up_costs()) == {0, 1, 3}
 
 
 def test_equal_trials_stand_on_the_front_together():
     records = [TrialRecord(k, {}, "finished", 1, 0.2) for k in range(2)]
-    assert front(records, {0: Cost(1, 2.0, None), 1: Cost(1, 2.0, None)}) == {0, 1}
+    assert pareto_front(records, {0: Cost(1, 2.0, None), 1: Cost(1, 2.0, None)}) == {0, 1}
 
 
 def test_costs_stand_beside_the_objective():

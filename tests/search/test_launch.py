@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search.cli import main
+from search.cli.main import main
 from search.run import Run
 from search.storage import Storage
 
@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(space_file, *arguments):
-    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), *arguments]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(space_file), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
@@ -83,6 +83,7 @@ def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     run = Run.open(Storage(str(folder / "storage")), "first")
     config = json.loads((run.path / "export" / "config.json").read_text())
     best = min((each for each in run.journal.trials() if each.status != "failed"), key=lambda each: each.objective)
+    assert config["provenance"]["seed"] == config["experiment"]["seed"] == 0  # that of the search
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
     good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"
     soundfile.write(good, 0.1 * np.random.default_rng(0).normal(size=(44100, 2)), 44100)
@@ -116,6 +117,6 @@ def test_what_was_extracted_is_not_again_and_a_name_is_not_reused(searched, caps
     assert main(["launch", str(folder / "tiny.yaml"), "--name", "first"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["extract", str(folder / "tiny.yaml")]) == 0
-    assert capsys.readouterr().out.count("nothing to extract") == 2
+    assert capsys.readouterr().out.count("features cached") == 2
     after = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
     assert after == before

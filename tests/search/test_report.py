@@ -10,7 +10,7 @@ from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core.score_file import read_cm_scores
-from search.cli import main
+from search.cli.main import main
 from search.run import Run
 from search.storage import Storage
 
@@ -37,7 +37,7 @@ def run(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("report")
     storage = folder / "storage"
     (folder / "s.yaml").write_text(SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(storage)))
-    command = [sys.executable, "-m", "search.cli", "launch", str(folder / "s.yaml"), "--name", "r"]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(folder / "s.yaml"), "--name", "r"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr + done.stdout
     return Run.open(Storage(str(storage)), "r")

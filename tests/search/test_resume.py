@@ -15,7 +15,7 @@ import pytest
 
 from core import checkpoint, table
 from search.brain import OptunaBrain
-from search.cli import main
+from search.cli.main import main
 from search.plan import make_plan
 from search.replay import end_what_had_ended, replay
 from search.run import Run, this_process
@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 def write(folder, corpus, **changes):
@@ -118,7 +118,7 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
     for number in range(5):
         epochs = [epoch for one, epoch, _ in run.journal.epochs() if one == number]
         assert epochs == list(range(1, len(epochs) + 1))  # none is missing, none was trained again
-    assert "trials stand" in resumed.stdout
+    assert "trials kept" in resumed.stdout
 
 
 def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
@@ -143,6 +143,10 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
     storage = str(folder / "storage")
     assert main(["resume", "k", "--storage", storage]) == 2
     assert "all 5 trials have ended; --trials N extends it" in capsys.readouterr().err
+    for limit in ("--hours", "--gpu-hours", "--trials"):
+        for value in ("0", "-1"):
+            assert main(["resume", "k", "--storage", storage, limit, value]) == 2
+            assert f"{limit} is {value}; it must be" in capsys.readouterr().err
     assert main(["resume", "k", "--storage", storage, "--trials", "2"]) == 2
     assert "has begun 5 trials already" in capsys.readouterr().err
     before = run.journal.trials()
@@ -163,7 +167,7 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     storage = str(folder / "storage")
     for where in (this_process(), {"pid": 1, "host": "elsewhere"}):
         run.update(state="running", **where)
-        assert main(["resume", "k", "--storage", storage]) == 2
+        assert main(["resume", "k", "--storage", storage]) == 1
         assert "goes on still" in capsys.readouterr().err
     assert main(["stop", "k", "--storage", storage]) == 2
     assert "runs on host elsewhere" in capsys.readouterr().err

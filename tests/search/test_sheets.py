@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from core import metrics
+from core.measure import measure
 from core.score_file import CmScores
 from core.systems import SYSTEMS
 from search.configurations import enumerated
 from search.journal import TrialRecord
 from search.paper import PAPER
-from search.results import Result, measure
+from search.results import Result
 from search.sheets import (
     as_csv,
     as_markdown,

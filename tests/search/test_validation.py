@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search.cli import main
+from search.cli.main import main
 from search.run import Run
 from search.storage import Storage
 from tests.search.conftest import SPACE
@@ -28,7 +28,7 @@ def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
     shown = capsys.readouterr().out
     assert "objective fold_eer" in shown
     assert "attack_folds k=2" in shown
-    command = [sys.executable, "-m", "search.cli", "launch", str(space), "--name", "f"]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(space), "--name", "f"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from core.audio import SAMPLE_RATE
-from core.demo.chain import Waveform
+from core.vocoders.signal_chain import Waveform
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Engines that turn a recording into spoofed speech; `core.demo.attacks` says which is which attack.
+"""Engines that turn a recording into spoofed speech. Who calls them says which attack each of them is.
 
 Packages of the `demo` extra are imported where they are used, so that spooftune runs without them.
 """
@@ -10,8 +10,8 @@ import scipy
 from numpy.typing import NDArray
 
 from core.audio import SAMPLE_RATE
-from core.demo.chain import Waveform
-from core.demo.material import Material, median_f0, world
+from core.vocoders.material import Material, median_f0, world
+from core.vocoders.signal_chain import Waveform
 
 _HOP = SAMPLE_RATE // 200  # samples: a frame every 5 ms, as WORLD has it
 _ALPHA = 0.42  # frequency warping at 16 kHz that comes close to the mel scale
