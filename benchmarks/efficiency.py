@@ -23,13 +23,13 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from search.configurations import baseline  # noqa: E402
-from search.plan import make_plan  # noqa: E402
-from search.results import collect  # noqa: E402
-from search.run import Run  # noqa: E402
-from search.space_reader import read_space  # noqa: E402
-from search.storage import Storage  # noqa: E402
-from search.stores import store_opener  # noqa: E402
+from search.prepare.plan import make_plan  # noqa: E402
+from search.prepare.stores import store_opener  # noqa: E402
+from search.report.scoring import collect  # noqa: E402
+from search.runs.run import Run  # noqa: E402
+from search.runs.storage import Storage  # noqa: E402
+from search.space.configurations import baseline  # noqa: E402
+from search.space.reader import read_space  # noqa: E402
 
 KINDS: dict[str, dict[str, Any]] = {
     "tpe + asha": {

@@ -28,9 +28,9 @@ from torch.amp.grad_scaler import GradScaler
 
 from core import table
 from core.backbones import BACKBONES
-from core.losses import LOSSES
-from core.pairs import random
-from core.siamese import Siamese
+from core.siamese.losses import LOSSES
+from core.siamese.network import Siamese
+from core.siamese.pairs import random
 from core.table import Block
 
 BASELINE = "two towers"

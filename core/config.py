@@ -8,18 +8,18 @@ from typing import Any, Literal
 
 from core import table
 from core.audio import AudioOptions
-from core.augmentation import AugmentOptions
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.errors import InputError, Problem, problems_of
 from core.features import FRONT_ENDS
-from core.features.store import InputOptions
+from core.features.augmentation import AugmentOptions
 from core.gmm import GmmOptions
 from core.heads import HEADS
-from core.losses import LOSSES
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.pairs import PAIR_SAMPLERS
+from core.siamese.losses import LOSSES
+from core.siamese.pairs import PAIR_SAMPLERS
+from core.stores.store import InputOptions
 from core.systems import SYSTEMS, laid_over, system_problem
 from core.table import Block
 

@@ -11,9 +11,9 @@ from core import table
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.config import Experiment
-from core.features.store import FeatureStore, InputOptions, window_starts
 from core.gmm import GmmDetector
 from core.heads import HEADS
+from core.stores.store import FeatureStore, InputOptions, window_starts
 
 
 class Detector(nn.Module):

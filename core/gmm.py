@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.features.store import FeatureStore, InputOptions
+from core.stores.store import FeatureStore, InputOptions
 
 CHUNK = 8192
 """Frames at a time; their densities under 512 Gaussians take 16 MiB."""

@@ -16,14 +16,15 @@ import torch
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from core import checkpoint, pretraining, table
+from core import checkpoint, table
 from core.atomic import replacing
+from core.corpora.layouts import CORPORA
 from core.errors import InputError, Problem, Unavailable
 from core.features.wav2vec import save
-from core.pretraining import Pretraining
-from core.protocol import CORPORA
+from core.pretraining import pretrain
+from core.pretraining.pretrain import Pretraining
 from core.table import Block, did_you_mean
-from search.yaml_tree import Tree, read
+from search.space.yaml_file import Tree, read
 
 SECTIONS = ("speech", "corpus", "output", "pretraining")
 AUDIO = (".flac", ".wav", ".ogg")
@@ -118,11 +119,11 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
 
         try:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            state = pretraining.pretrain(plan.options, plan.files, report, device=device, resume=resume)
+            state = pretrain.pretrain(plan.options, plan.files, report, device=device, resume=resume)
         finally:
             writer.close()
         best = state["best"]
-        save(pretraining.best_network(state), plan.output / NETWORK)
+        save(pretrain.best_network(state), plan.output / NETWORK)
         loss = best["metrics"]["held_out_loss"]
         console.print(f"best epoch {best['epoch']}: held-out loss {loss:.4f}", highlight=False)
     return plan.output / NETWORK

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from search.run import Run
+from search.runs.run import Run
 from tests.hosts import BIN, Host, Hosts, hosts, reason_why_not
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search.run import Run
+from search.runs.run import Run
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from core.audio import AudioError
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import Attack
 from core.demo.sources import Recording
 from core.vocoders.signal_chain import Codec, codec_of, decode, pieces

@@ -10,7 +10,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from core.audio import SAMPLE_RATE
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
 from core.demo.plan import Clip, Piece
 from core.vocoders.material import Material

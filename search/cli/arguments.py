@@ -9,9 +9,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from search.plan import Plan
-    from search.run import Run
-    from search.storage import Storage
+    from search.prepare.plan import Plan
+    from search.runs.run import Run
+    from search.runs.storage import Storage
 
 STORAGE = "storage"
 """Folder of runs and feature stores where neither the command line nor a space names one."""
@@ -85,9 +85,9 @@ def read_plan(space: Path, changes: list[str], storage: str | None, *, embedded:
     Raises:
         InputError: the space has mistakes, or cannot run here.
     """
-    from search.plan import make_plan
-    from search.space_reader import read_space
-    from search.storage import Storage
+    from search.prepare.plan import make_plan
+    from search.runs.storage import Storage
+    from search.space.reader import read_space
 
     known = read_space(space, changes)
     return make_plan(known, Storage(storage or known.search.storage), embedded=embedded)
@@ -99,9 +99,9 @@ def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":
     Raises:
         InputError: there is no such run, or its space is no longer valid here.
     """
-    from search.plan import make_plan
-    from search.run import Run
-    from search.space_reader import read_space
+    from search.prepare.plan import make_plan
+    from search.runs.run import Run
+    from search.space.reader import read_space
 
     place = open_storage(storage)
     run = Run.open(place, name)
@@ -110,7 +110,7 @@ def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":
 
 def open_storage(place: str | None) -> "Storage":
     """The storage at a folder or URL; None = the folder STORAGE."""
-    from search.storage import Storage
+    from search.runs.storage import Storage
 
     return Storage(place or STORAGE)
 
@@ -122,6 +122,6 @@ def kept(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
 
 def open_console(*, stderr: bool = False) -> "Console":
     """Where a command shows tables and progress."""
-    from search.report import console
+    from search.cli.terminal import console
 
     return console(stderr=stderr)

@@ -49,8 +49,8 @@ def widen(
 ) -> int:
     """Make further training utterances: vocoded, distorted and coded copies."""
     from core import table
-    from core.protocol import CORPORA
-    from core.widening import widen as write_copies
+    from core.corpora.copies import widen as write_copies
+    from core.corpora.layouts import CORPORA
 
     opened = table.build("--layout", CORPORA, table.Block(layout), corpus)
     made = write_copies(opened, folder, copies, seed=seed, workers=workers, report=print)

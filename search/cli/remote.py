@@ -10,11 +10,11 @@ from pathlib import Path
 from core.errors import InputError
 from search.cli.results import trial_label
 from search.cli.tensorboard import show_folder
-from search.cluster import Cluster, Job, check_for_cluster, launch_on, reached
-from search.connection import require_token
-from search.journal import now
-from search.report import console, show_jobs
-from search.run import check_name
+from search.cli.terminal import console, show_jobs
+from search.cluster.connection import require_token
+from search.cluster.jobs import Cluster, Job, check_for_cluster, launch_on, reached
+from search.runs.journal import now
+from search.runs.run import check_name
 
 # Everywhere below, `place` is the cluster's YAML file or the URL of its Jobs API, and `storage` is None where the
 # cluster itself remembers where the run lies.
@@ -27,7 +27,7 @@ def launch(
 ) -> int:
     """Submits a search; shows what it prints until it has begun or, with `wait`, until it ends."""
     require_token()  # before the space is read, which imports Ray
-    from search.space_reader import read_space
+    from search.space.reader import read_space
 
     space = read_space(space_file, changes)
     lies = storage or space.search.storage
@@ -59,7 +59,7 @@ def resume(
         options: Further options of `spooftune resume`, for `flags`.
     """
     require_token()
-    from search.space_reader import read_space
+    from search.space.reader import read_space
 
     space = read_space(space_file, changes) if space_file else None
     with _head(place) as cluster:

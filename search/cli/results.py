@@ -10,9 +10,9 @@ from core.errors import InputError
 from search.cli.arguments import ClusterPlace, RunName, RunStorage, kept, open_console, open_run
 
 if TYPE_CHECKING:
-    from core.metrics import AsvErrorRates
-    from search.plan import Plan
-    from search.run import Run
+    from core.evaluation.metrics import AsvErrorRates
+    from search.prepare.plan import Plan
+    from search.runs.run import Run
 
 
 def export(
@@ -114,7 +114,7 @@ def report(
 
     The tables of a space of the paper have the layout of the paper.
     """
-    from search.publish import ReportOptions, publish
+    from search.report.report import ReportOptions, publish
 
     opened, plan = open_run(run, storage)
     wanted = {"dev": True, "eval": score_eval, "train": score_train}
@@ -157,8 +157,8 @@ def export_trial(
     Raises:
         InputError: there is no such trial, or the folder exists.
     """
-    from search.export import export as write_bundle
-    from search.report import show_measured
+    from search.cli.terminal import show_measured
+    from search.report.export import export as write_bundle
 
     console = open_console()
     record, measured = write_bundle(
@@ -171,8 +171,8 @@ def export_trial(
 
 def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":
     """Error rates of an ASV system for each partition for which they are known."""
-    from core import metrics
-    from core.score_file import read_asv_scores
+    from core.evaluation import metrics
+    from core.evaluation.score_file import read_asv_scores
 
     known = dict(metrics.LA19_ASV) if rates else {}
     for named in score_files:

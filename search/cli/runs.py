@@ -14,8 +14,8 @@ def list_runs(*, storage: RunStorage = None, cluster: ClusterPlace = None) -> in
 
         return remote.list_jobs(cluster)
 
-    from search.report import show_runs
-    from search.run import Run
+    from search.cli.terminal import show_runs
+    from search.runs.run import Run
 
     place = open_storage(storage)
     show_runs(place, Run.all(place), open_console())
@@ -40,8 +40,8 @@ def status(
 
         return remote.ask(cluster, "status", run, storage=storage, limit=limit)
 
-    from search.report import show_run
-    from search.run import Run
+    from search.cli.terminal import show_run
+    from search.runs.run import Run
 
     show_run(Run.open(open_storage(storage), run), open_console(), limit=limit)
     return 0
@@ -71,8 +71,8 @@ def logs(
 
         return remote.logs(cluster, run, storage=storage, trial=trial, follow=follow)
 
-    from search.report import show_events
-    from search.run import Run
+    from search.cli.terminal import show_events
+    from search.runs.run import Run
 
     show_events(Run.open(open_storage(storage), run), trial, open_console())
     return 0
@@ -85,7 +85,7 @@ def stop(run: RunName, *, storage: RunStorage = None, cluster: ClusterPlace = No
 
         return remote.ask(cluster, "stop", run, storage=storage)
 
-    from search.run import Run
+    from search.runs.run import Run
 
     opened = Run.open(open_storage(storage), run)
     opened.stop()
@@ -110,6 +110,6 @@ def tensorboard(
         return remote.tensorboard(cluster, run, storage=storage, port=port)
 
     from search.cli.tensorboard import show_folder
-    from search.run import Run
+    from search.runs.run import Run
 
     return show_folder(Run.open(open_storage(storage), run).tensorboard, port=port)

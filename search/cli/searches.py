@@ -22,8 +22,8 @@ from search.cli.arguments import (
 from search.cli.results import export_trial
 
 if TYPE_CHECKING:
-    from search.plan import Plan
-    from search.run import Run
+    from search.prepare.plan import Plan
+    from search.runs.run import Run
 
 # Commands import what they need themselves: none waits for torch and Ray that can do without.
 
@@ -38,7 +38,7 @@ def check(
     storage: SpaceStorage = None,
 ) -> int:
     """Validate a search space and show what it would run."""
-    from search.report import show_plan
+    from search.cli.terminal import show_plan
 
     show_plan(read_plan(space, changes, storage), open_console(), n_samples=samples)
     return 0
@@ -49,8 +49,8 @@ def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None,
 
     Features that are cached already stay. With --address, all nodes of the cluster extract.
     """
-    from search.preflight import join_cluster
-    from search.stores import build_stores
+    from search.prepare.preflight import join_cluster
+    from search.prepare.stores import build_stores
 
     plan, console = read_plan(space, changes, storage), open_console()
     if address:
@@ -80,10 +80,10 @@ def launch(
 
         return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
 
-    from search.launch import run_search
-    from search.preflight import join_cluster
-    from search.report import show_corpus
-    from search.run import Run
+    from search.cli.terminal import show_corpus
+    from search.prepare.preflight import join_cluster
+    from search.runs.run import Run
+    from search.tuning.launch import run_search
 
     plan, console = read_plan(space, changes, storage, embedded=address is None), open_console()
     if address:
@@ -166,8 +166,8 @@ def resume(
             },
         )
 
-    from search.launch import resume_search
-    from search.preflight import join_cluster
+    from search.prepare.preflight import join_cluster
+    from search.tuning.launch import resume_search
 
     opened, plan = open_run(run, storage)
     former = None
@@ -194,7 +194,7 @@ def resume(
 
 def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     """Shows the trials and exports the best one; returns the exit code."""
-    from search.report import show_run
+    from search.cli.terminal import show_run
 
     show_run(run, open_console())
     n_failed = sum(trial.status == "failed" for trial in run.journal.trials())
@@ -216,9 +216,9 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
 
 def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":
     """The plan of another space with which a run continues."""
-    from search.changes import check_change
-    from search.plan import make_plan
-    from search.space_reader import read_space
+    from search.prepare.plan import make_plan
+    from search.space.diff import check_change
+    from search.space.reader import read_space
 
     space = read_space(path, changes)
     for line in check_change(run.name, plan.space, space, allowed=allowed):

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from core.best_epoch import BestEpoch
+from core.training.best_epoch import BestEpoch
 
 
 def offered(best, *ranks, first=1):

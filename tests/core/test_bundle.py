@@ -7,10 +7,10 @@ import torch
 
 from core import bundle
 from core.config import experiment_from_plain, experiment_to_plain
+from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
-from core.features.extraction import extract
-from core.protocol import CORPORA
+from core.stores.extraction import extract
 from tests.speech import make_corpus
 
 PLAIN = {

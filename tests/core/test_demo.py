@@ -14,14 +14,14 @@ import pytest
 import soundfile
 
 from core.audio import SAMPLE_RATE
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
+from core.corpora.layouts import CORPORA
 from core.demo import Summary, build_demo_corpus, sources
 from core.demo.attacks import ATTACKS, chosen_attacks
 from core.demo.plan import collected
 from core.demo.sources import unpacked
 from core.demo.text_to_speech import SENTENCES, sentence
 from core.errors import InputError
-from core.protocol import CORPORA
 from core.vocoders.material import Material
 from core.vocoders.signal_chain import rms, trimmed
 from tests.core.voice import voice

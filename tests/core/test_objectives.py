@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from core.judging import judgement
-from core.objectives import METRICS, OBJECTIVES
+from core.evaluation.judgement import judgement
+from core.evaluation.objectives import METRICS, OBJECTIVES
 
 
 @pytest.mark.parametrize(

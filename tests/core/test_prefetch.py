@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from core.prefetch import read_ahead
+from core.training.prefetch import read_ahead
 
 
 def reading():

@@ -9,8 +9,8 @@ import torch
 
 from core.errors import InputError
 from core.features.wav2vec import SIZES, load, random_wav2vec, save, wav2vec
-from core.pretraining import Pretraining, best_network, pretrain
-from core.pretraining_loss import draw_negatives, offset_of, prediction_loss
+from core.pretraining.loss import draw_negatives, offset_of, prediction_loss
+from core.pretraining.pretrain import Pretraining, best_network, pretrain
 
 OPTIONS = Pretraining(size="tiny", seconds=0.4, n_steps=3, n_negatives=4, batch_size=4, epochs=3, lr=3e-3)
 

@@ -2,9 +2,9 @@ import shutil
 
 import pytest
 
-from core.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
+from core.corpora.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.protocol import CORPORA
 from tests.speech import make_corpus
 
 PROTOCOL = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.score_file import CmScores, read_asv_scores, read_cm_scores, write_cm_scores
+from core.evaluation.score_file import CmScores, read_asv_scores, read_cm_scores, write_cm_scores
 
 FOUR = "LA_E_1 A07 spoof -2.5\nLA_E_2 - bonafide 1e-3\n"
 SIX = "LA_0039 LA_E_1 - A07 spoof -2.5\nLA_0040 LA_E_2 - - bonafide 1e-3\n"

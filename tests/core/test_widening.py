@@ -7,12 +7,12 @@ import pytest
 import soundfile
 
 from core.config import experiment_from_plain
+from core.corpora.copies import WIDENERS, widen
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.features.extraction import extract
-from core.features.store import chosen_part
-from core.protocol import CORPORA
-from core.training import epochs
-from core.widening import WIDENERS, widen
+from core.stores.extraction import extract
+from core.stores.store import chosen_part
+from core.training.fit import epochs
 from search.cli.main import main
 from tests.core.test_training import PLAIN
 from tests.search.conftest import SPACE

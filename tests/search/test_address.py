@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core.features.extraction import extract
-from search.configurations import store_experiments
-from search.plan import open_corpus
-from search.run import Run
-from search.space_reader import read_space
+from core.stores.extraction import extract
+from search.prepare.plan import open_corpus
+from search.runs.run import Run
+from search.space.configurations import store_experiments
+from search.space.reader import read_space
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 

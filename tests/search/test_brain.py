@@ -3,11 +3,11 @@ import math
 import pytest
 from ray.tune.search import Searcher
 
-from search.brain import OptunaBrain
-from search.configurations import baseline
-from search.journal import TrialRecord
-from search.space_reader import space_from_tree
-from search.yaml_tree import parse
+from search.runs.journal import TrialRecord
+from search.space.configurations import baseline
+from search.space.reader import space_from_tree
+from search.space.yaml_file import parse
+from search.tuning.searcher import OptunaBrain
 
 SPACE = """\
 name: example

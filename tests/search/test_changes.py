@@ -8,13 +8,13 @@ import pytest
 import yaml
 
 from core.errors import InputError
-from search.changes import check_change, differences
 from search.cli.main import main
-from search.optuna_space import random_values
-from search.run import Run
-from search.space_reader import read_space, space_from_tree
-from search.storage import Storage
-from search.yaml_tree import parse
+from search.runs.run import Run
+from search.runs.storage import Storage
+from search.space.diff import check_change, differences
+from search.space.optuna_space import random_values
+from search.space.reader import read_space, space_from_tree
+from search.space.yaml_file import parse
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from search.cli.main import main
-from search.run import Run
-from search.space_reader import read_space
-from search.storage import Storage
+from search.runs.run import Run
+from search.runs.storage import Storage
+from search.space.reader import read_space
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -12,10 +12,10 @@ import pytest
 
 from core import bundle
 from search.cli.main import main
-from search.cluster import JOB, STARTED, Cluster, Job, check_for_cluster, tell_client
-from search.confirmation import confirmed, selected
-from search.run import Run
-from search.space_reader import read_space
+from search.cluster.jobs import JOB, STARTED, Cluster, Job, check_for_cluster, tell_client
+from search.runs.confirmed import confirmed, selected
+from search.runs.run import Run
+from search.space.reader import read_space
 from tests.chaos import kill_trial, kill_worker, problems_of, write_space
 from tests.hosts import BIN, ROOT, hosts, reason_why_not
 from tests.search.conftest import SPACE

@@ -14,21 +14,21 @@ import pytest
 from rich.console import Console
 
 from core import checkpoint
-from core.corpus import SealedPartition
+from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
-from search.configurations import baseline
-from search.confirmation import confirmed, fresh_seed, selected, to_train, winner
-from search.confirmations import SEEDS, Confirmation
-from search.export import _by_seed
-from search.optuna_space import random_values
-from search.plan import make_plan
-from search.proxy import Proxy
-from search.report import seeds_in_words, show_confirmation
-from search.run import Run
-from search.space_reader import read_space
-from search.storage import Storage
-from search.stores import store_opener
+from search.cli.terminal import seeds_in_words, show_confirmation
+from search.methods.confirmations import SEEDS, Confirmation
+from search.methods.proxies import Proxy
+from search.prepare.plan import make_plan
+from search.prepare.stores import store_opener
+from search.report.export import _by_seed
+from search.runs.confirmed import confirmed, fresh_seed, selected, to_train, winner
+from search.runs.run import Run
+from search.runs.storage import Storage
+from search.space.configurations import baseline
+from search.space.optuna_space import random_values
+from search.space.reader import read_space
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus

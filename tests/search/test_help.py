@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from search.cli.main import COMMANDS, CORPUS_COMMANDS, app, main
-from search.run import Run
+from search.runs.run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "ray", "optuna", "transformers", "sklearn", "scipy", "pyarrow", "numpy", "pydantic", "matplotlib"}

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from core.cost import Cost
-from search.importance import ENOUGH, importances, pareto_front
-from search.journal import TrialRecord
-from search.landscape import history, importance_bars, parallel, slices, tradeoff
-from search.optuna_space import random_values
-from search.sheets import cost_sheet, importance_sheet
-from search.space_reader import space_from_tree
-from search.yaml_tree import parse
+from search.report.importance import ENOUGH, importances, pareto_front
+from search.report.search_figures import history, importance_bars, parallel, slices, tradeoff
+from search.report.tables import cost_sheet, importance_sheet
+from search.runs.journal import TrialRecord
+from search.space.optuna_space import random_values
+from search.space.reader import space_from_tree
+from search.space.yaml_file import parse
 
 SPACE = """\
 name: example

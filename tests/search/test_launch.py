@@ -11,8 +11,8 @@ import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search.cli.main import main
-from search.run import Run
-from search.storage import Storage
+from search.runs.run import Run
+from search.runs.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from search.capacity import fitting
-from search.options import SearchOptions
-from search.preflight import differences
+from search.cluster.capacity import fitting
+from search.prepare.preflight import differences
+from search.space.options import SearchOptions
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from core.errors import InputError
 from search.cli import remote
 from search.cli.main import main
-from search.cluster import Job
+from search.cluster.jobs import Job
 
 
 class FakeCluster:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import TrialScheduler
 
-from search.replay import replay
-from search.schedulers import asha, hyperband, median
+from search.methods.schedulers import asha, hyperband, median
+from search.tuning.replay import replay
 
 
 class Named:

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from core.score_file import read_cm_scores
+from core.evaluation.score_file import read_cm_scores
 from search.cli.main import main
-from search.run import Run
-from search.storage import Storage
+from search.runs.run import Run
+from search.runs.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = """\

@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 
 from core import checkpoint, table
-from search.brain import OptunaBrain
 from search.cli.main import main
-from search.plan import make_plan
-from search.replay import end_what_had_ended, replay
-from search.run import Run, this_process
-from search.schedulers import SCHEDULERS
-from search.space_reader import read_space
-from search.storage import Storage
+from search.methods.schedulers import SCHEDULERS
+from search.prepare.plan import make_plan
+from search.runs.run import Run, this_process
+from search.runs.storage import Storage
+from search.space.reader import read_space
+from search.tuning.replay import end_what_had_ended, replay
+from search.tuning.searcher import OptunaBrain
 from tests import interruptions
 from tests.search.conftest import SPACE
 
@@ -122,9 +122,9 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
 
 
 def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
-    from core.features.store import FeatureStore
-    from core.training import fit
-    from search.space import store_name
+    from core.stores.store import FeatureStore
+    from core.training.fit import fit
+    from search.space.space import store_name
 
     folder, run, _before = killed
     continued = next(
@@ -228,7 +228,7 @@ def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpu
 
 
 def record(config):
-    from search.journal import TrialRecord
+    from search.runs.journal import TrialRecord
 
     objective = config["values"]["loss.margin"] / 10
     return TrialRecord(config["number"], config["values"], "finished", 4, objective)

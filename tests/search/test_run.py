@@ -5,9 +5,9 @@ import pickle
 import pytest
 
 from core.errors import InputError
-from search.journal import finite
-from search.run import Run
-from search.storage import Storage
+from search.runs.journal import finite
+from search.runs.run import Run
+from search.runs.storage import Storage
 
 
 @pytest.fixture

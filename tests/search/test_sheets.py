@@ -5,15 +5,13 @@ import io
 import numpy as np
 import pytest
 
-from core import metrics
-from core.measure import measure
-from core.score_file import CmScores
+from core.evaluation import metrics
+from core.evaluation.measure import measure
+from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
-from search.configurations import enumerated
-from search.journal import TrialRecord
-from search.paper import PAPER
-from search.results import Result
-from search.sheets import (
+from search.report.paper import PAPER
+from search.report.scoring import Result
+from search.report.tables import (
     as_csv,
     as_markdown,
     as_text,
@@ -23,7 +21,9 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
-from search.space_reader import read_space
+from search.runs.journal import TrialRecord
+from search.space.configurations import enumerated
+from search.space.reader import read_space
 from tests.search.test_space import SPACES
 
 

@@ -7,10 +7,10 @@ import yaml
 
 from core.config import experiment_from_plain, experiment_to_plain
 from core.errors import InputError
-from search.configurations import corners, enumerated, n_configurations, store_experiments
-from search.optuna_space import random_values, suggest
-from search.space_reader import read_space, space_from_tree
-from search.yaml_tree import parse
+from search.space.configurations import corners, enumerated, n_configurations, store_experiments
+from search.space.optuna_space import random_values, suggest
+from search.space.reader import read_space, space_from_tree
+from search.space.yaml_file import parse
 
 ROOT = Path(__file__).resolve().parents[2] / "spaces"
 SPACES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name != "pretrain")

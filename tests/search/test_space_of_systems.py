@@ -4,9 +4,9 @@ import pytest
 import yaml
 
 from core.errors import InputError
-from search.configurations import enumerated, n_configurations, store_experiments
-from search.space_reader import space_from_tree
-from search.yaml_tree import parse
+from search.space.configurations import enumerated, n_configurations, store_experiments
+from search.space.reader import space_from_tree
+from search.space.yaml_file import parse
 
 
 def space(text):

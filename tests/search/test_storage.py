@@ -9,11 +9,11 @@ import pytest
 
 from core import bundle
 from core.errors import InputError, Unavailable
-from search import storage as module
 from search.cli.main import main
-from search.patience import StorageLost
-from search.run import Run
-from search.storage import Storage
+from search.runs import storage as module
+from search.runs.retry import StorageLost
+from search.runs.run import Run
+from search.runs.storage import Storage
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,7 +82,7 @@ def test_passwords_and_unknown_schemes_are_refused(tmp_path):
 
 
 def test_a_storage_that_is_away_for_long_is_lost(remote, monkeypatch, tmp_path):
-    monkeypatch.setattr("search.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("search.runs.retry.PATIENCE", 1.0)
     (remote.folder / "runs").mkdir(parents=True)
     (remote.folder / "runs" / "x").write_text("x")
     shutil.rmtree(tmp_path / "bucket")

@@ -8,8 +8,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search.cli.main import main
-from search.run import Run
-from search.storage import Storage
+from search.runs.run import Run
+from search.runs.storage import Storage
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -5,9 +5,9 @@ from torch import nn
 
 from core import features as features_module
 from core.audio import AudioOptions
-from core.features import shards
-from core.features.extraction import extract
-from core.protocol import CORPORA
+from core.corpora.layouts import CORPORA
+from core.stores import shards
+from core.stores.extraction import extract
 from core.table import Block
 from tests.speech import make_corpus
 

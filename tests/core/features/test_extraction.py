@@ -9,11 +9,11 @@ import soundfile
 
 from core import features as features_module
 from core.audio import AudioOptions
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.features import shards
-from core.features.extraction import estimated_bytes, extract, is_complete, store_path
-from core.features.store import FeatureStore
-from core.protocol import CORPORA
+from core.stores import shards
+from core.stores.extraction import estimated_bytes, extract, is_complete, store_path
+from core.stores.store import FeatureStore
 from core.table import Block
 from tests.core.features.conftest import TOY, Toy, build, toy
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core.errors import InputError
-from core.features.store import FeatureStore
+from core.stores.store import FeatureStore
 from tests.core.features.conftest import build
 
 

@@ -10,13 +10,13 @@ import soundfile
 
 from core import features as features_module
 from core.audio import AudioOptions
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.features import store_key as store_key_module
-from core.features.extraction import store_path
-from core.features.store import FeatureStore
-from core.features.store_key import store_key
 from core.features.weights import digests
-from core.protocol import CORPORA
+from core.stores import key as store_key_module
+from core.stores.extraction import store_path
+from core.stores.key import store_key
+from core.stores.store import FeatureStore
 from core.table import Block
 from tests.core.features.conftest import TOY, Toy, build, toy
 
