@@ -6,12 +6,13 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from core import bundle
 from search.cli.main import main
-from search.cluster.jobs import check_for_cluster
+from search.cluster.jobs import JOB, STARTED, Cluster, Job, check_for_cluster, tell_client
 from search.runs.confirmed import confirmed, selected
 from search.runs.run import Run
 from search.space.reader import read_space
@@ -184,6 +185,52 @@ def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made,
             break
         time.sleep(0.5)
     assert problems_of(run, 4, 3) == []
+
+
+class Jobs:
+    """A Jobs API whose one job has printed more at every look."""
+
+    def __init__(self, *looks):
+        self.looks = list(looks)
+
+    def get_job_status(self, name):
+        return SimpleNamespace(value=self.looks[0][0])
+
+    def get_job_logs(self, name):
+        return self.looks.pop(0)[1] if len(self.looks) > 1 else self.looks[0][1]
+
+
+JOB_OF_A_RUN = Job("a.launch-1", "a", "/mnt", "launch", "PENDING", 0.0)
+PRINTED = f"Running entrypoint for job a: env\nrun a in /mnt\n{STARTED}\n[1/2] trial 0\n"
+
+
+def test_a_client_leaves_a_job_alone_once_its_run_has_started(monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    jobs = Jobs(("PENDING", ""), ("RUNNING", PRINTED[:45]), ("RUNNING", PRINTED), ("SUCCEEDED", PRINTED))
+    said = []
+    assert Cluster(jobs, None).follow(JOB_OF_A_RUN, said.append, until_started=True) == "RUNNING"
+    assert said == ["run a in /mnt", "[1/2] trial 0"]
+    assert Cluster(jobs, None).log(JOB_OF_A_RUN) == "run a in /mnt\n[1/2] trial 0\n"
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "STOPPED"])
+def test_a_job_that_ended_is_followed_to_its_end(state, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    said = []
+    jobs = Jobs(("RUNNING", PRINTED), (state, PRINTED + "the last line"))
+    assert Cluster(jobs, None).follow(JOB_OF_A_RUN, said.append) == state
+    assert said == ["run a in /mnt", "[1/2] trial 0", "the last line"]
+    early = Jobs((state, PRINTED))
+    assert Cluster(early, None).follow(JOB_OF_A_RUN, said.append, until_started=True) == state
+
+
+def test_a_process_that_is_no_job_prints_no_mark(monkeypatch, capsys):
+    monkeypatch.delenv(JOB, raising=False)
+    tell_client()
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv(JOB, "1")
+    tell_client()
+    assert capsys.readouterr().out == f"{STARTED}\n"
 
 
 def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeypatch):
