@@ -42,7 +42,6 @@ def test_links_lead_somewhere(page):
             assert anchor in map(slug, headings), f"{target}: no such heading"
 
 
-@pytest.mark.skipif(not (ROOT / "core" / "siamese").is_dir(), reason="pages name the folders of the coming layout")
 @pages
 def test_named_files_are_there(page):
     named = re.findall(r"`((?:core|search|spaces|tests|benchmarks)/[\w./-]+)`", "\n".join(prose_of(page)))
