@@ -1,4 +1,4 @@
-"""What a search finds for the epochs it spends: TPE under ASHA against random configurations trained to their end.
+"""Best value against epochs spent: TPE with ASHA against random search without early stopping.
 
     .venv/bin/python benchmarks/efficiency.py run benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
     .venv/bin/python benchmarks/efficiency.py report study

@@ -1,4 +1,4 @@
-"""Which objective picks detectors that hold on attacks nobody has seen: configurations trained, and judged in all ways.
+"""Which objective selects models that generalise to unseen attacks: a study over random configurations.
 
     .venv/bin/python benchmarks/objectives.py train benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
     .venv/bin/python benchmarks/objectives.py report study --folds "A01+A04,A02+A05,A03+A06"
@@ -8,7 +8,7 @@ without each group of attacks of `--left-out`. It keeps the CM scores of dev, an
 after every evaluated epoch: a file for each training, so that it goes on where it was stopped. What an objective would
 have said, and what the detector that it would have exported is worth on eval, `report` reckons from these scores alone.
 
-This is a study of objectives, and the one place that looks at eval for every configuration: no search may.
+This study is the one place that scores eval for every configuration. No search may do so.
 """
 
 import argparse
