@@ -76,7 +76,7 @@ def wav2vec_large(*, prediction_steps: int = 0) -> Wav2VecConfig:
 
 
 def wav2vec_small(*, prediction_steps: int = 0) -> Wav2VecConfig:
-    """Network with 128 channels and 1 million parameters, which a CPU can train. It has the hop of the large one."""
+    """Network with 128 channels that a CPU can train: 774,912 parameters without prediction head, the same hop."""
     return Wav2VecConfig(
         encoder=((128, 10, 5), (128, 8, 4), (128, 4, 2), (128, 4, 2), (128, 4, 2)),
         context=tuple((128, kernel, 1) for kernel in range(2, 8)),
