@@ -160,8 +160,8 @@ def a_softmax(embedding_dim: int, n_classes: int, *, margin: int = 4, softest: f
         embedding_dim: Size of the embeddings.
         n_classes: Number of classes.
         margin: Factor of the angle to the true class, 1 or more; 1: plain softmax of scaled cosines.
-        softest: Limit of the margin's weight, 0 or more: the weight grows with the steps up to `1 / (1 + softest)`. With
-            the full weight from the first step, the network does not train.
+        softest: Limit of the margin's weight, 0 or more. The weight grows with the steps up to `1 / (1 + softest)`.
+            With the full weight from the first step, the network does not train.
 
     Raises:
         ValueError: `margin` or `softest` is out of range.
