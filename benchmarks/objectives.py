@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core import metrics  # noqa: E402
+from core.evaluation import metrics  # noqa: E402
 
 ALL = "all"
 """Name of the training that leaves nothing out."""
@@ -41,8 +41,8 @@ def train_one(job: dict[str, Any]) -> str:
     from core.config import experiment_from_plain
     from core.detector import build_detector, score_store
     from core.errors import TrainingDiverged
-    from core.features.store import FeatureStore
-    from core.training import epochs
+    from core.stores.store import FeatureStore
+    from core.training.fit import epochs
 
     torch.set_num_threads(1)
     experiment = experiment_from_plain(job["experiment"])
@@ -81,23 +81,25 @@ def train(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from core.config import experiment_to_plain
-    from search.plan import make_plan
-    from search.space import store_name
-    from search.space_reader import read_space
-    from search.storage import Storage
-    from search.stores import ensure_store
+    from search.prepare.plan import make_plan
+    from search.prepare.stores import store_opener
+    from search.runs.storage import Storage
+    from search.space.configurations import store_experiments
+    from search.space.optuna_space import random_values
+    from search.space.reader import read_space
+    from search.space.space import store_name
 
     space = read_space(Path(options.space), options.set)
     plan = make_plan(space, Storage(options.storage))
     options.output.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    store_of = store_opener(plan, console=Console())
     stores = {
-        store_name(each): {name: str(ensure_store(plan, each, name, console).path) for name in ("train", "dev", "eval")}
-        for each in space.store_experiments()
+        store_name(experiment): {name: str(store_of(experiment, name).path) for name in ("train", "dev", "eval")}
+        for experiment in store_experiments(space)
     }
     jobs = []
     for seed, number in itertools.product(range(options.seeds), range(options.configurations)):
-        values = space.random_values(space.search.seed * 100_000 + number)
+        values = random_values(space, space.search.seed * 100_000 + number)
         plain = {**experiment_to_plain(space.experiment(values)), "seed": seed}
         (options.output / f"{number:03d}.json").write_text(json.dumps(values))
         for left_out in [ALL, *options.left_out]:

@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from core import table
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
-from core.config import Experiment, InputOptions
-from core.features.store import FeatureStore, window_starts
+from core.config import Experiment
 from core.gmm import GmmDetector
 from core.heads import HEADS
+from core.stores.store import FeatureStore, InputOptions, window_starts
 
 
 class Detector(nn.Module):

@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from core.demo import engines, text_to_speech
-from core.demo.chain import Waveform
-from core.demo.material import Material
+from core.demo import text_to_speech
 from core.errors import InputError
+from core.vocoders import engines
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import Waveform
 
 _SEEN, _UNSEEN = ("train", "dev"), ("eval",)
 

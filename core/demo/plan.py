@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from core.audio import AudioError
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import Attack
-from core.demo.chain import Codec, codec_of, decode, pieces
 from core.demo.sources import Recording
+from core.vocoders.signal_chain import Codec, codec_of, decode, pieces
 
 _SHARE = {"train": 0.5, "dev": 0.2, "eval": 0.3}
 _SPOOF_PER_BONA_FIDE = 1.25

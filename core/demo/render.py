@@ -10,11 +10,18 @@ import soundfile
 from numpy.typing import NDArray
 
 from core.audio import SAMPLE_RATE
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
-from core.demo.chain import MAX_DURATION_S, MIN_DURATION_S, Waveform, finished, through_codec, with_spectrum_of
-from core.demo.material import Material
 from core.demo.plan import Clip, Piece
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import (
+    MAX_DURATION_S,
+    MIN_DURATION_S,
+    Waveform,
+    finished,
+    through_codec,
+    with_spectrum_of,
+)
 
 Row = dict[str, str]
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.corpus import AUDIO_SUFFIXES, PARTITIONS
+from core.corpora.corpus import AUDIO_SUFFIXES, PARTITIONS
 from core.errors import InputError
 
 _OWN_SHARE = {"dev": 0.2, "eval": 0.3}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
 from core.demo.sources import SourceNote
 from core.errors import InputError

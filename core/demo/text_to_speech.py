@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 
 from core.audio import SAMPLE_RATE
-from core.demo.chain import Waveform, resampled
-from core.demo.material import Material, median_f0
+from core.vocoders.material import Material, median_f0
+from core.vocoders.signal_chain import Waveform, resampled
 
 SENTENCES = {
     "en": (

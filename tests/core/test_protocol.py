@@ -2,9 +2,9 @@ import shutil
 
 import pytest
 
-from core.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
+from core.corpora.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.protocol import CORPORA
 from tests.speech import make_corpus
 
 PROTOCOL = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt"
@@ -243,6 +243,14 @@ def test_a_csv_may_tell_kind_source_corpus_and_id(tmp_path):
     first, second = CORPORA["csv"](tmp_path / "c.csv").partition("train")
     assert (first.utterance_id, first.kind, first.source, first.corpus) == ("a.wav", "-", "x.wav", "one")
     assert (second.utterance_id, second.kind, second.source, second.corpus) == ("U2", "tts", "x.wav", "two")
+
+
+def test_a_csv_may_tell_who_made_a_copy(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    (tmp_path / "c.csv").write_text(
+        "path,label,partition,copy\na.wav,bonafide,train,\nb.wav,spoof,train,mulaw\nc.wav,spoof,train,-\n"
+    )
+    assert [each.copy for each in CORPORA["csv"](tmp_path / "c.csv").partition("train")] == [None, "mulaw", None]
 
 
 def test_a_sealed_partition_stays_closed_even_if_it_was_read_before(root):

@@ -10,11 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from core import bundle
-from search.cli import main
-from search.cluster import check_for_cluster
-from search.confirmation import confirmed, selected
-from search.run import Run
-from search.space_reader import read_space
+from search.cli.main import main
+from search.cluster.jobs import check_for_cluster
+from search.runs.confirmed import confirmed, selected
+from search.runs.run import Run
+from search.space.reader import read_space
 from tests.chaos import kill_trial, kill_worker, problems_of, write_space
 from tests.hosts import BIN, ROOT, hosts, reason_why_not
 from tests.search.conftest import SPACE
@@ -55,9 +55,9 @@ def launched(made):
 def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
     run, printed = launched
     assert run.info()["state"] == "finished"
-    assert {each.status for each in run.trials()} <= {"finished", "stopped"}
+    assert {each.status for each in run.journal.trials()} <= {"finished", "stopped"}
     workers = {each.address for each in made.workers}
-    assert {each["node"] for each in run.events() if each["event"] == "epoch"} == workers
+    assert {each["node"] for each in run.journal.events() if each["event"] == "epoch"} == workers
     for host in made.all:
         assert f"node {host.address} " in printed
     assert (run.path / "export" / "config.json").is_file()
@@ -69,11 +69,11 @@ def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
 def test_the_best_are_trained_again_on_the_workers(made, launched):
     run, _ = launched
     again = run.confirmation()
-    assert {each.status for each in again.trials()} == {"finished"}
-    assert {each["node"] for each in again.events() if each["event"] == "epoch"} == {
+    assert {each.status for each in again.journal.trials()} == {"finished"}
+    assert {each["node"] for each in again.journal.events() if each["event"] == "epoch"} == {
         each.address for each in made.workers
     }
-    exported = bundle.load(run.bundle).provenance
+    exported = bundle.load(run.path / "export").provenance
     assert exported["trial"] == confirmed(run)[0].record.number
     assert len(exported["confirmation"]["by_seed"]) == 2
 
@@ -139,7 +139,7 @@ def test_without_the_token_nothing_answers(made):
 def test_a_client_without_the_token_gets_one_line(made, tmp_path):
     clean = {**made.environment(), "HOME": str(tmp_path)}
     del clean["RAY_AUTH_TOKEN"]
-    command = [sys.executable, "-m", "search.cli", "list", "--cluster", str(made.config)]
+    command = [sys.executable, "-m", "search.cli.main", "list", "--cluster", str(made.config)]
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no token for the cluster" in done.stderr
@@ -151,7 +151,7 @@ def test_a_client_without_the_token_gets_one_line(made, tmp_path):
 
 
 def wait_for_epochs(run, count):
-    while len(run.epochs()) < count:
+    while len(run.journal.epochs()) < count:
         assert not run.path.exists() or run.info()["state"] != "finished"
         time.sleep(0.2)
 
@@ -197,7 +197,7 @@ def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeyp
     absolute = SPACE.replace("CORPUS", "/data/LA").replace("STORAGE", "/mnt/storage")
     path.write_text(absolute)
     check_for_cluster(read_space(path), "/mnt/storage")
-    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 2
+    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 1
     assert "its Jobs API does not answer" in capsys.readouterr().err
 
 
