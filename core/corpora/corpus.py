@@ -107,7 +107,7 @@ class Corpus:
         """Copy of the corpus that refuses to open the named partitions."""
         closed = copy.copy(self)
         closed._sealed = names
-        closed._read = {name: found for name, found in self._read.items() if name not in names}
+        closed._read = {name: utterances for name, utterances in self._read.items() if name not in names}
         return closed
 
     def partition(self, name: str) -> tuple[Utterance, ...]:
@@ -139,7 +139,7 @@ class Corpus:
     def _parse(self, name: str) -> tuple[Utterance, ...]:
         problems: list[str] = []
         first: dict[str, str] = {}
-        found: list[Utterance] = []
+        utterances: list[Utterance] = []
         listing = _Listing()
         for line in self._readers[name]():
             if isinstance(line, str):
@@ -158,25 +158,25 @@ class Corpus:
                 label = LABELS[line.key]
                 attack, kind = ("-", "-") if label else (line.attack_id, line.kind)
                 ids = (line.speaker_id, attack, name, kind, line.source, line.corpus)
-                found.append(Utterance(line.utterance_id, path, label, *ids, copy=line.copy))
+                utterances.append(Utterance(line.utterance_id, path, label, *ids, copy=line.copy))
             if not isinstance(line, str):
                 first.setdefault(line.utterance_id, line.where)
-        if not problems and not found:
+        if not problems and not utterances:
             problems.append(f"{self.root}: partition {name} is empty")
-        elif not problems and name != "eval" and len({each.label for each in found}) < 2:
-            only = "bona fide" if found[0].label else "spoofed"
+        elif not problems and name != "eval" and len({utterance.label for utterance in utterances}) < 2:
+            only = "bona fide" if utterances[0].label else "spoofed"
             problems.append(f"{self.root}: partition {name} has only {only} utterances; both classes are needed")
         if problems:
             more = len(problems) - MAX_PROBLEMS
             raise InputError(problems[:MAX_PROBLEMS] + ([f"{self.root}: and {more} more"] if more > 0 else []))
-        self._compare_with_known_counts(name, found)
-        return tuple(found)
+        self._compare_with_known_counts(name, utterances)
+        return tuple(utterances)
 
-    def _compare_with_known_counts(self, name: str, found: list[Utterance]) -> None:
-        if name not in self._known_counts or not found[0].utterance_id.startswith(LA19_IDS):
+    def _compare_with_known_counts(self, name: str, utterances: list[Utterance]) -> None:
+        if name not in self._known_counts or not utterances[0].utterance_id.startswith(LA19_IDS):
             return
-        bona_fide = sum(each.label for each in found)
-        counts = (bona_fide, len(found) - bona_fide)
+        bona_fide = sum(utterance.label for utterance in utterances)
+        counts = (bona_fide, len(utterances) - bona_fide)
         known = self._known_counts[name]
         if counts != known:
             self.warnings.append(
@@ -204,7 +204,7 @@ class _Listing:
     def _names(folder: Path) -> set[str]:
         try:
             with os.scandir(folder) as entries:
-                return {each.name for each in entries if each.is_file()}
+                return {entry.name for entry in entries if entry.is_file()}
         except (FileNotFoundError, NotADirectoryError):
             return set()
         except OSError as error:

@@ -158,9 +158,8 @@ def from_csv(path: Path) -> Corpus:
                 elif row["partition"] == partition:
                     if _is_unnamed_copy(row):
                         yield (
-                            f"{where}: {row['utterance']} is a copy, and the table has no column `copy`: an earlier "
-                            "version wrote it. Run spooftune corpus widen again, which leaves the copies alone and "
-                            "writes the table anew"
+                            f"{where}: {row['utterance']} is a copy, but the CSV of an earlier version has no column "
+                            "`copy`; run spooftune corpus widen again, which keeps the copies and rewrites the CSV"
                         )
                         return
                     attack, speaker, kind, source, name, utterance, made_by = (
@@ -195,7 +194,7 @@ def _below(folder: Path, name: str) -> Path | None:
 
 
 def _is_unnamed_copy(row: dict[str, str]) -> bool:
-    """Whether the utterance id alone says who made a copy, such as `T_1+mulaw` of `mulaw/T_1.flac`."""
+    """Whether only the utterance id names the maker of a copy, such as `T_1+mulaw` for `mulaw/T_1.flac`."""
     if "copy" in row:
         return False
     original, _, name = row.get("utterance", "").rpartition("+")
