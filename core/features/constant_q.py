@@ -116,18 +116,18 @@ class ConstantQ(nn.Module):
         first = self.margin // self.hop_length
         return torch.cat(parts, dim=1)[:, :, first : first + n_frames]
 
-    def _bins(self, spectrum: Tensor, which: slice, length: int, n_hops: int) -> Tensor:
-        """Squared magnitudes `(batch, n, n_hops)` of the bins `which`, from the half spectrum of `length` samples."""
+    def _bins(self, spectrum: Tensor, bins: slice, length: int, n_hops: int) -> Tensor:
+        """Squared magnitudes `(batch, n, n_hops)` of the given bins, from the half spectrum of `length` samples."""
         device = spectrum.device
         resolution = SAMPLE_RATE / length
-        middle = self.centres[which] / resolution
+        middle = self.centres[bins] / resolution
         nearest = np.rint(middle)
         # The n_hops lines of the spectrum around the centre of each bin: the inverse FFT takes this number.
         steps = torch.arange(-(n_hops // 2), n_hops - n_hops // 2, device=device)
         lines = torch.from_numpy(nearest.astype(np.int64)).to(device)[:, None] + steps
         offset, width = (
             torch.from_numpy(values).to(spectrum.real)[:, None]
-            for values in (nearest - middle, self.bandwidths[which] / resolution)
+            for values in (nearest - middle, self.bandwidths[bins] / resolution)
         )
         position = (steps + offset) / width
         window = torch.where(position.abs() < 0.5, 0.5 + 0.5 * torch.cos(2 * math.pi * position), 0.0)
@@ -256,14 +256,15 @@ def cqcc(
         ValueError: The options are out of range or contradict each other.
     """
     check_bins(bins_per_octave, f_min, f_max, hop_length, gamma)
-    of = centres(bins_per_octave, f_min, f_max)
+    bin_centres = centres(bins_per_octave, f_min, f_max)
     if d < 1:
         raise ValueError(f"d is {d}; it must be at least 1")
-    if len(of) < 2 or not 1 <= n_cqcc <= len(of):
+    n_bins = len(bin_centres)
+    if n_bins < 2 or not 1 <= n_cqcc <= n_bins:
         raise ValueError(
-            f"n_cqcc is {n_cqcc}; it must be from 1 to the number of bins, {len(of)}, and there must be 2 bins or more"
+            f"n_cqcc is {n_cqcc}; it must be from 1 to the number of bins, {n_bins}, and there must be 2 bins or more"
         )
-    matrix = torch.from_numpy(cepstral_matrix(n_cqcc, of, d=d)).float()
+    matrix = torch.from_numpy(cepstral_matrix(n_cqcc, bin_centres, d=d)).float()
     return ConstantQ(
         bins_per_octave=bins_per_octave,
         f_min=f_min,
