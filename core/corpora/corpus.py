@@ -1,4 +1,4 @@
-"""Corpora as the program sees them: utterances by partition, read when they are asked for."""
+"""Corpora: labelled utterances by partition. A partition is read at its first use."""
 
 import copy
 import os
@@ -10,34 +10,34 @@ from core.errors import InputError
 
 PARTITIONS = ("train", "dev", "eval")
 LABELS = {"bonafide": 1, "bona-fide": 1, "bona_fide": 1, "spoof": 0}
-"""Words for the two classes in the files of all layouts; 1 = bona fide."""
+"""Key of a class in the files of all layouts -> label; 1 = bona fide."""
 
 MAX_PROBLEMS = 20
 
 LA19_IDS = ("LA_T_", "LA_D_", "LA_E_")
-"""Beginnings of the utterance ids of ASVspoof 2019 LA; corpora in the same layout have others."""
+"""Prefixes of the utterance ids of ASVspoof 2019 LA. Other corpora in the same layout have other prefixes."""
 
 LA19_COUNTS = {"train": (2580, 22800), "dev": (2548, 22296), "eval": (7355, 63882)}
-"""Bona fide and spoofed utterances of ASVspoof 2019 LA as distributed. The paper's section 4 quotes other numbers."""
+"""Numbers of bona fide and spoofed utterances of ASVspoof 2019 LA as distributed. Section 4 of the paper has others."""
 
 AUDIO_SUFFIXES = (".flac", ".wav", ".ogg")
 
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """One recording of a corpus.
+    """One labelled recording of a corpus.
 
     Attributes:
-        utterance_id: Unique within its partition.
+        utterance_id: Id, unique within the partition.
         path: The audio file.
         label: 1 = bona fide, 0 = spoof.
-        speaker_id: The speaker, or the one who is claimed; `-` where unknown.
-        attack_id: Which attack; `-` for bona fide or unknown.
+        speaker_id: The speaker; for spoofed speech, the claimed speaker. `-`: unknown.
+        attack_id: Attack, such as `A07`. `-`: bona fide or unknown.
         partition: One of PARTITIONS.
-        kind: What kind of attack, such as `vocoder TTS`; `-` for bona fide or unknown.
-        source: The recording that it was cut or made from; `-` where unknown.
-        corpus: Which of several corpora in one table it is of; `-` where there is one.
-        copy: The row of `core.corpora.copies.WIDENERS` that made it out of `source`; None: it is an original.
+        kind: Kind of the attack, such as `vocoder TTS`. `-`: bona fide or unknown.
+        source: The recording that the utterance was cut or made from. `-`: unknown.
+        corpus: Name of the corpus, if one CSV combines several corpora. `-`: not given.
+        copy: Row of `core.corpora.copies.WIDENERS` that made the utterance from `source`. None: an original.
     """
 
     utterance_id: str
@@ -54,7 +54,11 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What one line of a protocol says, before its file is looked for."""
+    """Content of one line of a protocol, before its recording is looked up.
+
+    `where` is the file and line number for messages. `file` is the recording without its suffix or with it; None if the
+    line names none. The other attributes are those of `Utterance`.
+    """
 
     where: str
     utterance_id: str
@@ -72,16 +76,16 @@ Reader = Callable[[], Iterator[Line | str]]
 
 
 class SealedPartition(RuntimeError):
-    """A part of the program opened a partition that it must not know: a defect of ours, no mistake of a user's."""
+    """The program opened a partition that is sealed. This is a defect of the program, not an error of the user."""
 
 
 class Corpus:
-    """A corpus whose partitions are read when they are asked for, and only then.
+    """A corpus. The protocol of a partition is read when `partition` is first called for it.
 
     Attributes:
-        name: Layout and folder, for people.
+        name: Layout and folder, for messages.
         root: The folder or file that the user named.
-        warnings: What is odd but no error, of the partitions read so far.
+        warnings: Warnings about the partitions read so far, such as an unexpected number of utterances.
     """
 
     def __init__(
@@ -96,42 +100,46 @@ class Corpus:
         self._sealed: tuple[str, ...] = ()
 
     def partitions(self) -> tuple[str, ...]:
-        """The partitions that the corpus may have; nothing is opened."""
+        """Names of the partitions that the layout provides. No file is opened."""
         return tuple(name for name in PARTITIONS if name in self._readers)
 
     def sealed(self, *names: str) -> "Corpus":
-        """The same corpus, which refuses to open these partitions."""
+        """Copy of the corpus that refuses to open the named partitions."""
         closed = copy.copy(self)
         closed._sealed = names
-        closed._read = {name: found for name, found in self._read.items() if name not in names}
+        closed._read = {name: utterances for name, utterances in self._read.items() if name not in names}
         return closed
 
     def partition(self, name: str) -> tuple[Utterance, ...]:
-        """The utterances of a partition in the order of its protocol. No other partition's file is opened.
+        """Utterances of a partition in the order of its protocol. The files of other partitions are not opened.
+
+        Args:
+            name: One of `partitions()`.
 
         Raises:
-            SealedPartition: it is sealed.
-            InputError: every line that is wrong, with file and line: a missing recording, a duplicate, an unknown key,
-                a wrong number of columns; or the partition is empty, or train or dev lacks a class.
+            SealedPartition: The partition is sealed.
+            InputError: The corpus has no such partition; lines of the protocol are wrong, each listed with file and
+                line number (missing recording, duplicate, unknown key, wrong number of columns); the partition is
+                empty; or train or dev lacks a class.
         """
         if name not in self._readers:
-            there = ", ".join(self.partitions())
-            raise InputError(f"{self.root}: this corpus has no partition {name!r}; it has {there}")
+            valid = ", ".join(self.partitions())
+            raise InputError(f"{self.root}: this corpus has no partition {name!r}; it has {valid}")
         if name in self._sealed:
-            raise SealedPartition(f"{self.root}: partition {name} is sealed: nothing that decides may look at it")
+            raise SealedPartition(f"{self.root}: partition {name} is sealed: the search must not read it")
         if name not in self._read:
             self._read[name] = self._parse(name)
         return self._read[name]
 
     def counts(self, name: str) -> tuple[int, int]:
-        """Bona fide and spoofed utterances of a partition."""
-        bona_fide = sum(each.label for each in self.partition(name))
+        """Numbers of bona fide and of spoofed utterances of a partition; raises as `partition` does."""
+        bona_fide = sum(utterance.label for utterance in self.partition(name))
         return bona_fide, len(self.partition(name)) - bona_fide
 
     def _parse(self, name: str) -> tuple[Utterance, ...]:
         problems: list[str] = []
         first: dict[str, str] = {}
-        found: list[Utterance] = []
+        utterances: list[Utterance] = []
         listing = _Listing()
         for line in self._readers[name]():
             if isinstance(line, str):
@@ -141,7 +149,8 @@ class Corpus:
             elif line.file is None:
                 problems.append(f"{line.where}: names no recording")
             elif line.utterance_id in first:
-                problems.append(f"{line.where}: {line.utterance_id} stands twice; first at {first[line.utterance_id]}")
+                listed = first[line.utterance_id]
+                problems.append(f"{line.where}: {line.utterance_id} is listed twice; first at {listed}")
             elif not (path := listing.find(line.file)):
                 tried = "" if line.file.suffix in AUDIO_SUFFIXES else f" ({', '.join(AUDIO_SUFFIXES)})"
                 problems.append(f"{line.where}: no recording {line.file}{tried}")
@@ -149,25 +158,25 @@ class Corpus:
                 label = LABELS[line.key]
                 attack, kind = ("-", "-") if label else (line.attack_id, line.kind)
                 ids = (line.speaker_id, attack, name, kind, line.source, line.corpus)
-                found.append(Utterance(line.utterance_id, path, label, *ids, copy=line.copy))
+                utterances.append(Utterance(line.utterance_id, path, label, *ids, copy=line.copy))
             if not isinstance(line, str):
                 first.setdefault(line.utterance_id, line.where)
-        if not problems and not found:
+        if not problems and not utterances:
             problems.append(f"{self.root}: partition {name} is empty")
-        elif not problems and name != "eval" and len({each.label for each in found}) < 2:
-            only = "bona fide" if found[0].label else "spoofed"
-            problems.append(f"{self.root}: partition {name} has {only} utterances alone; both classes are needed")
+        elif not problems and name != "eval" and len({utterance.label for utterance in utterances}) < 2:
+            only = "bona fide" if utterances[0].label else "spoofed"
+            problems.append(f"{self.root}: partition {name} has only {only} utterances; both classes are needed")
         if problems:
             more = len(problems) - MAX_PROBLEMS
             raise InputError(problems[:MAX_PROBLEMS] + ([f"{self.root}: and {more} more"] if more > 0 else []))
-        self._compare_with_known_counts(name, found)
-        return tuple(found)
+        self._compare_with_known_counts(name, utterances)
+        return tuple(utterances)
 
-    def _compare_with_known_counts(self, name: str, found: list[Utterance]) -> None:
-        if name not in self._known_counts or not found[0].utterance_id.startswith(LA19_IDS):
+    def _compare_with_known_counts(self, name: str, utterances: list[Utterance]) -> None:
+        if name not in self._known_counts or not utterances[0].utterance_id.startswith(LA19_IDS):
             return
-        bona_fide = sum(each.label for each in found)
-        counts = (bona_fide, len(found) - bona_fide)
+        bona_fide = sum(utterance.label for utterance in utterances)
+        counts = (bona_fide, len(utterances) - bona_fide)
         known = self._known_counts[name]
         if counts != known:
             self.warnings.append(
@@ -177,13 +186,13 @@ class Corpus:
 
 
 class _Listing:
-    """Looks recordings up in folder listings: one look a folder, not one a file."""
+    """Looks up recordings in cached folder listings: one file system call per folder, not per recording."""
 
     def __init__(self) -> None:
         self._folders: dict[Path, set[str]] = {}
 
     def find(self, file: Path) -> Path | None:
-        """The recording of that path, with its own suffix or else one of AUDIO_SUFFIXES."""
+        """Path of a recording as given or with one of AUDIO_SUFFIXES appended; None if no such file exists."""
         folder = file.parent
         if folder not in self._folders:
             self._folders[folder] = self._names(folder)
@@ -195,7 +204,7 @@ class _Listing:
     def _names(folder: Path) -> set[str]:
         try:
             with os.scandir(folder) as entries:
-                return {each.name for each in entries if each.is_file()}
+                return {entry.name for entry in entries if entry.is_file()}
         except (FileNotFoundError, NotADirectoryError):
             return set()
         except OSError as error:

@@ -1,4 +1,4 @@
-"""Layouts of corpora: protocol files -> utterances. The only place that knows how corpora are laid out on disk."""
+"""CORPORA: layouts of corpora on disk. A row is a function of a path and its own options that returns a `Corpus`."""
 
 import csv
 import io
@@ -17,25 +17,25 @@ LA19_KINDS = {
     "A05": "vocoder VC",
     "A06": "spectral-filtering VC",
 }
-"""Kinds of the attacks of train and dev in ASVspoof 2019 LA, after the waveform generator (Wang 2020, table 1)."""
+"""Kinds of the attacks in train and dev of ASVspoof 2019 LA, after the waveform generator (Wang 2020, table 1)."""
 
 
 def asvspoof2019_la(
     path: Path, *, prefix: str = "ASVspoof2019_LA", protocol_prefix: str = "ASVspoof2019.LA.cm"
 ) -> Corpus:
-    """A corpus in the layout of ASVspoof 2019 LA.
+    """Corpus in the layout of ASVspoof 2019 LA.
 
-    `<prefix>_{train,dev,eval}/flac/<utterance>.flac` and, in `<prefix>_cm_protocols`,
-    `<protocol_prefix>.train.trn.txt`, `.dev.trl.txt`, `.eval.trl.txt` with five columns: speaker, utterance, `-`,
-    attack or `-`, bonafide or spoof.
+    The recordings are `<prefix>_{train,dev,eval}/flac/<utterance>.flac`. The protocols are
+    `<protocol_prefix>.train.trn.txt`, `.dev.trl.txt` and `.eval.trl.txt` in `<prefix>_cm_protocols`. Their five columns
+    are speaker, utterance, `-`, attack or `-`, and key (bonafide or spoof).
 
     Args:
         path: Folder of the corpus.
-        prefix: Beginning of the folders' names.
-        protocol_prefix: Beginning of the protocols' names.
+        prefix: Prefix of the names of the folders.
+        protocol_prefix: Prefix of the names of the protocols.
 
     Raises:
-        InputError: no such folder.
+        InputError: The folder does not exist.
     """
     root = _folder(path)
     suffixes = {"train": "train.trn", "dev": "dev.trl", "eval": "eval.trl"}
@@ -62,27 +62,31 @@ def asvspoof2019_la(
 def asvspoof2021(
     path: Path, *, phase: Literal["eval", "progress", "hidden", "all"] = "eval", recordings: str = "flac"
 ) -> Corpus:
-    """The keys of ASVspoof 2021 LA or DF, as an eval set.
+    """Corpus of ASVspoof 2021 LA or DF, whose keys form an eval partition.
 
-    `trial_metadata.txt` with at least 8 columns: speaker, utterance, codec, transmission, attack, key, trim, phase (DF
-    has more after them). It lies in the folder or below it, as in the distributed `keys/LA/CM`; the file of the same
-    name in `keys/LA/ASV` is for speaker verification and left alone.
+    The keys are in `trial_metadata.txt`, in the folder or below it, such as in the distributed `keys/LA/CM`. The file
+    has at least 8 columns: speaker, utterance, codec, transmission, attack, key, trim, phase. DF has further columns.
+    The file of the same name in `keys/LA/ASV`, for speaker verification, is ignored.
 
     Args:
         path: Folder of the corpus.
-        phase: Which phase's utterances.
-        recordings: Folder of the FLAC files below `path`.
+        phase: Phase whose utterances are read; `all` for all phases.
+        recordings: Folder of the FLAC files, relative to `path`.
+
+    Raises:
+        InputError: The folder does not exist.
     """
     root = _folder(path)
 
     def lines() -> Iterator[Line | str]:
-        found = sorted(root.rglob("trial_metadata.txt"))
-        found = [each for each in found if each.parent.name == "CM"] or found
-        if len(found) != 1:
-            which = f" ({', '.join(str(each.parent.relative_to(root)) for each in found)})" if found else ""
-            yield f"{root}: {len(found)} files trial_metadata.txt in it{which}; there must be one, of one track"
+        protocols = sorted(root.rglob("trial_metadata.txt"))
+        protocols = [protocol for protocol in protocols if protocol.parent.name == "CM"] or protocols
+        if len(protocols) != 1:
+            folders = ", ".join(str(protocol.parent.relative_to(root)) for protocol in protocols)
+            which = f" ({folders})" if folders else ""
+            yield f"{root}: {len(protocols)} files trial_metadata.txt in it{which}; there must be one, of one track"
             return
-        for where, columns in _columns(found[0]):
+        for where, columns in _columns(protocols[0]):
             if len(columns) < 8:
                 what = "speaker utterance codec transmission attack key trim phase"
                 yield f"{where}: {len(columns)} columns; there are at least 8: {what}"
@@ -97,11 +101,16 @@ def asvspoof2021(
 
 
 def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eval") -> Corpus:
-    """In-the-Wild: a folder with `meta.csv` (file, speaker, label bona-fide or spoof), all of it one partition.
+    """In-the-Wild corpus, which forms one partition: a folder with recordings and `meta.csv`.
+
+    The columns of `meta.csv` are file, speaker and label (bona-fide or spoof).
 
     Args:
         path: Folder of the corpus.
-        partition: Which one it is; an eval set unless told otherwise.
+        partition: Partition that the corpus forms.
+
+    Raises:
+        InputError: The folder does not exist.
     """
     root = _folder(path)
 
@@ -116,19 +125,25 @@ def in_the_wild(path: Path, *, partition: Literal["train", "dev", "eval"] = "eva
 
 
 CSV_OPTIONAL = ("attack", "speaker", "kind", "source", "corpus", "utterance", "copy")
-"""Columns that a CSV may have."""
+"""Optional columns of a corpus in CSV form."""
 
 
 def from_csv(path: Path) -> Corpus:
-    """A CSV with a header: path, label (bonafide or spoof), partition (train, dev, eval), and what else is known.
+    """Corpus of a CSV with a header.
 
-    That may be attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from),
-    corpus, utterance (its id; otherwise the path) and copy (the row of WIDENERS that made it; empty for an original).
-    Paths are relative to the CSV's folder, or absolute. A table without the column `copy` whose ids name
-    copies instead, as tables of earlier versions do, is an error: its copies would pass for originals.
+    The required columns are path, label (bonafide or spoof) and partition (train, dev or eval). The optional columns
+    are attack, speaker, kind (of the attack), source (the recording that an utterance was cut or made from), corpus,
+    utterance (its id; default: the path), and copy (the row of WIDENERS that made it; empty for an original). Paths are
+    absolute or relative to the CSV's folder.
+
+    A CSV without the column `copy` whose utterance ids name copies, as earlier versions wrote it, is refused, because
+    its copies would be taken for originals.
 
     Args:
         path: The CSV.
+
+    Raises:
+        InputError: The file does not exist.
     """
     if not path.is_file():
         raise InputError(f"{path}: no such file; the csv layout needs a CSV with path, label, partition")
@@ -143,9 +158,8 @@ def from_csv(path: Path) -> Corpus:
                 elif row["partition"] == partition:
                     if _is_unnamed_copy(row):
                         yield (
-                            f"{where}: {row['utterance']} is a copy, and the table has no column `copy`: an earlier "
-                            "version wrote it. Run spooftune corpus widen again, which leaves the copies alone and "
-                            "writes the table anew"
+                            f"{where}: {row['utterance']} is a copy, but the CSV of an earlier version has no column "
+                            "`copy`; run spooftune corpus widen again, which keeps the copies and rewrites the CSV"
                         )
                         return
                     attack, speaker, kind, source, name, utterance, made_by = (
@@ -180,7 +194,7 @@ def _below(folder: Path, name: str) -> Path | None:
 
 
 def _is_unnamed_copy(row: dict[str, str]) -> bool:
-    """Whether the utterance id alone says who made a copy, such as `T_1+mulaw` of `mulaw/T_1.flac`."""
+    """Whether only the utterance id names the maker of a copy, such as `T_1+mulaw` for `mulaw/T_1.flac`."""
     if "copy" in row:
         return False
     original, _, name = row.get("utterance", "").rpartition("+")
@@ -197,7 +211,7 @@ def _text(path: Path) -> str:
 
 
 def _columns(path: Path) -> Iterable[tuple[str, list[str]]]:
-    """`file:line` and the words of every line that is not blank."""
+    """`file:line` and the words of every non-blank line."""
     for number, line in enumerate(_text(path).splitlines(), 1):
         if line.strip():
             yield f"{path}:{number}", line.split()
@@ -206,7 +220,7 @@ def _columns(path: Path) -> Iterable[tuple[str, list[str]]]:
 def _rows(
     path: Path, needed: tuple[str, ...], optional: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, dict[str, str] | str]]:
-    """`file:line` and the row of a CSV by the names of its header, or what is wrong with it."""
+    """`file:line` and the row of a CSV as column -> value; a problem, as text, replaces a row that is wrong."""
     rows = csv.reader(io.StringIO(_text(path)))
     try:
         yield from _named(path, rows, needed, optional)

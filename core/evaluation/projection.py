@@ -1,4 +1,4 @@
-"""Embeddings in the plane (paper, figures 2 and 3)."""
+"""Projection of embeddings to two dimensions with t-SNE (paper, figures 2 and 3)."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -6,24 +6,24 @@ from sklearn.manifold import TSNE
 
 
 def chosen(n: int, limit: int, seed: int) -> NDArray[np.int64]:
-    """Indices, in order, of at most `limit` of `n` utterances, drawn evenly."""
+    """Sorted indices of a uniform random sample of at most `limit` of `n` utterances; all of them if `n <= limit`."""
     if n <= limit:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))
 
 
 def tsne(embeddings: NDArray[np.float32], *, seed: int = 0, perplexity: float = 30.0) -> NDArray[np.float32]:
-    """Positions `(n, 2)` in the plane of embeddings `(n, embedding_dim)`, by t-SNE from their principal components.
+    """Positions `(n, 2)` of embeddings by t-SNE, initialised with their first two principal components.
 
-    Distances between far points mean nothing in such a plane; neighbourhoods do.
+    The neighbourhoods in the plane are meaningful; the distances between far points are not.
 
     Args:
-        embeddings: At least 3; identical ones are allowed.
-        seed: Determines the result on one machine.
-        perplexity: How many neighbours count; fewer where there are few embeddings.
+        embeddings: `(n, embedding_dim)`, at least 3; identical ones are allowed.
+        seed: Seed; the result is the same on one machine.
+        perplexity: Effective number of neighbours; it is reduced to `(n - 1) / 3` if there are few embeddings.
 
     Raises:
-        ValueError: fewer than 3 embeddings, or one that is not finite.
+        ValueError: There are fewer than 3 embeddings, or one is not finite.
     """
     if len(embeddings) < 3:
         raise ValueError(f"t-SNE of {len(embeddings)} embeddings; at least 3 are needed")

@@ -1,4 +1,4 @@
-"""Augmentation of training features, so that a detector leans on no single part of them."""
+"""Augmentation of training features, so that a detector does not rely on a single part of them."""
 
 from dataclasses import dataclass
 
@@ -9,16 +9,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class AugmentOptions:
-    """How training features are changed; everything is off by default, and scoring never changes anything.
+    """Options of augmentation, which changes features in training but not in scoring. All are off by default.
 
     Attributes:
-        time_masks: Stretches of frames that each window loses (SpecAugment, Park 2019).
-        time_mask_frames: The longest of them, frames; each has a random length from 0 to this.
-        frequency_masks: Bands of features that each window loses.
-        frequency_mask_share: The widest of them, as a share of all features.
-        noise: Standard deviation of noise added to every value, as a share of the feature's own within the window.
-        mixup: Parameter of the Beta distribution of the shares in which two windows are mixed (Zhang 2018); 0 = off.
-            Partners are of one class, so that every window keeps its label and pairs keep their meaning.
+        time_masks: Number of time masks per window (SpecAugment, Park 2019), 0 or more. A mask covers a run of frames.
+        time_mask_frames: Maximum length of a time mask in frames, 1 or more; the length is random from 0 to this.
+        frequency_masks: Number of frequency masks per window, 0 or more. A mask covers a band of features.
+        frequency_mask_share: Maximum width of a frequency mask, as a fraction in (0, 1] of all features.
+        noise: Standard deviation of the noise that is added to every value, 0 or more, relative to the standard
+            deviation of the feature within the window.
+        mixup: Parameter of the Beta distribution of the weights with which two windows are mixed (Zhang 2018), 0 or
+            more; 0: off. Only windows of one class are mixed, so that labels and pairs remain valid.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     time_masks: int = 0
@@ -43,20 +47,20 @@ class AugmentOptions:
 
     @property
     def changes(self) -> bool:
-        """Whether anything is on."""
+        """Whether any augmentation is on."""
         return bool(self.time_masks or self.frequency_masks or self.noise or self.mixup)
 
 
 def augmented(features: Tensor, labels: Tensor, options: AugmentOptions, generator: torch.Generator) -> Tensor:
-    """Features of a minibatch as training sees them, in float32 where anything is on.
+    """Augmented features `(batch, n_features, n_frames)` of a minibatch, in float32; unchanged if the options are off.
 
-    In this order: mixed, noisy, masked. Masked values become the feature's mean over the window, which tells nothing.
+    The order is: mixup, noise, masks. A masked value becomes the mean of its feature over the window.
 
     Args:
         features: `(batch, n_features, n_frames)`.
-        labels: `(batch,)`, on the CPU; mixed are windows of equal labels.
-        options: What is on.
-        generator: Draws everything; on the CPU, so that the same seed gives the same on every device.
+        labels: `(batch,)`, on the CPU; mixup only combines windows of equal labels.
+        options: The options.
+        generator: Source of all random numbers; on the CPU, so that one seed has the same result on every device.
     """
     if not options.changes:
         return features
@@ -78,20 +82,20 @@ def augmented(features: Tensor, labels: Tensor, options: AugmentOptions, generat
 
 
 def _stretch(n_windows: int, length: int, longest: int, generator: torch.Generator) -> Tensor:
-    """For each window a random stretch of 0 to `longest` of `length` places, `(n_windows, length)`."""
+    """Mask `(n_windows, length)`, true in a random run of 0 to `longest` positions of every window."""
     widths = torch.randint(longest + 1, (n_windows, 1), generator=generator)
     begins = (torch.rand(n_windows, 1, generator=generator) * (length - widths + 1)).long()
-    places = torch.arange(length)
-    return (places >= begins) & (places < begins + widths)
+    positions = torch.arange(length)
+    return (positions >= begins) & (positions < begins + widths)
 
 
 def _mixed(features: Tensor, labels: Tensor, alpha: float, generator: torch.Generator) -> Tensor:
-    """Each window mixed with another of its label, of which it keeps the larger share."""
+    """Features with every window mixed with a window of the same label; its own weight is 0.5 or more."""
     partners = torch.arange(len(labels))
     for label in labels.unique():
         members = torch.nonzero(labels == label).flatten()
         partners[members] = members[torch.randperm(len(members), generator=generator)]
-    seed = int(torch.randint(2**62, (1,), generator=generator))  # torch draws no Beta variates from a generator
+    seed = int(torch.randint(2**62, (1,), generator=generator))  # torch cannot draw from a Beta with a generator
     drawn = torch.from_numpy(np.random.default_rng(seed).beta(alpha, alpha, size=len(labels))).float()
     share = torch.maximum(drawn, 1 - drawn)[:, None, None].to(features.device)
     return share * features + (1 - share) * features[partners.to(features.device)]

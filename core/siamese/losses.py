@@ -1,4 +1,4 @@
-"""LOSSES: embeddings of a minibatch, their labels and pairs of them -> a scalar."""
+"""LOSSES: embeddings of a minibatch, their labels, and pairs of embeddings -> a scalar."""
 
 import math
 from typing import cast
@@ -13,7 +13,7 @@ from core.table import Table
 def pair_distances(embeddings: Tensor, pairs: Tensor) -> Tensor:
     """Euclidean distances `(n_pairs,)` of pairs of embeddings.
 
-    The gradient at a distance of 0 is 0, so two identical embeddings give no NaN (and do not part by themselves).
+    The gradient at a distance of 0 is 0, not NaN. The loss therefore does not move two identical embeddings apart.
 
     Args:
         embeddings: `(batch, embedding_dim)`.
@@ -24,9 +24,10 @@ def pair_distances(embeddings: Tensor, pairs: Tensor) -> Tensor:
 
 
 class ContrastiveLoss(nn.Module):
-    """Mean over pairs of half the distance within a class, half the shortfall from the margin between classes.
+    """Half the mean penalty of the pairs, each penalty raised to `power`.
 
-    Both are raised to `power` before they are halved.
+    The penalty of two utterances of one class is their distance. The penalty of two utterances of different classes is
+    the margin minus their distance, or 0 if the distance exceeds the margin.
     """
 
     def __init__(self, *, margin: float, power: int) -> None:
@@ -40,11 +41,11 @@ class ContrastiveLoss(nn.Module):
 
         Args:
             embeddings: `(batch, embedding_dim)`.
-            labels: `(batch,)`, 1 = bona fide.
+            labels: `(batch,)`, 1 = bona fide, 0 = spoof.
             pairs: Indices into the batch, `(n_pairs, 2)`.
 
         Raises:
-            ValueError: there is no pair.
+            ValueError: `pairs` is empty.
         """
         if not len(pairs):
             raise ValueError("a contrastive loss needs at least one pair")
@@ -55,21 +56,28 @@ class ContrastiveLoss(nn.Module):
 
 
 def contrastive(*, margin: float = 2.0) -> ContrastiveLoss:
-    """The paper's loss, equation (3) as it is printed: distances are not squared.
+    """The paper's contrastive loss, equation (3) as printed: the distances are not squared.
 
     Args:
-        margin: Distance from which two embeddings of different classes cost nothing; positive.
+        margin: Distance above which a pair of different classes has no penalty; positive.
+
+    Raises:
+        ValueError: `margin` is not positive and finite.
     """
     return ContrastiveLoss(margin=margin, power=1)
 
 
 def contrastive_squared(*, margin: float = 2.0) -> ContrastiveLoss:
-    """The loss of Hadsell (2006): equation (3) with squared distances and squared shortfalls; options as there."""
+    """The contrastive loss of Hadsell (2006): equation (3) with squared penalties; options as in `contrastive`."""
     return ContrastiveLoss(margin=margin, power=2)
 
 
 class SupervisedContrastiveLoss(nn.Module):
-    """Every utterance should know its class among all others of the minibatch (Khosla 2020, equation 2)."""
+    """Supervised contrastive loss (Khosla 2020, equation 2).
+
+    Every utterance of the minibatch is an anchor. Its loss is the mean negative log-softmax, over all other utterances,
+    of its similarity to the utterances of its own class.
+    """
 
     def __init__(self, *, temperature: float, spoof_compact: bool) -> None:
         super().__init__()
@@ -77,23 +85,33 @@ class SupervisedContrastiveLoss(nn.Module):
         self.temperature, self.spoof_compact = temperature, spoof_compact
 
     def forward(self, embeddings: Tensor, labels: Tensor, pairs: Tensor) -> Tensor:
-        """The loss, a scalar of 0 or more; arguments as of `ContrastiveLoss`, but all pairs of the minibatch count."""
+        """The loss, a scalar of 0 or more; 0 if no anchor has another utterance of its class.
+
+        Args:
+            embeddings: `(batch, embedding_dim)`.
+            labels: `(batch,)`, 1 = bona fide, 0 = spoof.
+            pairs: Not used: the loss takes all pairs of the minibatch.
+        """
         n = len(embeddings)
         directions = F.normalize(embeddings, dim=1)
         logits = directions @ directions.T / self.temperature
-        itself = torch.eye(n, dtype=torch.bool, device=embeddings.device)
-        logits = logits.masked_fill(itself, -torch.inf)
-        log_shares = logits - logits.logsumexp(dim=1, keepdim=True)
-        alike = (labels[:, None] == labels[None, :]) & ~itself
+        diagonal = torch.eye(n, dtype=torch.bool, device=embeddings.device)
+        logits = logits.masked_fill(diagonal, -torch.inf)
+        log_probabilities = logits - logits.logsumexp(dim=1, keepdim=True)
+        positives = (labels[:, None] == labels[None, :]) & ~diagonal  # row: anchor, column: its positives
         if not self.spoof_compact:
-            alike &= (labels == 1)[:, None]
-        n_alike = alike.sum(dim=1)
-        per_anchor = -log_shares.masked_fill(~alike, 0.0).sum(dim=1) / n_alike.clamp_min(1)
-        return per_anchor.sum() / (n_alike > 0).sum().clamp_min(1)
+            positives &= (labels == 1)[:, None]
+        n_positives = positives.sum(dim=1)
+        per_anchor = -log_probabilities.masked_fill(~positives, 0.0).sum(dim=1) / n_positives.clamp_min(1)
+        return per_anchor.sum() / (n_positives > 0).sum().clamp_min(1)
 
 
 class TripletLoss(nn.Module):
-    """The farthest of an utterance's class must be nearer than the nearest of the other (Hermans 2017, batch hard)."""
+    """Batch-hard triplet loss (Hermans 2017).
+
+    Every utterance of the minibatch is an anchor. Its farthest utterance of the same class must be nearer, by the
+    margin, than its nearest utterance of the other class.
+    """
 
     def __init__(self, *, margin: float, spoof_compact: bool) -> None:
         super().__init__()
@@ -101,12 +119,19 @@ class TripletLoss(nn.Module):
         self.margin, self.spoof_compact = margin, spoof_compact
 
     def forward(self, embeddings: Tensor, labels: Tensor, pairs: Tensor) -> Tensor:
-        """The loss, a scalar of 0 or more; arguments as of `ContrastiveLoss`, but all pairs of the minibatch count."""
-        everyone = torch.arange(len(labels), device=embeddings.device)
-        distances = pair_distances(embeddings, torch.cartesian_prod(everyone, everyone)).view(len(labels), -1)
-        alike = labels[:, None] == labels[None, :]
-        farthest = distances.masked_fill(~alike, -torch.inf).amax(dim=1)  # itself at worst, at distance 0
-        nearest = distances.masked_fill(alike, torch.inf).amin(dim=1)
+        """The loss, a scalar of 0 or more; 0 if the minibatch has one class only.
+
+        Args:
+            embeddings: `(batch, embedding_dim)`.
+            labels: `(batch,)`, 1 = bona fide, 0 = spoof.
+            pairs: Not used: the loss takes all pairs of the minibatch.
+        """
+        indices = torch.arange(len(labels), device=embeddings.device)
+        distances = pair_distances(embeddings, torch.cartesian_prod(indices, indices)).view(len(labels), -1)
+        same_class = labels[:, None] == labels[None, :]
+        # An anchor without another utterance of its class is its own farthest positive, at distance 0.
+        farthest = distances.masked_fill(~same_class, -torch.inf).amax(dim=1)
+        nearest = distances.masked_fill(same_class, torch.inf).amin(dim=1)
         anchors = torch.isfinite(nearest)
         if not self.spoof_compact:
             anchors &= labels == 1
@@ -115,22 +140,30 @@ class TripletLoss(nn.Module):
 
 
 def supervised_contrastive(*, temperature: float = 0.1, spoof_compact: bool = True) -> SupervisedContrastiveLoss:
-    """Supervised contrastive loss on all pairs of a minibatch; the pair sampler is not asked.
+    """Supervised contrastive loss (Khosla 2020) on all pairs of a minibatch; the pair sampler has no effect on it.
 
     Args:
-        temperature: Divides the cosines; positive.
-        spoof_compact: Whether spoofed utterances are drawn together, too. Attacks need not look alike: without it only
-            bona fide speech is.
+        temperature: Divisor of the cosines; positive.
+        spoof_compact: Whether spoofed utterances are anchors, too, so that the loss pulls them together. If false, only
+            bona fide utterances are: different attacks need not be similar.
+
+    Raises:
+        ValueError: `temperature` is not positive and finite.
     """
     return SupervisedContrastiveLoss(temperature=temperature, spoof_compact=spoof_compact)
 
 
 def triplet(*, margin: float = 0.3, spoof_compact: bool = True) -> TripletLoss:
-    """Triplet loss with the hardest positive and negative of every utterance; the pair sampler is not asked.
+    """Triplet loss (Hermans 2017) with the hardest positive and negative of every utterance.
+
+    The pair sampler has no effect on it.
 
     Args:
-        margin: By how much the nearest of the other class must be farther; positive.
+        margin: Distance by which the nearest negative must be farther than the farthest positive; positive.
         spoof_compact: Whether spoofed utterances are anchors, too; see `supervised_contrastive`.
+
+    Raises:
+        ValueError: `margin` is not positive and finite.
     """
     return TripletLoss(margin=margin, spoof_compact=spoof_compact)
 

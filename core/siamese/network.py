@@ -1,4 +1,4 @@
-"""The Siamese network: two inputs, one shared backbone, a loss on pairs (paper, section 3.1)."""
+"""The Siamese network: one shared backbone for both inputs of a pair, and a loss on pairs (paper, section 3.1)."""
 
 from typing import NamedTuple
 
@@ -10,12 +10,12 @@ from core.siamese.pairs import PairSampler
 
 
 class SiameseOutput(NamedTuple):
-    """What one minibatch gives: the loss to minimise and the distances that TensorBoard shows.
+    """Result of one minibatch: the loss to minimise, and the distances that TensorBoard shows.
 
     Attributes:
         loss: Scalar.
-        positive_distance: Mean distance of the pairs of one class; NaN where the minibatch drew none.
-        negative_distance: Mean distance of the pairs of two classes; NaN where the minibatch drew none.
+        positive_distance: Mean distance of the pairs of one class, a scalar; NaN without such pairs.
+        negative_distance: Mean distance of the pairs of two classes, a scalar; NaN without such pairs.
     """
 
     loss: Tensor
@@ -24,10 +24,11 @@ class SiameseOutput(NamedTuple):
 
 
 class Siamese(nn.Module):
-    """A backbone under a loss on pairs.
+    """A backbone with a loss on pairs of its embeddings.
 
-    Every utterance of the minibatch is embedded once and the pairs index the embeddings: two towers over the members
-    of 50 pairs of 64 utterances would compute 100 embeddings, and batch norm would see the two sides apart.
+    The backbone embeds every utterance of the minibatch once, and the pairs are indices into the embeddings. Two calls
+    of the backbone, one for each side of the pairs, would compute 100 embeddings for 50 pairs of 64 utterances, and
+    batch norm would treat the sides differently.
     """
 
     def __init__(self, backbone: nn.Module, sampler: PairSampler, loss: nn.Module) -> None:
@@ -37,14 +38,14 @@ class Siamese(nn.Module):
         self.loss = loss
 
     def forward(self, features: Tensor, labels: Tensor, generator: torch.Generator) -> SiameseOutput:
-        """The loss of a minibatch.
+        """Loss and mean distances of a minibatch.
 
         Args:
             features: `(batch, n_features, n_frames)`.
-            labels: `(batch,)`, 1 = bona fide.
-            generator: Draws the pairs; on the CPU.
+            labels: `(batch,)`, 1 = bona fide, 0 = spoof.
+            generator: Source of the pairs; on the CPU.
         """
-        embeddings = self.backbone(features).float()  # distances of half-precision embeddings would round to steps
+        embeddings = self.backbone(features).float()  # half precision is too coarse for distances
         pairs = self.sampler(labels, generator, embeddings.detach())
         with torch.autocast(embeddings.device.type, enabled=False):
             loss = self.loss(embeddings, labels, pairs)
@@ -55,5 +56,5 @@ class Siamese(nn.Module):
 
 
 def _mean_where(values: Tensor, mask: Tensor) -> Tensor:
-    # A masked sum keeps shapes fixed: indexing by the mask would make a GPU wait for the host.
+    # A masked sum has a fixed shape. Indexing by the mask would synchronise the GPU with the host.
     return (values * mask).sum() / mask.sum()

@@ -1,4 +1,4 @@
-"""PAIR_SAMPLERS: which utterances of a minibatch meet; and which utterances make up the minibatches."""
+"""PAIR_SAMPLERS: the pairs of a minibatch. Also `minibatches`: the balanced minibatches of an epoch."""
 
 from collections.abc import Callable, Iterator
 
@@ -8,18 +8,19 @@ from torch import Tensor
 from core.table import Table
 
 PairSampler = Callable[[Tensor, torch.Generator, Tensor], Tensor]
-"""Labels `(batch,)`, a generator on the CPU and embeddings `(batch, embedding_dim)` without gradient -> pairs
-`(n_pairs, 2)`, indices into the batch, on the device of the labels."""
+"""Function of labels `(batch,)`, a generator on the CPU, and embeddings `(batch, embedding_dim)` without gradient. It
+returns pairs `(n_pairs, 2)`: indices into the batch, on the device of the labels."""
 
 
 def random(*, n_pairs: int = 50) -> PairSampler:
-    """A sampler of distinct unordered pairs, all of them equally likely whatever their classes (paper, section 4).
+    """Sampler of distinct unordered pairs, all equally likely, whatever their classes (paper, section 4).
 
     Args:
-        n_pairs: Pairs of a minibatch. A minibatch of B utterances has B (B - 1) / 2; where that is fewer, it gives all.
+        n_pairs: Pairs per minibatch, 1 or more. The sampler returns all B (B - 1) / 2 pairs of a minibatch of B
+            utterances if these are fewer.
 
     Raises:
-        ValueError: `n_pairs` is below 1; from the sampler: a minibatch of fewer than two utterances.
+        ValueError: `n_pairs` is below 1. The sampler raises it if a minibatch has fewer than two utterances.
     """
     if n_pairs < 1:
         raise ValueError(f"n_pairs is {n_pairs}; it must be at least 1")
@@ -31,17 +32,18 @@ def random(*, n_pairs: int = 50) -> PairSampler:
 
 
 def hard(*, n_pairs: int = 50, share: float = 0.5) -> PairSampler:
-    """As `random`, but a share of the pairs are those that the embedding gets most wrong.
+    """Sampler that returns hard pairs and random pairs.
 
-    Half of these are the farthest pairs of one class, half the nearest of two; where there are too few of one sort, the
-    other fills up. The hardest pairs alone would teach outliers and mislabelled recordings.
+    One half of the hard pairs are the farthest pairs of one class, the other half the nearest pairs of two classes. If
+    there are too few pairs of one sort, pairs of the other sort replace them. Hard pairs only would emphasise outliers
+    and mislabelled recordings.
 
     Args:
-        n_pairs: As of `random`.
-        share: Of the hard pairs, from 0 (`random` itself) to 1.
+        n_pairs: Pairs per minibatch, as in `random`.
+        share: Fraction of hard pairs, from 0 (the same as `random`) to 1.
 
     Raises:
-        ValueError: an option is out of range; from the sampler: a minibatch of fewer than two utterances.
+        ValueError: An option is out of range. The sampler raises it if a minibatch has fewer than two utterances.
     """
     if n_pairs < 1:
         raise ValueError(f"n_pairs is {n_pairs}; it must be at least 1")
@@ -50,48 +52,49 @@ def hard(*, n_pairs: int = 50, share: float = 0.5) -> PairSampler:
     n_hard = round(share * n_pairs)
 
     def sample(labels: Tensor, generator: torch.Generator, embeddings: Tensor) -> Tensor:
-        every = _all_pairs(labels, generator).to(labels.device, non_blocking=True)
-        distances = torch.linalg.vector_norm(embeddings[every[:, 0]] - embeddings[every[:, 1]], dim=1)
-        alike = labels[every[:, 0]] == labels[every[:, 1]]
-        # Ranks within each sort of pair, so that the two take turns; equal distances stand in random order.
-        hardness = torch.where(alike, distances, -distances)
+        pairs = _all_pairs(labels, generator).to(labels.device, non_blocking=True)
+        distances = torch.linalg.vector_norm(embeddings[pairs[:, 0]] - embeddings[pairs[:, 1]], dim=1)
+        same_class = labels[pairs[:, 0]] == labels[pairs[:, 1]]
+        # The ranks within both sorts of pairs are interleaved, so that the sorts alternate. The order of pairs with
+        # equal distances is random, because `pairs` is shuffled and the sort is stable.
+        hardness = torch.where(same_class, distances, -distances)
         order = torch.argsort(hardness, descending=True, stable=True)
-        turn = torch.where(alike[order], alike[order].cumsum(0) * 2, (~alike[order]).cumsum(0) * 2 + 1)
+        turn = torch.where(same_class[order], same_class[order].cumsum(0) * 2, (~same_class[order]).cumsum(0) * 2 + 1)
         chosen = order[torch.argsort(turn, stable=True)][:n_hard]
-        others = torch.ones(len(every), dtype=torch.bool, device=labels.device)
+        others = torch.ones(len(pairs), dtype=torch.bool, device=labels.device)
         others[chosen] = False
-        return torch.cat([every[chosen], every[others][: n_pairs - len(chosen)]])
+        return torch.cat([pairs[chosen], pairs[others][: n_pairs - len(chosen)]])
 
     return sample
 
 
 def _all_pairs(labels: Tensor, generator: torch.Generator) -> Tensor:
-    """Every pair of a minibatch in random order, on the CPU."""
+    """All pairs of a minibatch in random order, `(n_pairs, 2)`, on the CPU."""
     if len(labels) < 2:
-        raise ValueError(f"a minibatch of {len(labels)} has no pairs")
-    every = torch.triu_indices(len(labels), len(labels), offset=1).T
-    return every[torch.randperm(len(every), generator=generator)]
+        raise ValueError(f"a minibatch of {len(labels)} has no pairs; it must have at least 2 utterances")
+    pairs = torch.triu_indices(len(labels), len(labels), offset=1).T
+    return pairs[torch.randperm(len(pairs), generator=generator)]
 
 
 def n_minibatches(n_utterances: int, batch_size: int) -> int:
-    """Minibatches of one epoch: as many as the utterances fill, and at least 1."""
+    """Number of minibatches of one epoch: as many as the utterances fill, and at least 1."""
     return max(1, n_utterances // batch_size)
 
 
 def minibatches(labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices `(batch_size,)` of each minibatch of one epoch, half bona fide and half spoof (paper, section 4).
+    """Indices `(batch_size,)` of the minibatches of one epoch, half bona fide and half spoof (paper, section 4).
 
-    Each class is gone through in random order without replacement and shuffled again when it is used up. So an epoch
-    holds the smaller class several times and a part of the larger one; a minibatch holds an utterance twice only at
-    such a turn, or where a class has fewer utterances than half a minibatch.
+    Both classes are drawn without replacement and shuffled again after their last utterance. An epoch thus holds the
+    smaller class several times and a part of the larger class. A minibatch can hold an utterance twice only where a
+    class is shuffled again.
 
     Args:
         labels: `(n_utterances,)`, 1 = bona fide, 0 = spoof.
-        batch_size: Even, 2 or more.
-        generator: Determines the order; on the CPU. All draws are made at once, before the first minibatch.
+        batch_size: Utterances per minibatch; even, 2 or more.
+        generator: Source of the order; on the CPU. All draws are made before the first minibatch.
 
     Raises:
-        ValueError: an odd or too small batch, or a class without utterances.
+        ValueError: `batch_size` is odd or below 2, or a class has no utterances.
     """
     if batch_size < 2 or batch_size % 2:
         raise ValueError(f"batch_size is {batch_size}; it must be even and at least 2")

@@ -1,4 +1,4 @@
-"""One step of each way to train a network: a minibatch in, its loss out."""
+"""Training modes: the targets of an experiment's mode, the modules that it trains, and the loss of a minibatch."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -18,18 +18,18 @@ from core.siamese.pairs import PAIR_SAMPLERS
 from core.stores.store import FeatureStore
 
 Step = Callable[[Tensor, Tensor, torch.Generator], dict[str, Tensor]]
-"""Features `(batch, n_features, n_frames)`, targets `(batch,)` on the host and a generator -> `loss`, and what else
-TensorBoard shows."""
+"""Function of features `(batch, n_features, n_frames)`, targets `(batch,)` on the CPU, and a generator. It returns the
+scalar `loss` and further scalars that TensorBoard shows."""
 
 
 class Objective(NamedTuple):
-    """What a mode of training optimises.
+    """The training objective of a mode.
 
     Attributes:
-        step: The loss of a minibatch.
-        targets: What each training utterance is to be taken for, `(n_utterances,)`.
-        trained: Holds the parameters that the optimiser moves.
-        extra: Modules that training needs and the detector has not; they belong to the resume state.
+        step: Loss of a minibatch.
+        targets: Target of every training utterance, `(n_utterances,)`: its label, or its class for a head.
+        trained: Module that holds the parameters to optimise.
+        extra: Module that only training needs, which is not part of the detector; it belongs to the resume state.
     """
 
     step: Step
@@ -39,13 +39,22 @@ class Objective(NamedTuple):
 
 
 def build_objective(experiment: Experiment, detector: Detector, train: FeatureStore, device: torch.device) -> Objective:
-    """The objective of an experiment's mode. New weights come from torch's global generator."""
+    """Training objective of an experiment's mode: siamese, original or multiclass.
+
+    New weights come from torch's global generator.
+
+    Args:
+        experiment: The experiment.
+        detector: Detector to train.
+        train: Store of the training utterances.
+        device: Device of the modules that only training needs.
+    """
     if experiment.mode == "siamese":
         return Objective(_siamese(experiment, detector), train.labels, detector.backbone, nn.Identity())
     if experiment.mode == "original":
         return Objective(_classification(detector, detector.classifier), train.labels, detector, nn.Identity())
     attacks = attack_numbers(train)
-    # Bona fide is class 1 of a head, whatever the number of attacks: they have 0, 2, 3, ...
+    # In a head, bona fide speech is class 1 and the attacks are classes 0, 2, 3, ...
     classes = np.where(attacks == 0, BONA_FIDE, np.where(attacks == 1, 0, attacks))
     embedding_dim: Any = detector.backbone.embedding_dim
     head = table.build("head", HEADS, experiment.head, embedding_dim, int(attacks.max()) + 1).to(device)
@@ -54,14 +63,14 @@ def build_objective(experiment: Experiment, detector: Detector, train: FeatureSt
 
 
 def attack_numbers(store: FeatureStore) -> NDArray[np.int64]:
-    """For each utterance 0 (bona fide) or the number, from 1, of its attack in alphabetical order."""
+    """Attack number of every utterance, `(n_utterances,)`: 0 for bona fide, from 1 for attacks sorted by their id."""
     names = sorted({name for name, label in zip(store.attack_ids, store.labels, strict=True) if not label})
     numbers = {name: number for number, name in enumerate(names, start=1)}
     return np.array([0 if label else numbers[name] for name, label in zip(store.attack_ids, store.labels, strict=True)])
 
 
 def _siamese(experiment: Experiment, detector: Detector) -> Step:
-    """The loss on pairs of the minibatch's embeddings (paper, section 3.1)."""
+    """Step of siamese mode: the loss on pairs of the minibatch's embeddings (paper, section 3.1)."""
     sampler = table.build("pairs", PAIR_SAMPLERS, experiment.pairs)
     siamese = Siamese(_Normalized(detector), sampler, table.build("loss", LOSSES, experiment.loss))
 
@@ -73,19 +82,19 @@ def _siamese(experiment: Experiment, detector: Detector) -> Step:
 
 
 def _classification(detector: Detector, head: nn.Module) -> Step:
-    """The loss of a head of HEADS on the minibatch's embeddings (paper, table 2, "original")."""
+    """Step of original and multiclass mode: the loss of a head of HEADS (paper, table 2, "original")."""
     loss: Any = head.loss
 
     def step(features: Tensor, classes: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         embeddings = detector.embed(features)
-        with torch.autocast(embeddings.device.type, enabled=False):  # cosines and margins in half precision are noise
+        with torch.autocast(embeddings.device.type, enabled=False):  # half precision is too coarse for the margins
             return {"loss": loss(embeddings, classes.to(features.device, non_blocking=True))}
 
     return step
 
 
 class _Normalized(nn.Module):
-    """The detector's way from stored features to an embedding, as the Siamese network's shared backbone."""
+    """The Siamese network's shared backbone: the detector's computation from stored features to an embedding."""
 
     def __init__(self, detector: Detector) -> None:
         super().__init__()

@@ -169,7 +169,7 @@ def test_recordings_without_speaker_folders_are_dealt_to_pseudo_speakers(tmp_pat
     assert len(partition_of) == 6
     assert {(each.speaker_id, each.partition) for each in recordings} == set(partition_of.items())
     assert set(partition_of.values()) == set(PARTITIONS)
-    assert "may share a voice" in lines[0]
+    assert "may share a speaker" in lines[0]
 
 
 def test_files_that_are_no_audio_or_there_twice_are_left_out(tmp_path: Path) -> None:
