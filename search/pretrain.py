@@ -24,7 +24,7 @@ from core.features.wav2vec import save
 from core.pretraining import pretrain
 from core.pretraining.pretrain import Pretraining
 from core.table import Block, did_you_mean
-from search.space.yaml_file import Tree, read
+from search.space.yaml_file import YamlFile, read
 
 SECTIONS = ("speech", "corpus", "output", "pretraining")
 AUDIO = (".flac", ".wav", ".ogg")
@@ -52,20 +52,20 @@ def read_pretraining(path: Path, changes: Sequence[str] = ()) -> PretrainingPlan
     Raises:
         InputError: everything that is wrong, each with its line.
     """
-    tree = read(path, list(changes))
+    yaml_file = read(path, list(changes))
     wrong: list[str] = []
-    for key in tree.data:
+    for key in yaml_file.data:
         if key not in SECTIONS:
             what = f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}"
-            wrong.append(tree.problem((key,), what))
-    output = tree.data.get("output")
+            wrong.append(yaml_file.problem((key,), what))
+    output = yaml_file.data.get("output")
     if not isinstance(output, str):
-        wrong.append(tree.problem(("output",), f"output is {output!r}; it must be a folder"))
-    options, problems = _options(tree)
+        wrong.append(yaml_file.problem(("output",), f"output is {output!r}; it must be a folder"))
+    options, problems = _options(yaml_file)
     wrong += problems
     files: tuple[Path, ...] = ()
     try:
-        files = _files(tree)
+        files = _files(yaml_file)
     except InputError as error:
         wrong += error.problems
     if wrong:
@@ -153,34 +153,36 @@ def _claim(folder: Path, wanted: Mapping[str, Any]) -> None:
         )
 
 
-def _options(tree: Tree) -> tuple[Pretraining | None, list[str]]:
-    section = tree.data.get("pretraining", {})
+def _options(yaml_file: YamlFile) -> tuple[Pretraining | None, list[str]]:
+    section = yaml_file.data.get("pretraining", {})
     wrong = table.mapping_problems("pretraining", section, typing.get_type_hints(Pretraining))
     if not wrong:
         try:
             return Pretraining(**section), []
         except InputError as error:
             wrong = [Problem(problem.path, f"pretraining: {problem.text}") for problem in error.located]
-    return None, [tree.problem(("pretraining", *problem.path), problem.text) for problem in wrong]
+    return None, [yaml_file.problem(("pretraining", *problem.path), problem.text) for problem in wrong]
 
 
-def _files(tree: Tree) -> tuple[Path, ...]:
-    speech, corpus = tree.data.get("speech"), tree.data.get("corpus")
+def _files(yaml_file: YamlFile) -> tuple[Path, ...]:
+    speech, corpus = yaml_file.data.get("speech"), yaml_file.data.get("corpus")
     if corpus is not None:  # it stands for the folder that the YAML came with
         if not isinstance(corpus, dict) or not isinstance(corpus.get("path"), str):
-            raise InputError(tree.problem(("corpus",), f"corpus is {corpus!r}; it needs layout and path"))
+            raise InputError(yaml_file.problem(("corpus",), f"corpus is {corpus!r}; it needs layout and path"))
         block = Block(str(corpus.get("layout")), {k: v for k, v in corpus.items() if k not in ("layout", "path")})
         try:
             opened = table.build("corpus.layout", CORPORA, block, Path(corpus["path"]))
         except InputError as error:
-            raise InputError([tree.problem(("corpus",), problem) for problem in error.problems]) from error
+            raise InputError([yaml_file.problem(("corpus",), problem) for problem in error.problems]) from error
         return tuple(each.path for each in opened.partition("train") if each.label == 1)
     if not isinstance(speech, str):
-        raise InputError(tree.problem(("speech",), f"speech is {speech!r}; it must be a folder (or give a corpus)"))
+        raise InputError(
+            yaml_file.problem(("speech",), f"speech is {speech!r}; it must be a folder (or give a corpus)")
+        )
     folder = Path(speech)
     if not folder.is_dir():
-        raise InputError(tree.problem(("speech",), f"speech: {folder} is no folder"))
+        raise InputError(yaml_file.problem(("speech",), f"speech: {folder} is no folder"))
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO and path.is_file())
     if not found:
-        raise InputError(tree.problem(("speech",), f"speech: no {', '.join(AUDIO)} file below {folder}"))
+        raise InputError(yaml_file.problem(("speech",), f"speech: no {', '.join(AUDIO)} file below {folder}"))
     return tuple(found)

@@ -7,7 +7,7 @@ last word is given to trainings that the search has not seen.
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-SEEDS = 1000
+NUMBER_STRIDE = 1000
 """Trainings of a trial's configuration are numbered from its own number times this."""
 
 
@@ -33,8 +33,8 @@ def retrain(*, top: int = 3, seeds: int = 3) -> Confirmation:
     """
     if top < 1:
         raise ValueError(f"top is {top}; it must be at least 1")
-    if not 1 <= seeds < SEEDS:
-        raise ValueError(f"seeds is {seeds}; it must be from 1 to {SEEDS - 1}")
+    if not 1 <= seeds < NUMBER_STRIDE:
+        raise ValueError(f"seeds is {seeds}; it must be from 1 to {NUMBER_STRIDE - 1}")
     return Confirmation(top, seeds)
 
 

@@ -28,7 +28,7 @@ class MedianRule(MedianStoppingRule):
         if self._epoch_key in result:
             super().on_trial_complete(tune_controller, trial, dict(result))
 
-    def heard(self, number: int, epoch: int, objective: float) -> bool:
+    def replay_report(self, number: int, epoch: int, objective: float) -> bool:
         """Takes a report of an earlier part of the search; returns whether it ends the trial."""
         nobody_waits: Any = SimpleNamespace(get_live_trials=list)
         former: Any = _Former(number)
@@ -37,7 +37,7 @@ class MedianRule(MedianStoppingRule):
         forget_stopped(self, former)
         return bool(decision == self.STOP)
 
-    def ended(self, number: int) -> None:
+    def replay_end(self, number: int) -> None:
         """Takes the end of a trial of an earlier part of the search."""
         former: Any = _Former(number)
         reports = median_reports(self)

@@ -23,7 +23,7 @@ class Proxy(NamedTuple):
             return experiment
         return replace(experiment, epochs=min(self.epochs, experiment.epochs))
 
-    def train(self, train: FeatureStore, seed: int) -> FeatureStore:
+    def training_subset(self, train: FeatureStore, seed: int) -> FeatureStore:
         """A share of train, of each speaker and attack the same (at least one utterance); in the order of the store."""
         if self.share == 1:
             return train

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 
-def rungs_end(scheduler: Any, name: str, epoch: int, objective: float) -> bool:
+def report_to_rungs(scheduler: Any, name: str, epoch: int, objective: float) -> bool:
     """Gives an ASHAScheduler the report of a trial that Tune does not know; returns whether that ends the trial.
 
     Args:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import InputError
 from core.seeds import derived_seed
-from search.methods.confirmations import SEEDS, Confirmation
+from search.methods.confirmations import NUMBER_STRIDE, Confirmation
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Confirmed:
+class ConfirmedConfiguration:
     """A configuration that was trained again.
 
     Attributes:
@@ -67,7 +67,7 @@ def fresh_seed(experiment: "Experiment", index: int) -> int:
     return derived_seed(experiment.seed, "confirmation", index) % 2**31
 
 
-def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRecord]:
+def confirmation_candidates(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRecord]:
     """The trials whose configurations are to be trained again: the best ones, and the paper's where it was tried."""
     ranked = run.ranked()
     best = ranked[: confirmation.top]
@@ -79,12 +79,12 @@ def chosen(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRe
     return best
 
 
-def to_train(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
+def confirmation_trainings(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
     """The trainings that are to be, all first seeds first: dicts of `number`, `values` and `confirmation_seed`."""
-    records = chosen(space, run, confirmation)
+    records = confirmation_candidates(space, run, confirmation)
     return [
         {
-            "number": record.number * SEEDS + index,
+            "number": record.number * NUMBER_STRIDE + index,
             "values": record.values,
             "confirmation_seed": fresh_seed(space.experiment(record.values), index),
         }
@@ -93,7 +93,7 @@ def to_train(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[
     ]
 
 
-def confirmed(run: Run) -> list[Confirmed]:
+def confirmed_configurations(run: Run) -> list[ConfirmedConfiguration]:
     """The configurations whose trainings have all ended, best by mean first; those with failed trainings come last."""
     again = run.confirmation()
     if not (again.path / "run.json").exists():
@@ -101,18 +101,18 @@ def confirmed(run: Run) -> list[Confirmed]:
     ended = {each.number: each for each in again.journal.trials() if each.status in ("finished", "failed")}
     by_trial: dict[int, list[int]] = {}
     for number in again.info()["wanted"]:
-        by_trial.setdefault(number // SEEDS, []).append(number)
+        by_trial.setdefault(number // NUMBER_STRIDE, []).append(number)
     records = {each.number: each for each in run.journal.trials()}
     found = []
     for number, wanted in by_trial.items():
         trainings = [ended[each] for each in wanted if each in ended]
         good = sorted((each for each in trainings if each.status == "finished"), key=lambda each: each.objective)
         if len(trainings) == len(wanted) and good and number in records:
-            found.append(Confirmed(records[number], tuple(good), len(trainings) - len(good)))
+            found.append(ConfirmedConfiguration(records[number], tuple(good), len(trainings) - len(good)))
     return sorted(found, key=lambda each: (each.n_failed > 0, each.mean))
 
 
-def winner(found: Sequence[Confirmed]) -> Confirmed | None:
+def best_in_search(found: Sequence[ConfirmedConfiguration]) -> ConfirmedConfiguration | None:
     """The configuration with the best value in the search; None where nothing was confirmed.
 
     Its mean over fresh seeds is usually worse than its value in the search: that difference is the selection bias.
@@ -120,7 +120,7 @@ def winner(found: Sequence[Confirmed]) -> Confirmed | None:
     return min(found, key=lambda again: (again.record.objective, again.record.number), default=None)
 
 
-class Selected(NamedTuple):
+class SelectedTrial(NamedTuple):
     """A trial whose detector is to be exported.
 
     Attributes:
@@ -131,10 +131,10 @@ class Selected(NamedTuple):
 
     record: TrialRecord
     checkpoint: Path
-    confirmed: Confirmed | None
+    confirmed: ConfirmedConfiguration | None
 
 
-def selected(run: Run, rank: int, number: int | None = None) -> Selected:
+def select_trial(run: Run, rank: int, number: int | None = None) -> SelectedTrial:
     """The trial of a rank: those that were confirmed come first, by the mean of their seeds, then the others.
 
     Args:
@@ -145,7 +145,7 @@ def selected(run: Run, rank: int, number: int | None = None) -> Selected:
     Raises:
         InputError: there is no such rank, or no such trial with a detector.
     """
-    again, found = run.confirmation(), confirmed(run)
+    again, found = run.confirmation(), confirmed_configurations(run)
     taken = {each.record.number for each in found}
     rest = [each for each in run.ranked() if each.number not in taken]
     if number is not None:
@@ -161,8 +161,8 @@ def selected(run: Run, rank: int, number: int | None = None) -> Selected:
         best = found[rank - 1]
         path = again.checkpoint(best.median.number)
         assert path is not None
-        return Selected(best.record, path, best)
+        return SelectedTrial(best.record, path, best)
     record = rest[rank - len(found) - 1]
     path = run.checkpoint(record.number)
     assert path is not None
-    return Selected(record, path, None)
+    return SelectedTrial(record, path, None)

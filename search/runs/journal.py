@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from search.runs.retry import patiently
+from search.runs.retry import with_retries
 
 STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
 """`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""
@@ -68,7 +68,7 @@ class Journal:
             with self.path.open("a", encoding="utf-8") as file:
                 file.write(("\n" if broken else "") + line + "\n")
 
-        patiently(append, str(self.path))
+        with_retries(append, str(self.path))
 
     def events(self) -> Iterator[dict[str, Any]]:
         """Every whole line: `event`, `trial`, `time` and what came with it."""

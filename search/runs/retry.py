@@ -5,15 +5,15 @@ from collections.abc import Callable
 
 from core.errors import Unavailable
 
-PATIENCE = 120.0
+RETRY_SECONDS = 120.0
 """Seconds for which a storage may refuse before the search gives up."""
 
 
 class StorageLost(Unavailable):
-    """A storage could not be written for longer than PATIENCE."""
+    """A storage could not be written for longer than RETRY_SECONDS."""
 
 
-def patiently(action: Callable[[], None], what: str) -> None:
+def with_retries(action: Callable[[], None], what: str) -> None:
     """Does something that writes, again and again until it succeeds.
 
     Args:
@@ -21,14 +21,14 @@ def patiently(action: Callable[[], None], what: str) -> None:
         what: What is written, for the error.
 
     Raises:
-        StorageLost: it failed for PATIENCE seconds.
+        StorageLost: it failed for RETRY_SECONDS seconds.
     """
     began, pause = time.monotonic(), 0.5
     while True:
         try:
             return action()
         except OSError as error:  # pyarrow's file systems raise it, too
-            if time.monotonic() - began + pause > PATIENCE:
-                raise StorageLost(f"{what} could not be written for {PATIENCE:g} s: {error}") from error
+            if time.monotonic() - began + pause > RETRY_SECONDS:
+                raise StorageLost(f"{what} could not be written for {RETRY_SECONDS:g} s: {error}") from error
         time.sleep(pause)
         pause = min(2 * pause, 10.0)

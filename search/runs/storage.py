@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from core.atomic import replacing
 from core.errors import InputError, Unavailable
-from search.runs.retry import StorageLost, patiently
+from search.runs.retry import StorageLost, with_retries
 
 PUSHED_EVERY = 10.0
 """Seconds between two looks for what has changed in a working copy."""
@@ -34,7 +34,7 @@ class Storage:
 
         Args:
             place: Folder or URL.
-            cache: Folder of this machine's own disk, into which `fetched` copies stores; None = only those of a URL
+            cache: Folder of this machine's own disk, into which `local_store` copies stores; None = only those of a URL
                 are copied, into its working copy.
 
         Raises:
@@ -69,7 +69,7 @@ class Storage:
         return self.place
 
     def relative(self, path: str | Path) -> str:
-        """What `fetched` and `pull` call a file or folder of the working folder."""
+        """What `local_store` and `pull` call a file or folder of the working folder."""
         return Path(path).absolute().relative_to(self.folder.absolute()).as_posix()
 
     def names(self, relative: str) -> list[str]:
@@ -120,11 +120,11 @@ class Storage:
             state = (stat.st_size, stat.st_mtime_ns)
             if self._pushed.get(path) != state:
                 target = self._base / path.relative_to(self.folder).as_posix()
-                patiently(lambda path=path, target=target: self._upload(path, target), f"{self.place}/{path.name}")  # type: ignore[misc]
+                with_retries(lambda path=path, target=target: self._upload(path, target), f"{self.place}/{path.name}")  # type: ignore[misc]
                 self._pushed[path] = state
 
     @contextlib.contextmanager
-    def kept(self, relative: str, *, skip: Sequence[str] = ()) -> Iterator[None]:
+    def pushing(self, relative: str, *, skip: Sequence[str] = ()) -> Iterator[None]:
         """Pushes a folder of the working copy every few seconds, and at the end."""
         if not self.remote:
             yield
@@ -145,7 +145,7 @@ class Storage:
             thread.join()
             self.push(relative, skip=skip)
 
-    def fetched(self, relative: str) -> Path:
+    def local_store(self, relative: str) -> Path:
         """A feature store, on this machine's own disk where there is a cache or a URL; copied once for all processes.
 
         Raises:

@@ -9,7 +9,7 @@ from typing import Any
 from core.atomic import replacing
 from core.errors import InputError
 from search.runs.journal import Journal, TrialRecord, finite
-from search.runs.retry import patiently
+from search.runs.retry import with_retries
 
 CHECKPOINT = "checkpoint.pt"
 TRIALS = "trials.jsonl"
@@ -46,7 +46,7 @@ class TrialFolder:
     def update(self, **changes: Any) -> None:
         """Lays changes over run.json; the file is replaced whole."""
         known = self.info() if (self.path / "run.json").exists() else {}
-        patiently(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
+        with_retries(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
 
     def legs(self) -> list[Path]:
         """Folders in which Ray Tune kept the trials, one for the launch and one for each resumption, in that order."""

@@ -8,7 +8,7 @@ from search.space.reader import read_space
 from search.space.space import Space
 
 
-def known_trials(space: Space, storage: Storage) -> list[TrialRecord]:
+def warm_start_trials(space: Space, storage: Storage) -> list[TrialRecord]:
     """Ended trials of the runs that `search.warm_start` names, which this space could suggest; in the order named.
 
     Raises:
@@ -26,5 +26,5 @@ def known_trials(space: Space, storage: Storage) -> list[TrialRecord]:
         if theirs.corpus != space.corpus:
             raise InputError(f"search.warm_start: run {name} is of corpus {theirs.corpus}, this space {space.corpus}")
         ended = [each for each in run.journal.trials() if each.status in ("finished", "stopped", "failed")]
-        found += [each for each in ended if space.holds(each.values)]
+        found += [each for each in ended if space.contains(each.values)]
     return found

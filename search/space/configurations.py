@@ -44,12 +44,12 @@ def _completed(space: Space, wanted: Values, ends: Mapping[str, tuple[Label, ...
     return values
 
 
-def enumerated(space: Space, keys: tuple[str, ...] | None = None) -> Iterator[Values]:
+def all_configurations(space: Space, keys: tuple[str, ...] | None = None) -> Iterator[Values]:
     """Every configuration of the finite parameters of a space.
 
     Args:
         space: The space.
-        keys: Of the experiment, such as `front_end`: only parameters below these are enumerated, with those that
+        keys: Of the experiment, such as `front_end`: only parameters below these are all_configurations, with those that
             their conditions name; None = all parameters.
     """
     needed = {parameter.path for parameter in space.parameters if keys is None or parameter.path.split(".")[0] in keys}
@@ -75,14 +75,14 @@ def n_configurations(space: Space, limit: int = 1_000_000) -> int | None:
     """How many configurations there are (at most `limit`), or None for a continuum."""
     if any(parameter.finite() is None for parameter in space.searched):
         return None
-    return sum(1 for _ in itertools.islice(enumerated(space), limit))
+    return sum(1 for _ in itertools.islice(all_configurations(space), limit))
 
 
 def store_experiments(space: Space) -> list[Experiment]:
     """One experiment for every feature store that the space can ask for."""
     kept = ("system", *STORE_FIELDS)
     distinct: dict[str, Experiment] = {}
-    for values in enumerated(space, kept):
+    for values in all_configurations(space, kept):
         plain = space.experiment_plain(values)
         experiment = experiment_from_plain({key: plain[key] for key in kept if key in plain})
         distinct.setdefault(store_name(experiment), experiment)

@@ -6,10 +6,21 @@ from typing import Any
 from core.errors import InputError
 from search.space.space import Space
 
-FREE = ("trials", "hours", "gpu_hours", "patience", "deaths", "concurrency", "cpus", "gpus", "storage", "node_cache")
+FREE_SETTINGS = (
+    "trials",
+    "hours",
+    "gpu_hours",
+    "patience",
+    "deaths",
+    "concurrency",
+    "cpus",
+    "gpus",
+    "storage",
+    "node_cache",
+)
 """Settings of `search` that change nothing about what a trial is worth."""
 
-SEARCHABLE = (
+CHANGEABLE_PREFIXES = (
     "experiment.",
     "search.sampler",
     "search.scheduler",
@@ -25,7 +36,7 @@ SEARCHABLE = (
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
     """Settings of two YAMLs that differ, by key: what stood there and what stands there now."""
     before, after = dict(_flat(old)), dict(_flat(new))
-    free = {f"search.{name}" for name in FREE}
+    free = {f"search.{name}" for name in FREE_SETTINGS}
 
     def is_free(key: str) -> bool:
         return key in free or key.startswith("search.confirm.")
@@ -51,7 +62,7 @@ def check_change(run: str, old: Space, new: Space, *, allowed: bool) -> list[str
     """
     found = differences(old.resolved(), new.resolved())
     lines = [f"{key}: {what}" for key, what in found.items()]
-    never = [key for key in found if not key.startswith(SEARCHABLE)]
+    never = [key for key in found if not key.startswith(CHANGEABLE_PREFIXES)]
     if never:
         why = f"{', '.join(never)} decide what a value means; launch a new run"
         raise InputError([*lines, f"run {run} cannot go on with that: {why}"])

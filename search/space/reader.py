@@ -18,9 +18,9 @@ from core.table import Block, did_you_mean
 from search.space.configurations import corners, n_configurations
 from search.space.parameter import Parameter
 from search.space.ranges import as_list, condition_problems, ordered, parse_range, range_kind
-from search.space.sections import SEARCH_TABLES, check_first_judgement, read_corpus, read_search
+from search.space.sections import SEARCH_TABLES, check_grace_epochs, read_corpus, read_search
 from search.space.space import Space
-from search.space.yaml_file import KeyPath, Tree, read
+from search.space.yaml_file import KeyPath, YamlFile, read
 
 SECTIONS = ("name", "corpus", "experiment", "search")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -32,12 +32,12 @@ def read_space(path: Path, changes: list[str] | None = None) -> Space:
     Raises:
         InputError: everything that is wrong, one line each: file, line, key, what was found, what is valid.
     """
-    return space_from_tree(read(path, changes))
+    return space_from_yaml(read(path, changes))
 
 
-def space_from_tree(tree: Tree) -> Space:
+def space_from_yaml(yaml_file: YamlFile) -> Space:
     """The space that a parsed YAML describes; see `read_space`."""
-    reader = _Reader(tree)
+    reader = _Reader(yaml_file)
     space = reader.space()
     if reader.problems:
         raise InputError(dict.fromkeys(reader.problems))
@@ -47,17 +47,17 @@ def space_from_tree(tree: Tree) -> Space:
 class _Reader:
     """One reading of one file: what is wrong gathers in `problems`."""
 
-    def __init__(self, tree: Tree) -> None:
-        self.tree = tree
+    def __init__(self, yaml_file: YamlFile) -> None:
+        self.yaml_file = yaml_file
         self.problems: list[str] = []
         self.parameters: dict[str, Parameter] = {}
         self.fixed: dict[str, Any] = {}
 
     def wrong(self, path: KeyPath, what: str) -> None:
-        self.problems.append(self.tree.problem(path, what))
+        self.problems.append(self.yaml_file.problem(path, what))
 
     def space(self) -> Space:
-        data = self.tree.data
+        data = self.yaml_file.data
         for key in data:
             if key not in SECTIONS:
                 self.wrong((key,), f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}")
@@ -73,7 +73,7 @@ class _Reader:
         return space
 
     def section(self, key: str) -> Mapping[str, Any]:
-        value = self.tree.data.get(key)
+        value = self.yaml_file.data.get(key)
         if value is None and key == "search":
             return {}
         if not isinstance(value, dict):
@@ -245,7 +245,7 @@ class _Reader:
             except InputError as error:
                 self.wrong(("search", key), str(error))
         if not self.problems:
-            check_first_judgement(space, self.wrong)
+            check_grace_epochs(space, self.wrong)
 
 
 def _one_parameter() -> tuple[Any]:

@@ -117,7 +117,7 @@ def _block(path: KeyPath, value: object, wrong: Wrong) -> Block | None:
         return None
 
 
-def check_first_judgement(space: Space, wrong: Wrong) -> None:
+def check_grace_epochs(space: Space, wrong: Wrong) -> None:
     """A trial must have been evaluated when the scheduler first judges it: without a value it would lose."""
     row = SCHEDULERS[space.search.scheduler.name]
     options: dict[str, Any] = {**table.option_defaults(row), **space.search.scheduler.options}

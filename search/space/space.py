@@ -50,7 +50,7 @@ class Space:
         """The parameters that the sampler decides."""
         return tuple(each for each in self.parameters if each.kind != "value")
 
-    def holds(self, values: Mapping[str, Label]) -> bool:
+    def contains(self, values: Mapping[str, Label]) -> bool:
         """Whether this space could suggest a configuration."""
         met: Values = {}
         for parameter in self.searched:

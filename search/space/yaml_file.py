@@ -21,7 +21,7 @@ _Loader.add_implicit_resolver(
 )
 
 
-class Tree:
+class YamlFile:
     """Plain data of a YAML file and the line of each key.
 
     Attributes:
@@ -34,7 +34,7 @@ class Tree:
         self.data = data
         self._lines = lines
 
-    def where(self, path: KeyPath) -> str:
+    def location(self, path: KeyPath) -> str:
         """`file:line` of a key, or of the nearest key above it that stands in the file."""
         while path and path not in self._lines:
             path = path[:-1]
@@ -42,10 +42,10 @@ class Tree:
 
     def problem(self, path: KeyPath, what: str) -> str:
         """A message that begins with the place of `path`."""
-        return f"{self.where(path)}: {what}"
+        return f"{self.location(path)}: {what}"
 
 
-def read(path: Path, changes: list[str] | None = None) -> Tree:
+def read(path: Path, changes: list[str] | None = None) -> YamlFile:
     """The tree of a YAML file, with `key.path=value` changes of the command line laid over it.
 
     Raises:
@@ -60,7 +60,7 @@ def read(path: Path, changes: list[str] | None = None) -> Tree:
     return parse(text, str(path), changes)
 
 
-def parse(text: str, source: str = "<text>", changes: list[str] | None = None) -> Tree:
+def parse(text: str, source: str = "<text>", changes: list[str] | None = None) -> YamlFile:
     """The tree of a YAML text; see `read`."""
     try:
         node = yaml.compose(text, Loader=_Loader)
@@ -78,7 +78,7 @@ def parse(text: str, source: str = "<text>", changes: list[str] | None = None) -
         raise InputError(f"{source}: not valid YAML: {error}") from error
     for change in changes or []:
         _apply(data, change)
-    return Tree(source, data, lines)
+    return YamlFile(source, data, lines)
 
 
 def _plain(text: str) -> Any:

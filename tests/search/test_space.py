@@ -7,9 +7,9 @@ import yaml
 
 from core.config import experiment_from_plain, experiment_to_plain
 from core.errors import InputError
-from search.space.configurations import corners, enumerated, n_configurations, store_experiments
+from search.space.configurations import all_configurations, corners, n_configurations, store_experiments
 from search.space.optuna_space import random_values, suggest
-from search.space.reader import read_space, space_from_tree
+from search.space.reader import read_space, space_from_yaml
 from search.space.yaml_file import parse
 
 ROOT = Path(__file__).resolve().parents[2] / "spaces"
@@ -35,7 +35,7 @@ search: {trials: 7, sampler: random, scheduler: none}
 
 
 def space(text=SPACE):
-    return space_from_tree(parse(text, "s.yaml"))
+    return space_from_yaml(parse(text, "s.yaml"))
 
 
 def problems(text):
@@ -132,7 +132,7 @@ def test_a_grid_counts_conditional_configurations_once():
     found = space(text)
     # (lfcc x 2 + logspec) x (lcnn + senet18 x 5) x (siamese x 2 + original) x 2 schedules
     assert n_configurations(found) == 3 * 6 * 3 * 2
-    assert len({str(sorted(values.items())) for values in enumerated(found)}) == 3 * 6 * 3 * 2
+    assert len({str(sorted(values.items())) for values in all_configurations(found)}) == 3 * 6 * 3 * 2
     assert n_configurations(space()) is None
 
 
