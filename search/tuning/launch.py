@@ -6,7 +6,7 @@ from rich.console import Console
 
 from core.bundle import versions
 from core.errors import InputError, Unavailable
-from search.cluster.jobs import tell_client
+from search.cluster.jobs import announce_start
 from search.cluster.ray_session import start_ray
 from search.prepare.plan import Plan
 from search.prepare.stores import build_stores
@@ -48,9 +48,9 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
         proxy=space.search.proxy.name,
     )
     run.change_space(space)
-    tell_client()
+    announce_start()
     plan = plan.sealed()
-    folders = build_stores(plan, console, spread=address is not None)
+    folders = build_stores(plan, console, distributed=address is not None)
     run.update(state="running", stores=folders)
     if address is None:
         start_ray(None)
@@ -123,7 +123,7 @@ def resume_search(
         gpu_hours=plan.space.search.gpu_hours if gpu_hours is None else gpu_hours,
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total).sealed()
-    folders = build_stores(plan, console, spread=address is not None)
+    folders = build_stores(plan, console, distributed=address is not None)
     if former is not None:
         run.change_space(plan.space)
     run.update(
@@ -138,7 +138,7 @@ def resume_search(
     new = total - len(records)
     what = f"{begun} trials kept, {len(unfinished)} resumed, {new} new"
     console.print(f"run {run.name} goes on: {what}", highlight=False)
-    tell_client()
+    announce_start()
     if address is None:
         start_ray(None)
     shared, state = address is not None, "finished"

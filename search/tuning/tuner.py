@@ -12,7 +12,7 @@ from core import table
 from core.cost import macs_of
 from core.detector import Detector, build_detector
 from core.errors import InputError, Unavailable
-from search.cluster.capacity import places
+from search.cluster.capacity import trial_capacity
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
 from search.runs.journal import TrialRecord, now
@@ -114,12 +114,12 @@ def cost_function(plan: Plan) -> Callable[[Values], float] | None:
 @contextlib.contextmanager
 def shared_places(plan: Plan, run: Run, *, shared: bool) -> Iterator[Callable[[], int] | None]:
     """How many trials may run at a time where other searches are on the same Ray; None where there are none."""
-    from search.cluster.fair_share import Share
+    from search.cluster.fair_share import FairShare
 
-    room = places(plan.space.search)
-    share = Share(f"{plan.storage.place}/{run.place}", room or 1) if shared and room else None
+    room = trial_capacity(plan.space.search)
+    share = FairShare(f"{plan.storage.place}/{run.place}", room or 1) if shared and room else None
     try:
-        yield share.part if share else None
+        yield share.n_trials if share else None
     finally:
         if share:
             share.leave()
@@ -157,7 +157,7 @@ def run_tune(
     from search.tuning.trial import run_trial
 
     options, n_trials, storage, journal = assignment.options, assignment.n_trials, plan.storage, trials.journal
-    room = places(options)
+    room = trial_capacity(options)
     if room == 0:
         raise InputError(
             f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
