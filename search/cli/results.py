@@ -52,7 +52,7 @@ def export(
     opened, plan = open_run(run, storage)
     folder = output or opened.path / f"export-{trial_label(rank, trial)}"
     with kept(opened, plan):
-        export_trial(opened, plan, folder, rank=rank, number=trial, look_at_eval=not no_eval)
+        export_trial(opened, plan, folder, rank=rank, number=trial, score_eval=not no_eval)
     return 0
 
 
@@ -114,7 +114,7 @@ def report(
 
     The tables of a space of the paper have the layout of the paper.
     """
-    from search.report.report import ReportOptions, publish
+    from search.report.report import ReportOptions, write_report
 
     opened, plan = open_run(run, storage)
     wanted = {"dev": True, "eval": score_eval, "train": score_train}
@@ -130,7 +130,7 @@ def report(
     folder = output or next(path for path in candidates if not path.exists())
     # Progress goes to stderr: the report itself may be piped.
     with kept(opened, plan):
-        forms = publish(opened, plan, folder, chosen, open_console(stderr=True))
+        forms = write_report(opened, plan, folder, chosen, open_console(stderr=True))
     print(forms[output_format], end="")
     print(f"spooftune: the report's tables and figures are in {folder}", file=sys.stderr)
     return 0
@@ -142,7 +142,7 @@ def trial_label(rank: int, number: int | None) -> str:
 
 
 def export_trial(
-    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, look_at_eval: bool = True
+    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, score_eval: bool = True
 ) -> None:
     """Exports the detector of a trial and shows its metrics.
 
@@ -152,21 +152,21 @@ def export_trial(
         folder: New folder of the bundle.
         rank: Place of the trial in the ranking, from 1.
         number: Number of the trial, which then counts instead of the rank.
-        look_at_eval: Whether eval is scored.
+        score_eval: Whether eval is scored.
 
     Raises:
         InputError: there is no such trial, or the folder exists.
     """
-    from search.cli.terminal import show_measured
+    from search.cli.terminal import show_metrics
     from search.report.export import export as write_bundle
 
     console = open_console()
     record, measured = write_bundle(
-        run, plan, folder, rank=rank, number=number, look_at_eval=look_at_eval, console=console
+        run, plan, folder, rank=rank, number=number, score_eval=score_eval, console=console
     )
     which = f"rank {rank}" if number is None else "as you named it"
     print(f"exported trial {record.number} ({which}) to {folder}", flush=True)
-    show_measured(measured, console)
+    show_metrics(measured, console)
 
 
 def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":

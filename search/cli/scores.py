@@ -90,11 +90,11 @@ def evaluate(
     """Compute EER, min t-DCF, AUC and the EER of every attack from a score file."""
     if asv_scores and asv_rates:
         raise InputError("--asv-scores and --asv-rates exclude each other: give one of them")
-    from search.cli.terminal import show_evaluation
+    from search.cli.terminal import describe_evaluation
     from search.report.evaluate import evaluate as measure
 
     result = measure(scores, other=compare, asv_scores=asv_scores, asv_rates=asv_rates)
-    print(json.dumps(result, indent=2) if as_json else show_evaluation(result))
+    print(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
     return 0
 
 

@@ -164,30 +164,30 @@ def run_state(run: Run) -> str:
     return state if state not in ALIVE or run.alive() else "interrupted"
 
 
-def show_measured(measured: dict[str, Any], console: Console) -> None:
+def show_metrics(measured: dict[str, Any], console: Console) -> None:
     """Prints the metrics of an exported detector on each partition, per attack."""
     for partition, values in measured.items():
         counts = f"{values['n_bona_fide']} bona fide, {values['n_spoof']} spoofed"
         note = "chose the detector" if partition == "dev" else "looked at once, after the choice"
         console.print(
-            f"{partition} ({note}): EER {eer_in_words(values)}, AUC {values['auc']:.4f} ({counts})",
+            f"{partition} ({note}): EER {describe_eer(values)}, AUC {values['auc']:.4f} ({counts})",
             highlight=False,
             soft_wrap=True,
         )
         if "eer_by_seed" in values:
-            console.print(f"  {seeds_in_words(values['eer_by_seed'])}", highlight=False, soft_wrap=True)
+            console.print(f"  {describe_seeds(values['eer_by_seed'])}", highlight=False, soft_wrap=True)
         attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
         console.print(f"  EER % per attack: {attacks}", highlight=False, soft_wrap=True)
 
 
-def seeds_in_words(rates: Sequence[float]) -> str:
+def describe_seeds(rates: Sequence[float]) -> str:
     """EERs of several seeds, such as `5 seeds: mean EER 24.1 % (95 %: 22.0 to 26.2), from 22.9 to 26.0`."""
     mean, half = 100 * sum(rates) / len(rates), half_width(rates)
     interval = "" if half is None else f" (95 %: {mean - 100 * half:.2f} to {mean + 100 * half:.2f})"
     return f"{len(rates)} seeds: mean EER {mean:.2f} %{interval}, from {100 * min(rates):.2f} to {100 * max(rates):.2f}"
 
 
-def eer_in_words(measured: Mapping[str, Any]) -> str:
+def describe_eer(measured: Mapping[str, Any]) -> str:
     """An EER with its intervals, such as `24.08 % (95 %: 20.1 to 28.3 over utterances, 16.0 to 33.1 over speakers)`."""
     intervals = [
         f"{100 * measured[key][0]:.1f} to {100 * measured[key][1]:.1f} over {what}"
@@ -228,7 +228,7 @@ def show_events(run: Run, number: int | None, console: Console) -> None:
         console.print(error.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)
 
 
-def show_evaluation(result: dict[str, Any]) -> str:
+def describe_evaluation(result: dict[str, Any]) -> str:
     """The result of `evaluate` for people: rates in per cent, every digit that a comparison may need."""
     lines = [
         f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",

@@ -204,7 +204,7 @@ def test_systems_that_scored_other_utterances_are_not_compared(tmp_path, capsys)
     one.write_text("\n".join(score_lines(0)))
     other.write_text("\n".join(score_lines(1)[2:]))
     assert main(["evaluate", str(one), "--compare", str(other)]) == 2
-    assert f"{other}: no score of u0, u1; both files need the same utterances" in capsys.readouterr().err
+    assert f"{other}: no score for u0, u1; both files need the same utterances" in capsys.readouterr().err
     other.write_text("\n".join(score_lines(1)).replace("u0 A01 spoof", "u0 - bonafide"))
     assert main(["evaluate", str(one), "--compare", str(other)]) == 2
-    assert f"{other}: u0 has another key than in {one}" in capsys.readouterr().err
+    assert f"{other}: the key of u0 differs from the key in {one}" in capsys.readouterr().err
