@@ -17,8 +17,8 @@ from search.report.tables import (
     as_text,
     attacks_table,
     comparison_table,
-    results_of_cell,
     paper_table,
+    results_of_cell,
     results_table,
 )
 from search.runs.journal import TrialRecord
