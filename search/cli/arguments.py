@@ -119,7 +119,7 @@ def open_storage(place: str | None) -> "Storage":
     return Storage(place or STORAGE)
 
 
-def kept(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
+def pushing_run(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
     """Copies the folder of a run to its URL while a command works on it. Ray Tune copies its own folders itself."""
     return plan.storage.pushing(f"runs/{run.name}", skip=("tune",))
 

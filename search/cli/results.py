@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from core.errors import InputError
-from search.cli.arguments import ClusterPlace, RunName, RunStorage, kept, open_console, open_run
+from search.cli.arguments import ClusterPlace, RunName, RunStorage, open_console, open_run, pushing_run
 
 if TYPE_CHECKING:
     from core.evaluation.metrics import AsvErrorRates
@@ -49,7 +49,7 @@ def export(
 
     opened, plan = open_run(run, storage)
     folder = output or opened.path / f"export-{trial_label(rank, trial)}"
-    with kept(opened, plan):
+    with pushing_run(opened, plan):
         export_trial(opened, plan, folder, rank=rank, number=trial, score_eval=not no_eval)
     return 0
 
@@ -125,7 +125,7 @@ def report(
     candidates = (opened.path / f"report-{k:03d}" for k in range(1, 100_000))
     folder = output or next(path for path in candidates if not path.exists())
     # Progress goes to stderr: the report itself may be piped.
-    with kept(opened, plan):
+    with pushing_run(opened, plan):
         forms = write_report(opened, plan, folder, chosen, open_console(stderr=True))
     print(forms[output_format], end="")
     print(f"spooftune: the report's tables and figures are in {folder}", file=sys.stderr)

@@ -14,9 +14,9 @@ from search.cli.arguments import (
     RunStorage,
     SpaceFile,
     SpaceStorage,
-    kept,
     open_console,
     open_run,
+    pushing_run,
     read_plan,
 )
 from search.cli.results import export_trial
@@ -90,7 +90,7 @@ def launch(
         join_cluster(plan, address, console)
     run = Run.create(plan.storage, prefix=plan.space.name, name=name)
     print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
-    with kept(run, plan):
+    with pushing_run(run, plan):
         show_corpus(plan.sealed(), console)
         state = run_search(plan, run, address=address, console=console)
         return _conclude(run, plan, state)
@@ -178,7 +178,7 @@ def resume(
     console = open_console()
     if address:
         join_cluster(plan, address, console)
-    with kept(opened, plan):
+    with pushing_run(opened, plan):
         state = resume_search(
             plan,
             opened,

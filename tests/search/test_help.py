@@ -14,7 +14,7 @@ from search.runs.run import Run
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = {"torch", "ray", "optuna", "transformers", "sklearn", "scipy", "pyarrow", "numpy", "pydantic", "matplotlib"}
 MODULES_OF_LIST = 300
-"""More modules than `spooftune list` may import, those of Python among them; it imports 263."""
+"""More modules than `spooftune list` may import, those of Python among them; it imports 269."""
 
 WORDS = {(name,): command for name, command in COMMANDS.items()}
 WORDS |= {("corpus", name): command for name, command in CORPUS_COMMANDS.items()}
