@@ -24,8 +24,8 @@ from ray.scripts.scripts import cli as ray_cli
 
 from core import bundle
 from core.config import experiment_from_plain
-from core.detector import build_detector
 from core.corpora.layouts import CORPORA
+from core.detector import build_detector
 from core.evaluation.score_file import CmScores, write_cm_scores
 from search.space.reader import SECTIONS, read_space
 from tests.documents import BLOCKS, PAGES, ROOT, Block, new_rows, patched_tree, prose_of
