@@ -1,4 +1,4 @@
-"""What a search finds for the epochs it spends: TPE under ASHA against random configurations trained to their end.
+"""Best value against epochs spent: TPE with ASHA against random search without early stopping.
 
     .venv/bin/python benchmarks/efficiency.py run benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
     .venv/bin/python benchmarks/efficiency.py report study
@@ -23,11 +23,13 @@ from rich.console import Console
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from search.plan import make_plan  # noqa: E402
-from search.results import collect  # noqa: E402
-from search.run import Run  # noqa: E402
-from search.space_reader import read_space  # noqa: E402
-from search.storage import Storage  # noqa: E402
+from search.prepare.plan import make_plan  # noqa: E402
+from search.prepare.stores import store_opener  # noqa: E402
+from search.report.scoring import collect  # noqa: E402
+from search.runs.run import Run  # noqa: E402
+from search.runs.storage import Storage  # noqa: E402
+from search.space.configurations import baseline  # noqa: E402
+from search.space.reader import read_space  # noqa: E402
 
 KINDS: dict[str, dict[str, Any]] = {
     "tpe + asha": {
@@ -54,7 +56,7 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
     space = read_space(Path(options.space), options.set)
     plain = dict(space.plain)
     # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
-    epochs = space.experiment(space.baseline()).epochs
+    epochs = space.experiment(baseline(space)).epochs
     least = 2 if kind != "random" else epochs
     plain["search"] = {
         **plain["search"],
@@ -69,16 +71,16 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
     path.write_text(yaml.safe_dump(plain, sort_keys=False))
     searched = Run(Storage(options.storage).folder / "runs" / name)
     if not (searched.path / "run.json").exists():
-        command = [sys.executable, "-m", "search.cli", "launch", str(path), "--name", name]
+        command = [sys.executable, "-m", "search.cli.main", "launch", str(path), "--name", name]
         process = subprocess.Popen([*command, "--storage", options.storage], cwd=ROOT)
         while process.poll() is None:
             try:
                 process.wait(5)
             except subprocess.TimeoutExpired:
-                if len(searched.epochs()) >= options.budget:
+                if len(searched.journal.epochs()) >= options.budget:
                     process.terminate()
                     process.wait()
-    return name, len(searched.epochs())
+    return name, len(searched.journal.epochs())
 
 
 def report(options: argparse.Namespace) -> None:
@@ -88,14 +90,22 @@ def report(options: argparse.Namespace) -> None:
     for path in sorted(options.output.glob(f"{options.prefix}-*.yaml")):
         kind = next(each for each in KINDS if path.stem.startswith(f"{options.prefix}-{each.replace(' + ', '-')}-"))
         searched = Run(storage.folder / "runs" / path.stem)
-        epochs = searched.epochs()[: options.budget]
+        epochs = searched.journal.epochs()[: options.budget]
         plan = make_plan(read_space(path), storage)
-        records = {each.number: each for each in searched.trials()}
+        records = {each.number: each for each in searched.journal.trials()}
         at = []
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]
             value, number = min((objective, number) for number, _, objective in spent)
-            (result,) = collect(searched, plan, [records[number]], partitions=["eval"], asv={}, console=console)
+            (result,) = collect(
+                searched,
+                [records[number]],
+                corpus=plan.corpus,
+                store_of=store_opener(plan, console=console),
+                partitions=["eval"],
+                asv={},
+                console=console,
+            )
             at.append((value, result.measured["eval"]["eer"]))
         found[kind].append(at)
         print(path.stem, len(records), "trials", json.dumps(at), file=sys.stderr)

@@ -22,11 +22,11 @@ import torch
 
 from core import audio, table
 from core.audio import SAMPLE_RATE, AudioOptions
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
+from core.corpora.layouts import CORPORA
 from core.features import FRONT_ENDS
-from core.features.extraction import extract, store_path
-from core.features.store import FeatureStore
-from core.protocol import CORPORA
+from core.stores.extraction import extract, store_path
+from core.stores.store import FeatureStore
 from core.table import Block
 
 

@@ -1,4 +1,4 @@
-"""Which objective picks detectors that hold on attacks nobody has seen: configurations trained, and judged in all ways.
+"""Which objective selects models that generalise to unseen attacks: a study over random configurations.
 
     .venv/bin/python benchmarks/objectives.py train benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
     .venv/bin/python benchmarks/objectives.py report study --folds "A01+A04,A02+A05,A03+A06"
@@ -8,7 +8,7 @@ without each group of attacks of `--left-out`. It keeps the CM scores of dev, an
 after every evaluated epoch: a file for each training, so that it goes on where it was stopped. What an objective would
 have said, and what the detector that it would have exported is worth on eval, `report` reckons from these scores alone.
 
-This is a study of objectives, and the one place that looks at eval for every configuration: no search may.
+This study is the one place that scores eval for every configuration. No search may do so.
 """
 
 import argparse
@@ -26,7 +26,7 @@ from scipy.stats import spearmanr
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from core import metrics  # noqa: E402
+from core.evaluation import metrics  # noqa: E402
 
 ALL = "all"
 """Name of the training that leaves nothing out."""
@@ -41,8 +41,8 @@ def train_one(job: dict[str, Any]) -> str:
     from core.config import experiment_from_plain
     from core.detector import build_detector, score_store
     from core.errors import TrainingDiverged
-    from core.features.store import FeatureStore
-    from core.training import epochs
+    from core.stores.store import FeatureStore
+    from core.training.fit import epochs
 
     torch.set_num_threads(1)
     experiment = experiment_from_plain(job["experiment"])
@@ -81,23 +81,25 @@ def train(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from core.config import experiment_to_plain
-    from search.plan import make_plan
-    from search.space import store_name
-    from search.space_reader import read_space
-    from search.storage import Storage
-    from search.stores import ensure_store
+    from search.prepare.plan import make_plan
+    from search.prepare.stores import store_opener
+    from search.runs.storage import Storage
+    from search.space.configurations import store_experiments
+    from search.space.optuna_space import random_values
+    from search.space.reader import read_space
+    from search.space.space import store_name
 
     space = read_space(Path(options.space), options.set)
     plan = make_plan(space, Storage(options.storage))
     options.output.mkdir(parents=True, exist_ok=True)
-    console = Console()
+    store_of = store_opener(plan, console=Console())
     stores = {
-        store_name(each): {name: str(ensure_store(plan, each, name, console).path) for name in ("train", "dev", "eval")}
-        for each in space.store_experiments()
+        store_name(experiment): {name: str(store_of(experiment, name).path) for name in ("train", "dev", "eval")}
+        for experiment in store_experiments(space)
     }
     jobs = []
     for seed, number in itertools.product(range(options.seeds), range(options.configurations)):
-        values = space.random_values(space.search.seed * 100_000 + number)
+        values = random_values(space, space.search.seed * 100_000 + number)
         plain = {**experiment_to_plain(space.experiment(values)), "seed": seed}
         (options.output / f"{number:03d}.json").write_text(json.dumps(values))
         for left_out in [ALL, *options.left_out]:

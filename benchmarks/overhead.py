@@ -21,8 +21,9 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from search.space import store_name  # noqa: E402
-from search.space_reader import read_space  # noqa: E402
+from search.space.configurations import store_experiments  # noqa: E402
+from search.space.reader import read_space  # noqa: E402
+from search.space.space import store_name  # noqa: E402
 from tests.search.conftest import SPACE  # noqa: E402
 from tests.speech import make_corpus  # noqa: E402
 
@@ -42,9 +43,10 @@ def write_space(folder: Path, n_trials: int, n_per_class: int) -> Path:
 
 def ours(space: Path, name: str) -> float:
     """Wall time of a search, extraction left out, export included."""
-    subprocess.run([sys.executable, "-m", "search.cli", "extract", space], cwd=ROOT, check=True, capture_output=True)
+    command = [sys.executable, "-m", "search.cli.main", "extract", space]
+    subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     began = time.perf_counter()
-    command = [sys.executable, "-m", "search.cli", "launch", space, "--name", name]
+    command = [sys.executable, "-m", "search.cli.main", "launch", space, "--name", name]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     return time.perf_counter() - began
 
@@ -65,10 +67,10 @@ def run_plain(path: Path, folder: Path) -> None:
     from ray.tune.search.optuna import OptunaSearch
 
     space = read_space(path)
-    (experiment,) = space.store_experiments()
+    (experiment,) = store_experiments(space)
     stores = {}
-    from core.features.extraction import store_path
-    from search.plan import open_corpus
+    from core.stores.extraction import store_path
+    from search.prepare.plan import open_corpus
 
     corpus = open_corpus(space)
     for partition in ("train", "dev"):
@@ -81,8 +83,8 @@ def run_plain(path: Path, folder: Path) -> None:
         import torch
 
         from core import checkpoint
-        from core.features.store import FeatureStore
-        from core.training import fit
+        from core.stores.store import FeatureStore
+        from core.training.fit import fit
 
         torch.set_num_threads(1)
         values = {"backbone.name": config["backbone"], "loss.margin": config["margin"]}

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.features.store import FeatureStore
+from core.stores.store import FeatureStore
 
 
 def mapped(folder: Path) -> dict[str, int]:

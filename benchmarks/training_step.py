@@ -8,7 +8,7 @@ ratio is the median of the repetitions' ratios. The weights lie channels last, a
 said.
 
 - `two towers`: the left and the right members of the pairs pass through the backbone as two batches.
-- `embed once`: the minibatch passes once and the pairs index its embeddings, as `core.siamese` does it.
+- `embed once`: the minibatch passes once and the pairs index its embeddings, as `core.siamese.network` does it.
 - `embed once, channels first`: the same with weights in torch's usual order and its usual Adam, not the fused one.
 - `embed once, from host` (CUDA only): the same, with float16 features copied from pinned memory in every step.
 """
@@ -28,9 +28,9 @@ from torch.amp.grad_scaler import GradScaler
 
 from core import table
 from core.backbones import BACKBONES
-from core.losses import LOSSES
-from core.pairs import random
-from core.siamese import Siamese
+from core.siamese.losses import LOSSES
+from core.siamese.network import Siamese
+from core.siamese.pairs import random
 from core.table import Block
 
 BASELINE = "two towers"

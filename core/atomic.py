@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all."""
+"""Atomic writing: a file is written completely or not at all."""
 
 import os
 import tempfile
@@ -9,15 +9,15 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside `path` that becomes it when the block ends well and goes away when it does not.
+    """Temporary file beside `path`, which replaces `path` when the `with` block succeeds and is deleted when it fails.
 
-    The content is on the disk before the name changes, so that a crash leaves the old file or the new one.
+    The content is flushed to the disk before the file is renamed, so that a crash leaves the old file or the new one.
 
     Args:
-        path: The file to write; its folder must exist.
+        path: File to write; its folder must exist.
 
     Raises:
-        OSError: the disk is full or the folder cannot be written.
+        OSError: The disk is full, or the folder cannot be written.
     """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")
     os.close(handle)
@@ -26,7 +26,7 @@ def replacing(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
-        temporary.chmod(0o644)  # mkstemp's files are for their owner alone
+        temporary.chmod(0o644)  # mkstemp creates files that only their owner can read
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Recordings -> waveforms: any format that libsndfile reads, any rate and channel count -> 16 kHz mono."""
+"""Recordings -> waveforms of 16 kHz, mono, from any format, sample rate and channel count that libsndfile reads."""
 
 from dataclasses import dataclass
 from math import gcd
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from core.errors import InputError
 
 SAMPLE_RATE = 16_000
-"""Samples a second of every waveform in this package."""
+"""Samples per second of every waveform in this package."""
 
 FRAME = 160
-"""Samples of a frame whose energy decides about silence: 10 ms."""
+"""Samples of a frame in the detection of silence: 10 ms."""
 
 
 class AudioError(InputError):
@@ -24,13 +24,17 @@ class AudioError(InputError):
 
 @dataclass(frozen=True)
 class AudioOptions:
-    """How a recording becomes a waveform.
+    """Options of decoding a recording.
 
     Attributes:
-        trim_silence: Cuts the silence before the first and after the last loud frame. Its duration alone tells much
-            of ASVspoof 2019 LA's spoofed speech (arXiv 2106.12914), so results with and without it differ.
-        trim_top_db: A frame of 10 ms is silent when its energy lies this many dB below the loudest frame's.
-        min_duration_s: Shorter recordings are refused, after trimming.
+        trim_silence: Whether the silence before the first and after the last loud frame is removed. In ASVspoof 2019 LA
+            the duration of this silence is a strong cue of the class (arXiv 2106.12914), so trimming changes results.
+        trim_top_db: Threshold of silence in dB, positive: a frame of 10 ms is silent if its energy is this much or more
+            below that of the loudest frame.
+        min_duration_s: Minimum duration after trimming, s, 0 or more; shorter recordings are refused.
+
+    Raises:
+        ValueError: An option is out of range.
     """
 
     trim_silence: bool = False
@@ -38,29 +42,32 @@ class AudioOptions:
     min_duration_s: float = 0.1
 
     def __post_init__(self) -> None:
-        if not self.trim_top_db > 0:  # so written, NaN is refused too
+        if not self.trim_top_db > 0:  # this form also refuses NaN
             raise ValueError(f"audio: trim_top_db is {self.trim_top_db}; it must be above 0")
         if not self.min_duration_s >= 0:
             raise ValueError(f"audio: min_duration_s is {self.min_duration_s}; it must not be negative")
 
 
 def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
-    """The waveform of a recording, `(time,)`, mono, 16 kHz, about [-1, 1] (resampling may overshoot a little).
+    """Waveform `(time,)` of a recording: mono, 16 kHz, in [-1, 1] up to a small overshoot of the resampling.
 
-    Channels are averaged; other rates pass a polyphase filter that keeps aliases out (SciPy's `resample_poly`). A FLAC
-    file that was cut short is refused; of a WAV or OGG file libsndfile gives what is there and says nothing.
+    Channels are averaged. Other sample rates are converted with an anti-aliasing polyphase filter (SciPy's
+    `resample_poly`). A truncated FLAC file is refused. libsndfile does not report a truncated WAV or OGG file, so its
+    remaining samples are returned.
 
     Args:
-        path: FLAC, WAV, OGG or whatever else libsndfile reads.
-        options: Trimming and the shortest duration.
+        path: Recording in FLAC, WAV, OGG or another format that libsndfile reads.
+        options: Trimming and minimum duration.
 
     Raises:
-        AudioError: missing, not readable, empty, too short, silent where silence is to be trimmed, or not finite.
+        AudioError: The recording is missing, cannot be decoded, is empty or too short, has a sample that is not finite,
+            or is entirely silent while `trim_silence` is on.
     """
     try:
         samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError) as error:
-        # TypeError: soundfile asks for the rate of headerless formats. error_string: the reason without the path.
+        # soundfile raises TypeError for headerless formats, whose sample rate it would need. error_string is the reason
+        # without the path.
         why = getattr(error, "error_string", error)
         reason = "no such file" if not Path(path).exists() else f"cannot be decoded: {why}"
         raise AudioError(f"{path}: {reason}") from error
@@ -75,7 +82,7 @@ def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
     if options.trim_silence:
         waveform = trim_silence(waveform, options.trim_top_db)
         if not len(waveform):
-            raise AudioError(f"{path}: holds nothing but silence")
+            raise AudioError(f"{path}: holds only silence")
     if len(waveform) < options.min_duration_s * SAMPLE_RATE:
         seconds = len(waveform) / SAMPLE_RATE
         raise AudioError(f"{path}: {seconds:.3f} s is too short; audio.min_duration_s is {options.min_duration_s}")
@@ -83,11 +90,12 @@ def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
 
 
 def trim_silence(waveform: NDArray[np.float32], top_db: float) -> NDArray[np.float32]:
-    """The waveform `(time,)` from its first to its last loud frame; empty where all is zero.
+    """The waveform `(time,)` from its first to its last loud frame; empty if all samples are 0.
 
     Args:
-        waveform: 16 kHz.
-        top_db: Frames of 10 ms this many dB below the loudest are silent. Silence inside stays.
+        waveform: `(time,)`, 16 kHz.
+        top_db: Frames of 10 ms are silent if their energy is this many dB or more below that of the loudest frame.
+            Silence between two loud frames is kept.
     """
     n_frames = -(-len(waveform) // FRAME)
     padded = np.zeros(n_frames * FRAME, np.float64)

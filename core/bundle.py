@@ -76,7 +76,9 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) 
             tensors = {name: value.contiguous() for name, value in bundle.detector.state_dict().items()}
             safetensors.torch.save_file(tensors, staged / WEIGHTS)
             (staged / CONFIG).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            (staged / CARD).write_text(model_card(config, tensors), encoding="utf-8")
+            (staged / CARD).write_text(
+                model_card(config, n_parameters=_n_parameters(bundle.detector)), encoding="utf-8"
+            )
             if folder.exists():
                 folder.rmdir()
             staged.replace(folder)
@@ -167,18 +169,28 @@ def versions() -> dict[str, str]:
     return found
 
 
-def model_card(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> str:
-    """The bundle's README: what it is, how good it is on which data, how to use it, what to beware of."""
+def _n_parameters(detector: torch.nn.Module) -> int:
+    """Numbers that training moved; mixtures and their like, which no gradient reaches, keep theirs as buffers."""
+    trained = sum(parameter.numel() for parameter in detector.parameters())
+    return trained or sum(value.numel() for value in detector.buffers())
+
+
+def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
+    """The bundle's README: what it is, how good it is on which data, how to use it, what to beware of, its licence.
+
+    Args:
+        config: The content of `config.json`.
+        n_parameters: Of the detector, the front end apart.
+    """
     experiment, provenance = config["experiment"], config["provenance"]
     body = f"backbone `{experiment['backbone']['name']}`"
     if experiment["mode"] == "gmm":
         body = f"two mixtures of {experiment['gmm']['n_components']} Gaussians"
-    n_parameters = sum(value.numel() for value in tensors.values())
     lines = [
         f"# Spoofing countermeasure {provenance.get('run', '')} / trial {provenance.get('trial', '')}",
         "",
         f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`, {body}, "
-        f"{n_parameters:,} values. It scores 16 kHz speech: higher = more bona fide.",
+        f"{n_parameters:,} parameters. It scores 16 kHz speech: higher = more bona fide.",
         "",
         f"Decision: bona fide at or above {config['threshold']:.6g}, the threshold of the equal error rate on dev. "
         "Another application wants another threshold.",
@@ -200,7 +212,7 @@ def model_card(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -
             lines += [f"| {attack} | {100 * rate:.2f} |" for attack, rate in values["eer_per_attack"].items()]
     lines += [
         "",
-        "Dev chose this detector, so its figure there flatters it. Eval was not looked at during the search.",
+        "Dev chose this detector, so its EER on dev is optimistic. The search did not read eval.",
         f"Trained on {provenance.get('corpus', 'an unnamed corpus')} alone: on other speech, channels and attacks "
         "expect worse.",
         "",
@@ -212,6 +224,9 @@ def model_card(config: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -
         + (", ".join(f"{name} {digest}" for name, digest in config["front_end_weights"].items()) or "none"),
         "",
         "Whole configuration, metrics and versions: `config.json`.",
+        "",
+        "Licence: the software is under Apache-2.0. The weights are not part of it: their licence depends on the "
+        f"training data and on the front end (`{experiment['front_end']['name']}`) with any pretrained weights of it.",
         "",
     ]
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Checkpoints: tensors and plain data in one file, written atomically, read without running anything from it."""
+"""Checkpoints: tensors and plain data in one file. Writing is atomic; reading runs no code from the file."""
 
 import pickle
 from pathlib import Path
@@ -13,10 +13,14 @@ FORMAT = 1
 
 
 def save(path: Path, state: dict[str, Any]) -> None:
-    """Writes tensors, numbers, strings, lists and dicts to `path`; the file is there whole or not at all.
+    """Writes a state to a file, completely or not at all.
+
+    Args:
+        path: File to write; missing folders are created.
+        state: Tensors, numbers, strings, lists and dicts.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written.
+        InputError: The disk is full, or the folder cannot be written.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -27,10 +31,13 @@ def save(path: Path, state: dict[str, Any]) -> None:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """The state that `save` wrote, with tensors on the CPU.
+    """State that `save` wrote, with tensors on the CPU.
+
+    Args:
+        path: The checkpoint.
 
     Raises:
-        InputError: no such file, a file of another kind or format, or one that holds more than tensors and plain data.
+        InputError: The file is missing, is not a checkpoint of this format, or holds more than tensors and plain data.
     """
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
@@ -39,6 +46,6 @@ def load(path: Path) -> dict[str, Any]:
     except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
         raise InputError(f"{path}: not a checkpoint that can be read safely ({type(error).__name__})") from error
     if not isinstance(state, dict) or state.get("format") != FORMAT:
-        found = state.get("format") if isinstance(state, dict) else type(state).__name__
-        raise InputError(f"{path}: checkpoint format {found!r}; this version reads format {FORMAT}")
+        format_ = state.get("format") if isinstance(state, dict) else type(state).__name__
+        raise InputError(f"{path}: checkpoint format {format_!r}; this version reads format {FORMAT}")
     return state

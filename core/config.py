@@ -2,68 +2,26 @@
 
 import dataclasses
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from core import table
 from core.audio import AudioOptions
-from core.augmentation import AugmentOptions
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
-from core.errors import InputError
+from core.errors import InputError, Problem, problems_of
 from core.features import FRONT_ENDS
+from core.features.augmentation import AugmentOptions
+from core.gmm import GmmOptions
 from core.heads import HEADS
-from core.losses import LOSSES
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
-from core.pairs import PAIR_SAMPLERS
+from core.siamese.losses import LOSSES
+from core.siamese.pairs import PAIR_SAMPLERS
+from core.stores.store import InputOptions
 from core.systems import SYSTEMS, laid_over, system_problem
 from core.table import Block
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How the features of an utterance become one backbone input.
-
-    Attributes:
-        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
-        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
-            first to its last; 1 = the first alone.
-        normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
-    """
-
-    n_frames: int = 400
-    score_windows: int = 1
-    normalize: Literal["none", "mean", "mean_variance"] = "none"
-
-    def __post_init__(self) -> None:
-        for name in ("n_frames", "score_windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
-
-    def positions(self) -> tuple[float, ...]:
-        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
-        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
-
-
-@dataclass(frozen=True)
-class GmmOptions:
-    """Two mixtures of diagonal Gaussians, one of bona fide frames and one of spoofed frames.
-
-    Attributes:
-        n_components: Gaussians of each.
-        variance_floor: Least variance, as a share of the variance over all frames of both classes.
-    """
-
-    n_components: int = 512
-    variance_floor: float = 1e-3
-
-    def __post_init__(self) -> None:
-        if self.n_components < 1:
-            raise ValueError(f"gmm: n_components is {self.n_components}; it must be at least 1")
-        if not 0 < self.variance_floor < 1:
-            raise ValueError(f"gmm: variance_floor is {self.variance_floor}; it must be above 0 and below 1")
 
 
 @dataclass(frozen=True)
@@ -76,7 +34,7 @@ class Experiment:
         input: How features become a backbone input.
         augment: How features are changed in training.
         widen: Rows of WIDENERS whose copies of train's utterances are trained on beside the originals; the corpus must
-            have them (see `core.widening.widen`).
+            have them (see `core.corpora.copies.widen`).
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
             backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
             bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `classifier`:
@@ -125,15 +83,19 @@ class Experiment:
     def __post_init__(self) -> None:
         for name in ("epochs", "evaluate_every", "average_epochs"):
             if getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}; it must be at least 1")
+                raise InputError(Problem((name,), f"{name} is {getattr(self, name)}; it must be at least 1"))
         if any(epoch < 1 for epoch in self.snapshot_epochs):
-            raise ValueError(f"snapshot_epochs is {list(self.snapshot_epochs)}; epochs count from 1")
+            text = f"snapshot_epochs is {list(self.snapshot_epochs)}; epochs count from 1"
+            raise InputError(Problem(("snapshot_epochs",), text))
         if self.mode == "classifier" and self.epochs != 1:
-            raise ValueError(f"epochs is {self.epochs}; mode classifier trains no network: it must be 1")
+            text = f"epochs is {self.epochs}; mode classifier trains no network: it must be 1"
+            raise InputError(Problem(("epochs",), text))
         if self.average_epochs > 1 and self.mode in ("classifier", "gmm"):
-            raise ValueError(f"average_epochs is {self.average_epochs}; mode {self.mode} has no weights to average: 1")
+            text = f"average_epochs is {self.average_epochs}; mode {self.mode} has no weights to average: 1"
+            raise InputError(Problem(("average_epochs",), text))
         if self.batch_size < 2 or self.batch_size % 2:
-            raise ValueError(f"batch_size is {self.batch_size}; it must be even and at least 2")
+            text = f"batch_size is {self.batch_size}; it must be even and at least 2"
+            raise InputError(Problem(("batch_size",), text))
 
 
 TABLES: dict[str, table.Table] = {
@@ -167,40 +129,32 @@ def experiment_from_plain(plain: Mapping[str, Any]) -> Experiment:
     Raises:
         InputError: every unknown key, unknown row, unknown option and wrong type, together.
     """
-    wrong: list[str] = []
     values: dict[str, Any] = {}
-    types = field_types()
     if "system" in plain:
         problem = system_problem(plain["system"])
         if problem:
-            raise InputError(problem)
+            raise InputError(Problem(("system",), problem))
         plain = laid_over(SYSTEMS[plain["system"]], {key: value for key, value in plain.items() if key != "system"})
+    hints = {key: Any if key in TABLES or key in GROUPS else hint for key, hint in field_types().items()}
+    wrong = table.mapping_problems("experiment", plain, {"system": Any, **hints})
     for key, value in plain.items():
-        if key not in types:
-            wrong.append(f"no field {key!r}; there are system, {', '.join(types)}{table.did_you_mean(key, types)}")
-        elif key in TABLES:
+        if key in TABLES:
             try:
                 values[key] = table.block(_named(key, value))
             except InputError as error:
-                wrong.extend(f"{key}: {problem}" for problem in error.problems)
+                wrong.extend(Problem((key,), f"{key}: {problem}") for problem in error.problems)
             else:
-                wrong.extend(table.problems(key, TABLES[key], values[key]))
+                wrong.extend(problem.within(key) for problem in table.problems(key, TABLES[key], values[key]))
         elif key in GROUPS:
-            group, problems = _group(key, value)
-            wrong.extend(problems)
-            values[key] = group
-        elif not table.matches(value, types[key]):
-            wrong.append(f"{key} is {value!r}; it must be {table.type_name(types[key])}")
+            values[key], problems = _group(key, value)
+            wrong.extend(problem.within(key) for problem in problems)
         else:
             values[key] = tuple(value) if isinstance(value, list) else value
     if "front_end" not in plain:
-        wrong.append(f"front_end is missing; it is one of {', '.join(FRONT_ENDS)}")
+        wrong.append(Problem((), f"front_end is missing; it is one of {', '.join(FRONT_ENDS)}"))
     if wrong:
         raise InputError(wrong)
-    try:
-        return Experiment(**values)
-    except ValueError as error:
-        raise InputError(str(error)) from error
+    return Experiment(**values)
 
 
 def experiment_to_plain(experiment: Experiment) -> dict[str, Any]:
@@ -225,24 +179,12 @@ def _named(key: str, value: object) -> object:
     return value
 
 
-def _group(key: str, value: object) -> tuple[Any, list[str]]:
+def _group(key: str, value: object) -> tuple[Any, Sequence[Problem]]:
     kind = GROUPS[key]
-    hints = typing.get_type_hints(kind)
-    if not isinstance(value, Mapping):
-        return None, [f"{key}: expected a mapping of {', '.join(hints)}, found {value!r}"]
-    wrong = [
-        f"{key}: no {name!r}; it takes {', '.join(hints)}{table.did_you_mean(str(name), hints)}"
-        for name in value
-        if name not in hints
-    ]
-    wrong += [
-        f"{key}: {name} is {each!r}; it must be {table.type_name(hints[name])}"
-        for name, each in value.items()
-        if name in hints and not table.matches(each, hints[name])
-    ]
-    if wrong:
+    wrong = table.mapping_problems(key, value, typing.get_type_hints(kind))
+    if wrong or not isinstance(value, Mapping):
         return None, wrong
     try:
         return kind(**value), []
     except ValueError as error:
-        return None, [str(error)]
+        return None, problems_of(error)

@@ -1,4 +1,4 @@
-"""What a detector costs to run: parameters, multiply-accumulate operations, time."""
+"""Cost of a detector: parameters, multiply-accumulate operations, and time to score."""
 
 import statistics
 import time
@@ -23,11 +23,11 @@ class Cost:
     """Cost of one detector.
 
     Attributes:
-        parameters: Numbers that training moves, front end apart.
-        gmacs: Billions of multiply-accumulate operations of its backbone to score one utterance, all its windows
-            (convolutions and matrix products; the rest is small); None for Gaussian mixtures.
-        real_time_factor: Seconds of computing for a second of audio, front end included, on this machine's CPU; None
-            where the front end cannot be built here.
+        parameters: Number of parameters of the detector, without the front end.
+        gmacs: Billions (10^9) of multiply-accumulate operations of the backbone for all windows of one utterance.
+            Convolutions and matrix products are counted; other operations are few. None for Gaussian mixtures.
+        real_time_factor: Computing time in seconds per second of audio, with the front end, on the CPU of this machine.
+            None if the front end cannot be built here.
     """
 
     parameters: int
@@ -36,15 +36,18 @@ class Cost:
 
 
 def cost_of(experiment: Experiment, n_features: int, *, seconds: float = 4.0) -> Cost:
-    """The cost of an experiment's detector; weights do not matter.
+    """Cost of an experiment's detector, measured with random weights.
 
     Args:
-        experiment: Which detector.
-        n_features: Values a frame.
-        seconds: Length of the audio that the time is measured on.
+        experiment: The experiment.
+        n_features: Features per frame.
+        seconds: Duration of the waveform with which the time is measured.
+
+    Raises:
+        InputError: The backbone or the classifier refuses its options or the size of the input.
     """
     detector = build_detector(experiment, n_features).eval()
-    parameters = sum(each.numel() for each in detector.parameters())
+    parameters = sum(parameter.numel() for parameter in detector.parameters())
     gmacs = macs_of(detector, n_features) / 1e9 if isinstance(detector, Detector) else None
     try:
         front_end: Any = table.build("front_end", FRONT_ENDS, experiment.front_end)
@@ -57,11 +60,11 @@ def cost_of(experiment: Experiment, n_features: int, *, seconds: float = 4.0) ->
             began = time.perf_counter()
             detector.score_utterance(front_end(waveform)[0].half())
             times.append(time.perf_counter() - began)
-    return Cost(parameters, gmacs, statistics.median(times[1:]) / seconds)  # the first one warms up
+    return Cost(parameters, gmacs, statistics.median(times[1:]) / seconds)  # the first repetition is a warm-up
 
 
 def macs_of(detector: Detector, n_features: int) -> int:
-    """Multiply-accumulate operations of a detector's backbone on all windows of one utterance."""
+    """Number of multiply-accumulate operations of a detector's backbone for all windows of one utterance."""
     n_windows = len(detector.options.positions())
     features = torch.zeros(n_windows, n_features, detector.options.n_frames)
     detector.eval()

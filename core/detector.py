@@ -1,4 +1,4 @@
-"""Detectors, from features to CM scores: backbone and classifier, or Gaussian mixtures."""
+"""Detectors: features -> CM scores. A detector is a backbone with a classifier, or two Gaussian mixtures."""
 
 from typing import cast
 
@@ -10,10 +10,10 @@ from torch import Tensor, nn
 from core import table
 from core.backbones import BACKBONES
 from core.classifiers import CLASSIFIERS
-from core.config import Experiment, InputOptions
-from core.features.store import FeatureStore, window_starts
+from core.config import Experiment
 from core.gmm import GmmDetector
 from core.heads import HEADS
+from core.stores.store import FeatureStore, InputOptions, window_starts
 
 
 class Detector(nn.Module):
@@ -26,15 +26,19 @@ class Detector(nn.Module):
         self.options = options
 
     def embed(self, features: Tensor) -> Tensor:
-        """Embeddings `(batch, embedding_dim)` of features as the store holds them."""
+        """Embeddings `(batch, embedding_dim)` of stored features `(batch, n_features, n_frames)`."""
         return cast(Tensor, self.backbone(normalized(features, self.options)).float())
 
     def forward(self, features: Tensor) -> Tensor:
-        """CM scores of features as the store holds them."""
+        """CM scores `(batch,)` of stored features `(batch, n_features, n_frames)`."""
         return cast(Tensor, self.classifier(self.embed(features)))
 
     def score_utterance(self, features: Tensor) -> float:
-        """CM score of the features `(n_features, n_frames)` of a whole utterance, as if they came from the store."""
+        """CM score of one utterance, the same as from a store.
+
+        Args:
+            features: Features `(n_features, n_frames)` of the whole utterance; repeated if shorter than a window.
+        """
         n_frames = self.options.n_frames
         spare = np.array([max(features.shape[1] - n_frames, 0)])
         starts = [int(window_starts(spare, position)[0]) for position in self.options.positions()]
@@ -42,17 +46,21 @@ class Detector(nn.Module):
         return float(self.classifier(self.embed(torch.stack(windows)).mean(dim=0, keepdim=True))[0])
 
     def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
-        """CM scores `(n_utterances,)` of a store."""
+        """CM scores `(n_utterances,)` of all utterances of a store; higher = more bona fide."""
         with torch.inference_mode():
             scores: Tensor = self.classifier(embed_store(self, store, device=device))
         return cast("NDArray[np.float64]", scores.double().cpu().numpy())
 
 
 def build_detector(experiment: Experiment, n_features: int) -> Detector | GmmDetector:
-    """An untrained detector of an experiment, with weights from torch's global generator.
+    """Untrained detector of an experiment, with weights from torch's global generator.
+
+    Args:
+        experiment: The experiment.
+        n_features: Features per frame.
 
     Raises:
-        InputError: the backbone or classifier refuses its options or the input size.
+        InputError: The backbone or the classifier refuses its options or the size of the input.
     """
     if experiment.mode == "gmm":
         return GmmDetector(experiment.gmm, n_features, experiment.input)
@@ -60,7 +68,7 @@ def build_detector(experiment: Experiment, n_features: int) -> Detector | GmmDet
 
 
 def build_network(experiment: Experiment, n_features: int) -> Detector:
-    """As `build_detector`, of an experiment that trains a network."""
+    """As `build_detector`, for an experiment whose mode is not `gmm`."""
     context = (n_features, experiment.input.n_frames)
     backbone = table.build("backbone", BACKBONES, experiment.backbone, *context)
     if experiment.mode == "original":
@@ -74,17 +82,26 @@ def build_network(experiment: Experiment, n_features: int) -> Detector:
 
 
 def _in_whole_blocks(network: nn.Module) -> bool:
-    """Whether the weights may lie channels last, which takes a quarter off a training step on a CPU.
+    """Whether all convolutions have channels in whole blocks of 16, so that the channels-last format is safe.
 
-    Not where a convolution has channels that fill no whole block of 16: for such remainders the CPU's kernels were seen
-    to write past their buffers (4 channels, torch 2.11).
+    This format shortens a training step on a CPU by a quarter. With incomplete blocks, torch's CPU kernels have been
+    observed to write past their buffers (4 channels, torch 2.11).
     """
-    sides = [(each.in_channels, each.out_channels) for each in network.modules() if isinstance(each, nn.Conv2d)]
-    return all((entering == 1 or entering % 16 == 0) and leaving % 16 == 0 for entering, leaving in sides)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv2d)]
+    return all(
+        (convolution.in_channels == 1 or convolution.in_channels % 16 == 0) and convolution.out_channels % 16 == 0
+        for convolution in convolutions
+    )
 
 
 def normalized(features: Tensor, options: InputOptions) -> Tensor:
-    """Features `(batch, n_features, n_frames)` in float32, less what `options.normalize` takes out of each window."""
+    """Features `(batch, n_features, n_frames)` in float32, normalised over the frames of each window.
+
+    Args:
+        features: Stored features `(batch, n_features, n_frames)`.
+        options: Input options. `normalize` is `none`; `mean`: the mean of every feature is subtracted; or
+            `mean_variance`: the result is also divided by the standard deviation.
+    """
     features = features.float()
     if options.normalize == "none":
         return features
@@ -98,23 +115,33 @@ def normalized(features: Tensor, options: InputOptions) -> Tensor:
 def embed_store(
     detector: Detector, store: FeatureStore, *, batch_size: int = 64, device: torch.device | str = "cpu"
 ) -> Tensor:
-    """Embeddings `(n_utterances, embedding_dim)`, on `device`: the mean over the windows that `InputOptions` names.
+    """Embeddings `(n_utterances, embedding_dim)` of a store, on `device`.
 
-    The detector is put into evaluation mode and left there.
+    The embedding of an utterance is the mean over its windows (see `InputOptions.score_windows`). The detector is left
+    in evaluation mode.
+
+    Args:
+        detector: The detector, on `device`.
+        store: The store.
+        batch_size: Utterances per batch.
+        device: Device of the computation.
     """
     detector.eval()
-    # Batches of one length whatever the rest: an utterance scores the same alone as among others.
+    # All windows have the same length, so an utterance has the same score alone and in a batch.
     batches = np.array_split(np.arange(len(store)), range(batch_size, len(store), batch_size))
     positions = detector.options.positions()
     parts = []
     for indices in batches:
-        windows = (store.windows(indices, detector.options.n_frames, position=each) for each in positions)
-        parts.append(torch.stack([detector.embed(each.to(device)) for each in windows]).mean(dim=0))
+        windows = (store.windows(indices, detector.options.n_frames, position=position) for position in positions)
+        parts.append(torch.stack([detector.embed(window.to(device)) for window in windows]).mean(dim=0))
     return torch.cat(parts)
 
 
 def score_store(
     detector: Detector | GmmDetector, store: FeatureStore, *, device: torch.device | str = "cpu"
 ) -> NDArray[np.float64]:
-    """CM scores `(n_utterances,)` of a store, higher = more bona fide."""
+    """CM scores `(n_utterances,)` of all utterances of a store; higher = more bona fide.
+
+    The detector is left in evaluation mode.
+    """
     return detector.eval().score_store(store, device=device)

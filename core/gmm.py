@@ -6,20 +6,39 @@ frames whatever the corpus's size. An epoch is one iteration over all frames.
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.config import Experiment, GmmOptions, InputOptions
-from core.features.store import FeatureStore
+from core.stores.store import FeatureStore, InputOptions
 
 CHUNK = 8192
 """Frames at a time; their densities under 512 Gaussians take 16 MiB."""
 
 INITIAL_FRAMES = 50
 """Frames for each Gaussian that the first means are sought among; EM then sees all frames."""
+
+
+@dataclass(frozen=True)
+class GmmOptions:
+    """Two mixtures of diagonal Gaussians, one of bona fide frames and one of spoofed frames.
+
+    Attributes:
+        n_components: Gaussians of each.
+        variance_floor: Least variance, as a share of the variance over all frames of both classes.
+    """
+
+    n_components: int = 512
+    variance_floor: float = 1e-3
+
+    def __post_init__(self) -> None:
+        if self.n_components < 1:
+            raise ValueError(f"gmm: n_components is {self.n_components}; it must be at least 1")
+        if not 0 < self.variance_floor < 1:
+            raise ValueError(f"gmm: variance_floor is {self.variance_floor}; it must be above 0 and below 1")
 
 
 class Mixture(nn.Module):
@@ -89,8 +108,14 @@ class GmmDetector(nn.Module):
 
 
 @torch.inference_mode()
-def initialise(detector: GmmDetector, experiment: Experiment, train: FeatureStore, seeds: tuple[int, int]) -> None:
+def initialise(detector: GmmDetector, train: FeatureStore, *, options: GmmOptions, seeds: tuple[int, int]) -> None:
     """Standardises by the frames of train and puts the first means where k-means finds them in a sample of frames.
+
+    Args:
+        detector: Changed in place.
+        train: Features of the training partition; both classes.
+        options: Those that the detector was built with.
+        seeds: Of the samples and of k-means, for bona fide and for spoofed speech.
 
     Raises:
         ValueError: a class has fewer frames than the mixture Gaussians.
@@ -105,7 +130,7 @@ def initialise(detector: GmmDetector, experiment: Experiment, train: FeatureStor
     detector.mean.copy_(mean)
     detector.scale.copy_((squares / n - mean**2).clamp_min(1e-10).sqrt())
     for label, mixture, seed in ((1, detector.bona_fide, seeds[0]), (0, detector.spoof, seeds[1])):
-        _initialise(mixture, detector, train, np.flatnonzero(train.labels == label), seed, experiment.gmm)
+        _initialise(mixture, detector, train, np.flatnonzero(train.labels == label), seed, options)
 
 
 def _initialise(
@@ -203,7 +228,7 @@ def em_step(mixture: Mixture, frames: Callable[[], Iterator[Tensor]], *, varianc
     return float(total) / n
 
 
-def em_epoch(detector: GmmDetector, experiment: Experiment, train: FeatureStore) -> dict[str, float]:
+def em_epoch(detector: GmmDetector, train: FeatureStore, *, options: GmmOptions) -> dict[str, float]:
     """One iteration of EM on both mixtures; `loss` is minus the mean log density of a frame, averaged over both."""
     losses = []
     for label, mixture in ((1, detector.bona_fide), (0, detector.spoof)):
@@ -212,5 +237,5 @@ def em_epoch(detector: GmmDetector, experiment: Experiment, train: FeatureStore)
         def frames(indices: NDArray[np.int64] = indices) -> Iterator[Tensor]:
             return chunks(detector, train, indices, device=detector.mean.device)
 
-        losses.append(-em_step(mixture, frames, variance_floor=experiment.gmm.variance_floor))
+        losses.append(-em_step(mixture, frames, variance_floor=options.variance_floor))
     return {"loss": sum(losses) / 2}

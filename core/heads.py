@@ -1,4 +1,8 @@
-"""HEADS: the last layer of a network that is trained by classification, and its loss."""
+"""HEADS: last layers of a network that is trained by classification, with their losses.
+
+A row is a function of the embedding size, the number of classes and its own options. It returns an `nn.Module` with
+`loss(embeddings, classes)` for training and `forward(embeddings)`, which returns CM scores.
+"""
 
 import math
 
@@ -9,11 +13,11 @@ from torch import Tensor, nn
 from core.table import Table
 
 BONA_FIDE = 1
-"""The class of bona fide speech. Spoofed speech is class 0; where attacks are told apart, the others are 2, 3, ..."""
+"""Class of bona fide speech. Spoofed speech is class 0; if every attack is a class, the attacks are 0, 2, 3, ..."""
 
 
 class Linear(nn.Linear):
-    """A linear layer under cross-entropy."""
+    """A linear layer with cross-entropy."""
 
     def __init__(self, embedding_dim: int, n_classes: int) -> None:
         super().__init__(embedding_dim, n_classes)
@@ -23,18 +27,18 @@ class Linear(nn.Linear):
         return super().forward(embeddings)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """CM scores `(batch,)`: the log odds of bona fide."""
+        """CM scores `(batch,)` of embeddings `(batch, embedding_dim)`: the log odds of bona fide."""
         return log_odds(self.logits(embeddings))
 
     def loss(self, embeddings: Tensor, classes: Tensor) -> Tensor:
-        """Cross-entropy, a scalar, of embeddings `(batch, embedding_dim)` of the given classes `(batch,)`."""
+        """Cross-entropy, a scalar, of embeddings `(batch, embedding_dim)` with classes `(batch,)`."""
         return F.cross_entropy(self.logits(embeddings).float(), classes)
 
 
 class AngularMargin(nn.Module):
-    """Class directions without bias; an embedding's logits are its cosines with them, times a scale.
+    """Base of the heads whose logits are scaled cosines between an embedding and one direction per class.
 
-    In training the logit of the true class is lowered: what that is, a subclass or the factory says.
+    The losses of the subclasses lower the logit of the true class by a margin.
     """
 
     def __init__(self, embedding_dim: int, n_classes: int) -> None:
@@ -43,12 +47,12 @@ class AngularMargin(nn.Module):
         nn.init.xavier_normal_(self.directions)
 
     def cosines(self, embeddings: Tensor) -> Tensor:
-        """Cosines `(batch, n_classes)` of embeddings with the class directions."""
+        """Cosines `(batch, n_classes)` between embeddings `(batch, embedding_dim)` and the class directions."""
         return F.normalize(embeddings, dim=1) @ F.normalize(self.directions, dim=1).T
 
 
 class AngularSoftmax(AngularMargin):
-    """A-softmax (SphereFace, Liu 2017): the true class must be nearest even at `margin` times its angle."""
+    """A-softmax (SphereFace, Liu 2017): the true class must be nearest even if its angle is multiplied by `margin`."""
 
     def __init__(self, embedding_dim: int, n_classes: int, *, margin: int, softest: float) -> None:
         super().__init__(embedding_dim, n_classes)
@@ -58,18 +62,22 @@ class AngularSoftmax(AngularMargin):
             raise ValueError(f"softest is {softest}; it must be at least 0")
         self.margin, self.softest = margin, softest
         self.n_steps: Tensor
-        self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))  # in the state: a resumed run goes on
+        # A buffer, so that a resumed training continues with the margin that it had reached.
+        self.register_buffer("n_steps", torch.zeros((), dtype=torch.long))
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """CM scores `(batch,)`: the log odds of bona fide, without a margin."""
+        """CM scores `(batch,)` of embeddings `(batch, embedding_dim)`: the log odds of bona fide, without margin."""
         return log_odds(self.cosines(embeddings) * embeddings.norm(dim=1, keepdim=True))
 
     def loss(self, embeddings: Tensor, classes: Tensor) -> Tensor:
-        """Cross-entropy with the margin, which takes hold gradually over the first steps."""
+        """Cross-entropy with the margin, a scalar, of embeddings `(batch, embedding_dim)` with classes `(batch,)`.
+
+        The margin's weight grows over the first steps. Every call in training mode counts as a step.
+        """
         lengths = embeddings.float().norm(dim=1, keepdim=True)
         cosines = self.cosines(embeddings.float()).clamp(-1 + 1e-6, 1 - 1e-6)
         angles = cosines.acos()
-        # cos(margin * angle) made monotonic: it goes on falling beyond pi / margin.
+        # A monotonic extension of cos(margin * angle), which decreases beyond pi / margin, too.
         turns = (angles * self.margin / math.pi).floor().detach()
         lowered = (1 - 2 * (turns % 2)) * (self.margin * angles).cos() - 2 * turns
         share = 1 / (1 + torch.clamp(1000 / (1 + 0.12 * self.n_steps), min=self.softest))
@@ -81,7 +89,7 @@ class AngularSoftmax(AngularMargin):
 
 
 class AdditiveMargin(AngularMargin):
-    """AM-softmax (Wang 2018): `margin` is taken off the cosine of the true class."""
+    """AM-softmax (Wang 2018): `margin` is subtracted from the cosine of the true class."""
 
     def __init__(self, embedding_dim: int, n_classes: int, *, margin: float, scale: float) -> None:
         super().__init__(embedding_dim, n_classes)
@@ -91,18 +99,18 @@ class AdditiveMargin(AngularMargin):
         self.margin, self.scale = margin, scale
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """CM scores `(batch,)`: the log odds of bona fide, without a margin."""
+        """CM scores `(batch,)` of embeddings `(batch, embedding_dim)`: the log odds of bona fide, without margin."""
         return log_odds(self.scale * self.cosines(embeddings))
 
     def loss(self, embeddings: Tensor, classes: Tensor) -> Tensor:
-        """Cross-entropy with the margin."""
+        """Cross-entropy with the margin, a scalar, of embeddings `(batch, embedding_dim)` with classes `(batch,)`."""
         cosines = self.cosines(embeddings.float())
         lowered = cosines - self.margin * F.one_hot(classes, cosines.shape[1])
         return F.cross_entropy(self.scale * lowered, classes)
 
 
 class OneClass(nn.Module):
-    """OC-softmax (Zhang 2021): bona fide speech lies around one direction, everything else away from it."""
+    """OC-softmax (Zhang 2021): bona fide embeddings lie near one direction, and spoofed ones away from it."""
 
     def __init__(
         self, embedding_dim: int, n_classes: int, *, margin_bona_fide: float, margin_spoof: float, scale: float
@@ -119,24 +127,29 @@ class OneClass(nn.Module):
         nn.init.kaiming_uniform_(self.direction, 0.25)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """CM scores `(batch,)`: the cosine with the direction of bona fide speech."""
+        """CM scores `(batch,)` in [-1, 1] of embeddings `(batch, embedding_dim)`: the cosine with the direction."""
         return F.cosine_similarity(embeddings, self.direction)
 
     def loss(self, embeddings: Tensor, classes: Tensor) -> Tensor:
-        """Mean softplus of how far each embedding is on the wrong side of its class's margin; attacks count as one."""
+        """Mean softplus of the scaled margin violations, a scalar.
+
+        Args:
+            embeddings: `(batch, embedding_dim)`.
+            classes: `(batch,)`; all classes but BONA_FIDE form one spoofed class.
+        """
         cosines = F.cosine_similarity(embeddings.float(), self.direction)
         shortfall = torch.where(classes == BONA_FIDE, self.margin_bona_fide - cosines, cosines - self.margin_spoof)
         return F.softplus(self.scale * shortfall).mean()
 
 
 def log_odds(logits: Tensor) -> Tensor:
-    """Log odds `(batch,)` of bona fide against all other classes, of logits `(batch, n_classes)`."""
+    """Log odds `(batch,)` of bona fide against all other classes, from logits `(batch, n_classes)`."""
     others = torch.cat([logits[:, :BONA_FIDE], logits[:, BONA_FIDE + 1 :]], dim=1)
     return logits[:, BONA_FIDE] - others.logsumexp(dim=1)
 
 
 def linear(embedding_dim: int, n_classes: int) -> Linear:
-    """A linear layer with cross-entropy (paper, table 2, "original")."""
+    """Linear layer with cross-entropy (paper, table 2, "original")."""
     return Linear(embedding_dim, n_classes)
 
 
@@ -145,10 +158,13 @@ def a_softmax(embedding_dim: int, n_classes: int, *, margin: int = 4, softest: f
 
     Args:
         embedding_dim: Size of the embeddings.
-        n_classes: Classes.
-        margin: By how much the angle to the true class is multiplied; 1 = plain softmax of scaled cosines.
-        softest: The margin's share of a logit grows with the steps to `1 / (1 + softest)`; from the start in full it
-            does not train.
+        n_classes: Number of classes.
+        margin: Factor of the angle to the true class, 1 or more; 1: plain softmax of scaled cosines.
+        softest: Limit of the margin's weight, 0 or more. The weight grows with the steps up to `1 / (1 + softest)`.
+            With the full weight from the first step, the network does not train.
+
+    Raises:
+        ValueError: `margin` or `softest` is out of range.
     """
     return AngularSoftmax(embedding_dim, n_classes, margin=margin, softest=softest)
 
@@ -158,9 +174,12 @@ def am_softmax(embedding_dim: int, n_classes: int, *, margin: float = 0.35, scal
 
     Args:
         embedding_dim: Size of the embeddings.
-        n_classes: Classes.
-        margin: What is taken off the true class's cosine.
-        scale: Factor from cosines to logits.
+        n_classes: Number of classes.
+        margin: Amount in [0, 2) that is subtracted from the cosine of the true class.
+        scale: Factor from cosines to logits, positive.
+
+    Raises:
+        ValueError: `margin` or `scale` is out of range.
     """
     return AdditiveMargin(embedding_dim, n_classes, margin=margin, scale=scale)
 
@@ -177,10 +196,13 @@ def oc_softmax(
 
     Args:
         embedding_dim: Size of the embeddings.
-        n_classes: Classes; all attacks are treated as one.
-        margin_bona_fide: Cosine from which bona fide speech costs little.
-        margin_spoof: Cosine up to which spoofed speech costs little.
-        scale: Sharpness of both.
+        n_classes: Number of classes; all spoofed classes are treated as one.
+        margin_bona_fide: Cosine above which a bona fide embedding costs little, at most 1.
+        margin_spoof: Cosine below which a spoofed embedding costs little, from -1 to below `margin_bona_fide`.
+        scale: Sharpness of both margins, positive.
+
+    Raises:
+        ValueError: A margin or `scale` is out of range.
     """
     return OneClass(embedding_dim, n_classes, margin_bona_fide=margin_bona_fide, margin_spoof=margin_spoof, scale=scale)
 

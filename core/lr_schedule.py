@@ -1,4 +1,4 @@
-"""LR_SCHEDULES: iteration, counted from 0 over all epochs -> learning rate."""
+"""LR_SCHEDULES: iteration -> learning rate. The iteration counts minibatches from 0 over all epochs."""
 
 import math
 from collections.abc import Callable
@@ -9,15 +9,19 @@ LrSchedule = Callable[[int], float]
 
 
 def warmup_inverse_sqrt(n_batches: int, epochs: int, *, alpha: float = 0.02) -> LrSchedule:
-    """The paper's schedule, equations (4) and (5): linear warm-up, then decay with the root of the iteration.
+    """The paper's schedule, equations (4) and (5): linear warm-up, then decay with the inverse square root.
 
-    The peak is alpha / sqrt(2^(1/3) n_batches), at iteration 2^(1/3) n_batches: after about 1.26 epochs, whatever the
-    number of epochs.
+    The peak is alpha / sqrt(2^(1/3) n_batches), at iteration 2^(1/3) n_batches. This is after about 1.26 epochs,
+    independent of the number of epochs.
 
     Args:
-        n_batches: Minibatches of an epoch, N in the equations.
+        n_batches: Minibatches per epoch, N in the equations.
         epochs: Not used.
-        alpha: Scale. The paper does not tell its own; 0.02 gives a peak of 9e-4 at ASVspoof 2019's 396 minibatches.
+        alpha: Scale, positive. The paper does not state its value. With the 396 minibatches of ASVspoof 2019 LA, 0.02
+            gives a peak of 9e-4.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
     _check_context(n_batches, epochs)
     _check_positive("alpha", alpha)
@@ -26,7 +30,16 @@ def warmup_inverse_sqrt(n_batches: int, epochs: int, *, alpha: float = 0.02) -> 
 
 
 def constant(n_batches: int, epochs: int, *, lr: float = 1e-3) -> LrSchedule:
-    """The same learning rate throughout."""
+    """A constant learning rate.
+
+    Args:
+        n_batches: Not used.
+        epochs: Not used.
+        lr: Learning rate, positive.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
     _check_context(n_batches, epochs)
     _check_positive("lr", lr)
     return lambda iteration: lr
@@ -35,14 +48,18 @@ def constant(n_batches: int, epochs: int, *, lr: float = 1e-3) -> LrSchedule:
 def cosine(
     n_batches: int, epochs: int, *, lr: float = 1e-3, warmup_epochs: float = 1.0, final: float = 0.0
 ) -> LrSchedule:
-    """Linear warm-up, then half a cosine that would reach `final` one iteration after the last.
+    """Linear warm-up, then half a cosine, which would reach `final` one iteration after the last.
 
     Args:
-        n_batches: Minibatches of an epoch.
+        n_batches: Minibatches per epoch.
         epochs: Epochs of the whole training.
-        lr: Peak, reached in the last iteration of the warm-up.
-        warmup_epochs: Length of the warm-up, 0 or more. One as long as the training or longer is never left.
+        lr: Peak learning rate, reached in the last iteration of the warm-up; positive.
+        warmup_epochs: Length of the warm-up in epochs, 0 or more. A warm-up as long as the training or longer has no
+            decay after it.
         final: Learning rate at the end, in [0, lr].
+
+    Raises:
+        ValueError: An argument is out of range.
     """
     _check_context(n_batches, epochs)
     _check_positive("lr", lr)
@@ -65,11 +82,14 @@ def step(n_batches: int, epochs: int, *, lr: float = 1e-3, every: int = 10, fact
     """A learning rate that is multiplied by `factor` after every `every` epochs.
 
     Args:
-        n_batches: Minibatches of an epoch.
+        n_batches: Minibatches per epoch.
         epochs: Not used.
-        lr: Learning rate of the first `every` epochs.
+        lr: Learning rate of the first `every` epochs; positive.
         every: Epochs between two changes, 1 or more.
-        factor: Positive.
+        factor: Factor of every change; positive.
+
+    Raises:
+        ValueError: An argument is out of range.
     """
     _check_context(n_batches, epochs)
     _check_positive("lr", lr)
@@ -81,7 +101,7 @@ def step(n_batches: int, epochs: int, *, lr: float = 1e-3, every: int = 10, fact
 
 def _check_context(n_batches: int, epochs: int) -> None:
     if n_batches < 1 or epochs < 1:
-        raise ValueError(f"{n_batches} minibatches an epoch and {epochs} epochs; both must be at least 1")
+        raise ValueError(f"{n_batches} minibatches per epoch and {epochs} epochs; both must be at least 1")
 
 
 def _check_positive(name: str, value: float) -> None:

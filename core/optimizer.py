@@ -1,6 +1,6 @@
-"""OPTIMIZERS: parameters -> optimiser. Its learning rate is 0 until the caller sets it, as it does for every step.
+"""OPTIMIZERS: parameters -> optimiser, whose learning rate is 0 until the caller sets it before a step.
 
-They are fused, one kernel for a tensor's whole update: on a CPU a third of the time of the plain ones.
+The optimisers are fused: one kernel updates a whole tensor. On a CPU they need a third of the time of the others.
 """
 
 from collections.abc import Iterable
@@ -39,12 +39,22 @@ class AdamW(_WithoutCompiler, torch.optim.AdamW):
 
 
 def adam(parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.0) -> Adam:
-    """Adam; a `weight_decay` above 0 is an L2 penalty, which passes through the adaptive step sizes."""
+    """Adam.
+
+    Args:
+        parameters: Parameters to optimise.
+        weight_decay: Weight of an L2 penalty, 0 or more; the adaptive step sizes scale it.
+    """
     return Adam(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
 
 
 def adamw(parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.01) -> AdamW:
-    """Adam whose `weight_decay` shrinks the weights apart from the adaptive step sizes; with 0 it is Adam."""
+    """AdamW: Adam with decoupled weight decay.
+
+    Args:
+        parameters: Parameters to optimise.
+        weight_decay: Rate, 0 or more, at which the weights shrink; the adaptive step sizes do not scale it. 0: Adam.
+    """
     return AdamW(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
 
 

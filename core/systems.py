@@ -1,17 +1,18 @@
-"""SYSTEMS: whole experiments under one name, the rows of the paper's table 1.
+"""SYSTEMS: named experiments, the rows of the paper's table 1.
 
-`{system: lfcc-gmm, epochs: 20}` is that system with another number of epochs. Where a source is silent the choice is
-ours and stands here; every value can be changed. The wav2vec systems need `front_end: {checkpoint: FILE}`.
+A space writes `{system: lfcc-gmm, epochs: 20}` for the system with another number of epochs; every value can be
+changed. The values here are those of the source, or ours where the source does not give them. The wav2vec systems need
+`front_end: {checkpoint: FILE}`.
 
-- `lfcc-gmm`, `cqcc-gmm`: the baselines of ASVspoof 2019, with their ten iterations of EM.
-- `lps-fft-lcnn`: log power spectra of long Blackman windows, LCNN-9, A-softmax (STC, Lavrentyeva 2019).
-- `senet34-logspec`, `densenet-logspec`: 257 log power spectra (Lai 2019; Zhang 2020 has a channel-consistent variant
-  of DenseNet, whose details the paper does not use).
-- `lc-grnn-lda`: a recurrent light CNN learns to tell the attacks of train apart, LDA of its embedding decides
-  (Gomez-Alanis 2019): 256 bands every 4 ms. Their window is 16 ms.
-- `fg-lcnn`: constant-Q spectra through a network that knows bona fide speech alone, then LCNN (Wu 2020).
-- `wav2vec-*`: frozen wav2vec features, one of the paper's five backbones; as in table 1, trained by cross-entropy.
-  `mode: siamese` makes the paper's proposal of them (table 2).
+- `lfcc-gmm`, `cqcc-gmm`: The baselines of ASVspoof 2019, with their ten iterations of EM.
+- `lps-fft-lcnn`: Log power spectra of long Blackman windows, LCNN-9, A-softmax (STC, Lavrentyeva 2019).
+- `senet34-logspec`, `densenet-logspec`: Log power spectra of 257 bins (Lai 2019; Zhang 2020). Zhang's DenseNet is a
+  channel-consistent variant; the one here is the standard form.
+- `lc-grnn-lda`: A recurrent light CNN classifies the attacks of train, and LDA on its embeddings gives the CM score
+  (Gomez-Alanis 2019). The features are 257 bins every 4 ms from windows of 16 ms.
+- `fg-lcnn`: Constant-Q spectra, transformed by an autoencoder of bona fide speech, then LCNN (Wu 2020).
+- `wav2vec-*`: Frozen wav2vec features and one of the paper's five backbones, trained by cross-entropy as in table 1.
+  With `mode: siamese` they become the systems that the paper proposes (table 2).
 """
 
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ from typing import Any
 from core.table import did_you_mean
 
 System = Mapping[str, Any]
-"""Part of an experiment, as plain data."""
+"""Fields of an experiment as plain data; the others have their defaults."""
 
 LOGSPEC: System = {"front_end": {"name": "logspec"}, "input": {"n_frames": 400}, "mode": "original"}
 
@@ -62,20 +63,21 @@ SYSTEMS: dict[str, System] = {
 
 
 def system_problem(name: object) -> str | None:
-    """What is wrong with a system's name, or None."""
+    """Message that a name is not a row of SYSTEMS, with the valid names; None if it is one."""
     if isinstance(name, str) and name in SYSTEMS:
         return None
     return f"system: no {name!r}; there are {', '.join(SYSTEMS)}{did_you_mean(str(name), SYSTEMS)}"
 
 
 def laid_over(system: System, plain: Mapping[str, Any]) -> dict[str, Any]:
-    """A system with some of its fields changed.
+    """Fields of a system with the given changes.
 
-    A group, and a block that names no other row, change option by option; anything else replaces what was there.
+    A mapping (a group, or a block of the same row) changes single options and keeps the others. Any other value, and a
+    block of another row, replaces the old value.
 
     Args:
-        system: Part of an experiment.
-        plain: The changes.
+        system: Fields of an experiment, as plain data.
+        plain: Changed fields, as plain data.
     """
     merged = dict(system)
     for key, value in plain.items():

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from core.errors import InputError
+from core.errors import InputError, Problem
 
 Table = Mapping[str, Callable[..., Any]]
 
@@ -89,6 +89,42 @@ def type_name(annotation: Any) -> str:
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")
 
 
+def key_problem(kind: str, key: object, hints: Mapping[str, Any]) -> str | None:
+    """What is wrong with a key of a mapping, or None.
+
+    Args:
+        kind: What the mapping is, such as `search`.
+        key: The key.
+        hints: Valid key -> annotation of its value.
+    """
+    if key in hints:
+        return None
+    return f"{kind}: no {key!r}; it takes {', '.join(hints)}{did_you_mean(str(key), hints)}"
+
+
+def value_problem(name: str, value: object, annotation: Any) -> str | None:
+    """What is wrong with the type of a plain value that is called `name`, or None."""
+    return None if matches(value, annotation) else f"{name} is {value!r}; it must be {type_name(annotation)}"
+
+
+def mapping_problems(kind: str, value: object, hints: Mapping[str, Any]) -> list[Problem]:
+    """Everything that is wrong with the keys of a mapping and the types of its values; empty where it is fine.
+
+    Args:
+        kind: What the mapping is, such as `search`.
+        value: What the user wrote.
+        hints: Valid key -> annotation of its value; Any = its value is judged elsewhere.
+    """
+    if not isinstance(value, Mapping):
+        return [Problem((), f"{kind}: expected a mapping of {', '.join(hints)}, found {value!r}")]
+    found = []
+    for key, item in value.items():
+        text = key_problem(kind, key, hints) or value_problem(f"{kind}.{key}", item, hints[key])
+        if text:
+            found.append(Problem((key,), text))
+    return found
+
+
 def name_problem(kind: str, table: Table, name: object) -> str | None:
     """What is wrong with a row's name, or None."""
     if isinstance(name, str) and name in table:
@@ -109,15 +145,19 @@ def option_problem(
     return None
 
 
-def problems(kind: str, table: Table, chosen: Block) -> list[str]:
+def problems(kind: str, table: Table, chosen: Block) -> list[Problem]:
     """Everything that is wrong with a block against its table; empty where it is fine."""
     wrong_name = name_problem(kind, table, chosen.name)
     if wrong_name:
-        return [wrong_name]
-    found = [option_problem(kind, table, chosen.name, key, value) for key, value in chosen.options.items()]
+        return [Problem(("name",), wrong_name)]
+    found = []
+    for key, value in chosen.options.items():
+        text = option_problem(kind, table, chosen.name, key, value)
+        if text:
+            found.append(Problem((key,), text))
     needed = [key for key, default in option_defaults(table[chosen.name]).items() if default is inspect.Parameter.empty]
-    missing = [f"{kind}: {chosen.name} needs {key!r}" for key in needed if key not in chosen.options]
-    return [problem for problem in found if problem] + missing
+    missing = [Problem((), f"{kind}: {chosen.name} needs {key!r}") for key in needed if key not in chosen.options]
+    return found + missing
 
 
 def resolved(table: Table, chosen: Block) -> Block:

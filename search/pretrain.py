@@ -16,14 +16,15 @@ import torch
 from rich.console import Console
 from torch.utils.tensorboard import SummaryWriter
 
-from core import checkpoint, pretraining, table
+from core import checkpoint, table
 from core.atomic import replacing
-from core.errors import InputError
+from core.corpora.layouts import CORPORA
+from core.errors import InputError, Problem, Unavailable
 from core.features.wav2vec import save
-from core.pretraining import Pretraining
-from core.protocol import CORPORA
+from core.pretraining import pretrain
+from core.pretraining.pretrain import Pretraining
 from core.table import Block, did_you_mean
-from search.yaml_tree import Tree, read
+from search.space.yaml_file import Tree, read
 
 SECTIONS = ("speech", "corpus", "output", "pretraining")
 AUDIO = (".flac", ".wav", ".ogg")
@@ -81,6 +82,7 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
 
     Raises:
         InputError: the folder holds something else, or a pretraining with other options or speech.
+        Unavailable: another process is training there.
         KeyboardInterrupt: the user stopped it.
     """
     wanted = {"options": dataclasses.asdict(plan.options), "files": [str(path.resolve()) for path in plan.files]}
@@ -89,7 +91,7 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise InputError(f"{plan.output}: another process is training there") from error
+        raise Unavailable(f"{plan.output}: another process is training there") from error
     with lock:
         signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
         saved = plan.output / CHECKPOINT
@@ -117,12 +119,13 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
 
         try:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-            state = pretraining.pretrain(plan.options, plan.files, report, device=device, resume=resume)
+            state = pretrain.pretrain(plan.options, plan.files, report, device=device, resume=resume)
         finally:
             writer.close()
         best = state["best"]
-        save(pretraining.best_network(state), plan.output / NETWORK)
-        console.print(f"best epoch {best['epoch']}: held-out loss {best['loss']:.4f}", highlight=False)
+        save(pretrain.best_network(state), plan.output / NETWORK)
+        loss = best["metrics"]["held_out_loss"]
+        console.print(f"best epoch {best['epoch']}: held-out loss {loss:.4f}", highlight=False)
     return plan.output / NETWORK
 
 
@@ -152,24 +155,13 @@ def _claim(folder: Path, wanted: Mapping[str, Any]) -> None:
 
 def _options(tree: Tree) -> tuple[Pretraining | None, list[str]]:
     section = tree.data.get("pretraining", {})
-    hints = typing.get_type_hints(Pretraining)
-    if not isinstance(section, dict):
-        return None, [tree.problem(("pretraining",), f"pretraining is {section!r}; it must be a mapping")]
-    wrong = []
-    for key, value in section.items():
-        path = ("pretraining", key)
-        if key not in hints:
-            what = f"pretraining: no {key!r}; it takes {', '.join(hints)}{did_you_mean(key, hints)}"
-            wrong.append(tree.problem(path, what))
-        elif not table.matches(value, hints[key]):
-            what = f"pretraining.{key} is {value!r}; it must be {table.type_name(hints[key])}"
-            wrong.append(tree.problem(path, what))
-    if wrong:
-        return None, wrong
-    try:
-        return Pretraining(**section), []
-    except ValueError as error:
-        return None, [tree.problem(("pretraining",), f"pretraining: {problem}") for problem in str(error).split("; ")]
+    wrong = table.mapping_problems("pretraining", section, typing.get_type_hints(Pretraining))
+    if not wrong:
+        try:
+            return Pretraining(**section), []
+        except InputError as error:
+            wrong = [Problem(problem.path, f"pretraining: {problem.text}") for problem in error.located]
+    return None, [tree.problem(("pretraining", *problem.path), problem.text) for problem in wrong]
 
 
 def _files(tree: Tree) -> tuple[Path, ...]:

@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from search.run import Run
+from search.runs.run import Run
 from tests.hosts import BIN, Host, Hosts, hosts, reason_why_not
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
@@ -96,18 +96,18 @@ def join(made: Hosts, host: Host) -> None:
 def problems_of(run: Run, n_trials: int, n_disturbances: int) -> list[str]:
     """What was lost or done twice in a search that has ended."""
     found = []
-    trials = run.trials()
+    trials = run.journal.trials()
     if [each.number for each in trials] != list(range(n_trials)):
         found.append(f"trials {[each.number for each in trials]}")
     found += [f"trial {each.number} is {each.status} {each.error}" for each in trials if each.status not in ENDED]
-    starts = Counter(each["trial"] for each in run.events() if each["event"] == "start")
+    starts = Counter(each["trial"] for each in run.journal.events() if each["event"] == "start")
     found += [f"trial {number} began {count} times" for number, count in starts.items() if count != 1]
-    ends = [each for each in run.events() if each["event"] == "end" and each["status"] in ENDED]
+    ends = [each for each in run.journal.events() if each["event"] == "end" and each["status"] in ENDED]
     found += [
         f"trial {n} ended {count} times" for n, count in Counter(each["trial"] for each in ends).items() if count > 1
     ]
     for number in range(n_trials):
-        epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
+        epochs = [epoch for one, epoch, _ in run.journal.epochs() if one == number]
         repeated = len(epochs) - len(set(epochs))
         if repeated > n_disturbances:
             found.append(f"trial {number} did {repeated} epochs again")
@@ -138,12 +138,12 @@ def disturbed(made: Hosts, space: Path, name: str, chosen: list[str], draw: rand
     for number, disturbance in enumerate(chosen):
         # A random moment of what is left, which is as long as the epochs that are left.
         target = draw.uniform(number, number + 0.8) / len(chosen) * 0.8 * TRIALS * EPOCHS * 0.5
-        while len(run.epochs()) < target and state_of(run) in ("extracting", "running"):
+        while len(run.journal.epochs()) < target and state_of(run) in ("extracting", "running"):
             time.sleep(0.2)
         if state_of(run) not in ("extracting", "running") and "finished" in state_of(run):
             print(f"{name}: over before {disturbance}", flush=True)
             break
-        at = len(run.epochs())
+        at = len(run.journal.epochs())
         DISTURBANCES[disturbance](made, run, draw)
         print(f"{name}: {disturbance} after {at} epochs", flush=True)
         if disturbance in ("driver killed", "head killed"):
@@ -160,7 +160,7 @@ def disturbed(made: Hosts, space: Path, name: str, chosen: list[str], draw: rand
             if n_resumed > 8 or not resume(made, run):
                 return ["does not resume"]
     found = problems_of(run, TRIALS, len(chosen))
-    again = len(run.epochs()) - len({(number, epoch) for number, epoch, _ in run.epochs()})
+    again = len(run.journal.epochs()) - len({(number, epoch) for number, epoch, _ in run.journal.epochs()})
     seconds = time.monotonic() - began
     print(
         f"{name}: {state_of(run)} in {seconds:.0f} s, resumed {n_resumed} times, {again} epochs again: {found}",

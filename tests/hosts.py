@@ -156,7 +156,7 @@ class Hosts:
 
     def spooftune(self, *arguments: object, timeout: float = 600) -> "subprocess.CompletedProcess[str]":
         """Runs spooftune on this machine, outside of the hosts."""
-        command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
         return subprocess.run(
             command, cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False
         )

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from search.run import Run
+from search.runs.run import Run
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 
@@ -46,13 +46,13 @@ def decisions(run: Run) -> list[dict[str, Any]]:
     """What a search tried and how each trial ended, to the last bit."""
     return [
         {"values": each.values, "status": each.status, "epoch": each.epoch, "objective": each.objective}
-        for each in run.trials()
+        for each in run.journal.trials()
     ]
 
 
 def spooftune(*arguments: object) -> "subprocess.Popen[bytes]":
     """A command in a process group of its own."""
-    command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
 
@@ -62,9 +62,9 @@ def interrupted(folder: Path, space: Path, n_trials: int, times: int, draw: rand
     run = Run(folder / "s" / "runs" / "cut")
     process = spooftune("launch", space, "--name", "cut")
     for number in range(times):
-        before = len(run.epochs())
+        before = len(run.journal.epochs())
         target = before + draw.randint(1, max(2, n_trials * 8 // (times + 1)))
-        while len(run.epochs()) < target and process.poll() is None:
+        while len(run.journal.epochs()) < target and process.poll() is None:
             time.sleep(0.02)
         if process.poll() is not None:
             print(f"ended before interruption {number}", flush=True)
@@ -72,7 +72,7 @@ def interrupted(folder: Path, space: Path, n_trials: int, times: int, draw: rand
         kind = draw.choice([signal.SIGKILL, signal.SIGTERM])
         os.killpg(process.pid, kind) if kind == signal.SIGKILL else os.kill(process.pid, kind)
         process.wait()
-        print(f"interruption {number + 1}: {kind.name} after {len(run.epochs())} epochs", flush=True)
+        print(f"interruption {number + 1}: {kind.name} after {len(run.journal.epochs())} epochs", flush=True)
         process = spooftune("resume", "cut", "--storage", folder / "s")
     process.wait()
     return run

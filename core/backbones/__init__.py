@@ -1,8 +1,8 @@
 """BACKBONES: features `(batch, n_features, n_frames)` -> embeddings `(batch, embedding_dim)`.
 
-A row takes `n_features` and `n_frames` of the inputs and its options, and gives an `nn.Module` with the attribute
-`embedding_dim`. One that has a part to train by itself before the first epoch has a method `prepare(bona_fide)` for it;
-see `GenuinizedLcnn.prepare`.
+A row is a function of the input size (`n_features`, `n_frames`) and of its own options. It returns an `nn.Module` whose
+attribute `embedding_dim` is the size of the embedding. A backbone that trains a part of itself before the first epoch
+also has a method `prepare(bona_fide)`; see `GenuinizedLcnn.prepare`.
 """
 
 from core.backbones.densenet import densenet

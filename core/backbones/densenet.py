@@ -7,18 +7,18 @@ import torch
 from torch import Tensor, nn
 
 BOTTLENECK = 4
-"""Channels of the 1x1 convolution in a layer over the channels that the layer adds."""
+"""Ratio of a layer's inner channels (those of its 1x1 convolution) to the channels that the layer adds."""
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Sequential:
-    """Batch norm, ReLU and a convolution that keeps the size but for its stride: here the norm comes first."""
+    """Batch norm, ReLU, then a convolution whose only change of the map's size is its stride (pre-activation order)."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(nn.BatchNorm2d(in_channels), nn.ReLU(inplace=True), conv)
 
 
 class DenseLayer(nn.Module):
-    """A layer that hands on all it has got, and `growth` new maps made of it."""
+    """A layer that passes on all its input maps and appends `growth` new ones."""
 
     def __init__(self, in_channels: int, growth: int, *, dropout: float) -> None:
         super().__init__()
@@ -28,15 +28,15 @@ class DenseLayer(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(batch, in_channels + growth, height, width)` of maps `(batch, in_channels, height, width)`."""
+        """Maps `(batch, in_channels + growth, height, width)` from maps `(batch, in_channels, height, width)`."""
         return torch.cat([x, self.layers(x)], dim=1)
 
 
 class DenseNet(nn.Module):
-    """Dense blocks over features as an image of one channel, of any size; see `densenet`.
+    """Dense blocks over features as a one-channel image of any size; see `densenet`.
 
-    A 7x7 stem and a max pool, stride 2 each; the blocks, and between two of them a 1x1 convolution to fewer channels
-    and an average pool that halves the size; the mean over the whole map; a linear layer.
+    The layers are: a 7x7 stem and a max pool, each of stride 2; the dense blocks; the mean over the whole map; a linear
+    layer. Between two blocks, a 1x1 convolution reduces the channels and an average pool halves the size of the map.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class DenseNet(nn.Module):
             raise ValueError(f"dropout is {dropout}; it must lie in [0, 1)")
         self.embedding_dim = embedding_dim
         channels = 2 * growth
-        # No norm of its own: every layer norms what enters it.
+        # The stem has no batch norm, because every dense layer normalises its own input.
         stem = nn.Conv2d(1, channels, 7, stride=2, padding=3, bias=False)
         nn.init.kaiming_normal_(stem.weight, mode="fan_out", nonlinearity="relu")
         layers: list[nn.Module] = [stem, nn.MaxPool2d(3, stride=2, padding=1)]
         for block, depth in enumerate(n_layers):
             if block > 0:
                 fewer = max(1, int(compression * channels))
-                # Sizes are rounded up, as in the stem: the smallest map is 1 x 1 and no input vanishes.
+                # Sizes are rounded up, as in the stem, so that the smallest map is 1 x 1.
                 layers += [_convolution(channels, fewer, 1), nn.AvgPool2d(2, ceil_mode=True)]
                 channels = fewer
             layers += [DenseLayer(channels + k * growth, growth, dropout=dropout) for k in range(depth)]
@@ -88,18 +88,19 @@ def densenet(
 ) -> DenseNet:
     """DenseNet-BC for inputs of any size.
 
-    Table 1 of the paper names a DenseNet over log spectra and tells nothing of its sizes: these are ours.
+    Table 1 of the paper names a DenseNet over log spectra without its sizes. The sizes here are ours.
 
     Args:
-        n_features: Features a frame; any number.
-        n_frames: Frames of every input; any number.
-        embedding_dim: Size of the embedding.
-        width: Channels that each layer adds (the growth rate); the stem has twice as many.
-        n_layers: Layers of each dense block. DenseNet-121 has 6, 12, 24, 16 for larger images and corpora.
-        compression: Share in (0, 1] of its channels that a block hands to the next one.
-        dropout: Chance in [0, 1) that a new value of a layer is dropped in training.
+        n_features: Features per frame; any number.
+        n_frames: Frames per input; any number.
+        embedding_dim: Size of the embedding, 1 or more.
+        width: Channels that each layer adds (the growth rate), 1 or more; the stem has twice as many.
+        n_layers: Layers of each dense block, 1 or more each. DenseNet-121, made for larger images and corpora, has
+            6, 12, 24 and 16.
+        compression: Fraction in (0, 1] of its channels that a block passes to the next block.
+        dropout: Probability in [0, 1) that a new value of a layer is dropped in training.
 
     Raises:
-        ValueError: an option out of the ranges above.
+        ValueError: An option is outside the range above.
     """
     return DenseNet(n_layers, growth=width, compression=compression, dropout=dropout, embedding_dim=embedding_dim)

@@ -1,4 +1,4 @@
-"""FG-LCNN: features as a network that knows bona fide speech alone gives them back, then LCNN (Wu 2020)."""
+"""FG-LCNN: an autoencoder trained on bona fide speech only transforms the features for an LCNN (Wu 2020)."""
 
 import itertools
 from collections.abc import Callable, Iterator
@@ -12,13 +12,13 @@ from core.backbones.lcnn import Lcnn
 from core.optimizer import Adam
 
 STAGES = 3
-"""Convolutions of stride 2 on the way in, and as many on the way out."""
+"""Convolutions of stride 2 in the encoder; the decoder has the same number."""
 
 
 class Genuinizer(nn.Module):
-    """An autoencoder of feature maps: what it learned of bona fide speech passes, the rest does not.
+    """Autoencoder of features: it reconstructs the structure of bona fide speech and loses other structure.
 
-    Its narrowest map has a quarter of the values of the input at the default width: `width` channels of 1 / 64 each.
+    The bottleneck has `width` channels, each with 1/64 of the input's values: a quarter of them at the default width.
     """
 
     def __init__(self, n_features: int, *, width: int) -> None:
@@ -39,20 +39,20 @@ class Genuinizer(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Features with the mean 0 and the variance 1 that bona fide speech has, value by value of a frame."""
+        """Features, shape unchanged, scaled so that each feature of bona fide speech has mean 0 and variance 1."""
         return (features - self.mean) / self.scale
 
     def forward(self, features: Tensor) -> Tensor:
-        """What the network makes of standardised features, of the same shape `(batch, n_features, n_frames)`."""
+        """Reconstruction `(batch, n_features, n_frames)` of standardised features of the same shape."""
         height, width = features.shape[1:]
         step = 2**STAGES
-        # Sizes that the strides do not divide are filled up by repetition and cut again.
+        # Sizes that the strides do not divide are padded by repeating the edge; the output is cropped again.
         padded = F.pad(features.unsqueeze(1), (0, -width % step, 0, -height % step), mode="replicate")
         return cast(Tensor, self.layers(padded)[:, 0, :height, :width])
 
 
 class GenuinizedLcnn(nn.Module):
-    """LCNN of genuinized features; see `fg_lcnn`."""
+    """LCNN on the features that a `Genuinizer` reconstructs; see `fg_lcnn`."""
 
     def __init__(self, lcnn: Lcnn, genuinizer: Genuinizer, *, epochs: int, lr: float) -> None:
         super().__init__()
@@ -66,11 +66,11 @@ class GenuinizedLcnn(nn.Module):
         self.epochs, self.lr = epochs, lr
 
     def prepare(self, bona_fide: Callable[[], Iterator[Tensor]]) -> None:
-        """Trains the genuinizer to give bona fide speech back (mean squared error), and freezes it.
+        """Trains the genuinizer to reconstruct bona fide features (mean squared error), then freezes it.
 
         Args:
-            bona_fide: Gives one epoch of minibatches `(batch, n_features, n_frames)` of bona fide speech; called once
-                for the statistics and once an epoch.
+            bona_fide: Function that returns one epoch of minibatches `(batch, n_features, n_frames)` of bona fide
+                speech. It is called once for the mean and variance and once per epoch.
         """
         network = self.genuinizer
         n, total, squares = 0, torch.zeros_like(network.mean), torch.zeros_like(network.mean)
@@ -84,8 +84,8 @@ class GenuinizedLcnn(nn.Module):
         optimizer = Adam(network.parameters(), lr=self.lr)
         for _ in range(self.epochs):
             for features in bona_fide():
-                wanted = network.standardised(features)
-                loss = F.mse_loss(network(wanted), wanted)
+                target = network.standardised(features)
+                loss = F.mse_loss(network(target), target)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -93,7 +93,7 @@ class GenuinizedLcnn(nn.Module):
         network.requires_grad_(False).eval()
 
     def train(self, mode: bool = True) -> "GenuinizedLcnn":
-        """Training mode for the LCNN alone: the genuinizer's batch norms stay as bona fide speech left them."""
+        """Sets the mode of the LCNN only: the genuinizer's batch norms keep the statistics of bona fide speech."""
         super().train(mode)
         self.genuinizer.eval()
         return self
@@ -119,21 +119,22 @@ def fg_lcnn(
 ) -> GenuinizedLcnn:
     """LCNN behind a genuinization network that is trained on bona fide speech before the first epoch.
 
-    The source has a network of convolutions that is trained to give bona fide speech back; its sizes are ours.
+    In the source (Wu 2020), too, a convolutional network learns to reconstruct bona fide features. Its sizes here are
+    ours.
 
     Args:
-        n_features: Features a frame.
-        n_frames: Frames of every input.
+        n_features: Features per frame, 16 or more.
+        n_frames: Frames per input, 16 or more.
         embedding_dim: Size of the embedding.
-        width: Channels of the LCNN; this and the next two as of `lcnn`.
-        dropout: Chance that a value before the last layer is dropped in training.
-        pooling: What the last layer sees.
-        genuinizer_width: Channels of the genuinization network.
-        genuinizer_epochs: Passes over the bona fide speech of train.
-        genuinizer_lr: Learning rate of Adam.
+        width: Channels of the LCNN's first convolution, a multiple of 4, as in `lcnn`.
+        dropout: Probability in [0, 1) that an input of the last layer is dropped in training.
+        pooling: Input of the last layer, as in `lcnn`: the whole map (`flatten`), or the mean over it (`mean`).
+        genuinizer_width: Channels of the genuinization network, 1 or more.
+        genuinizer_epochs: Passes over the bona fide utterances of train, 1 or more.
+        genuinizer_lr: Learning rate of Adam, positive.
 
     Raises:
-        ValueError: an input or an option out of range.
+        ValueError: The input is too small, or an option is outside its range.
     """
     lcnn = Lcnn(n_features, n_frames, embedding_dim=embedding_dim, width=width, dropout=dropout, pooling=pooling)
     genuinizer = Genuinizer(n_features, width=genuinizer_width)

@@ -1,4 +1,4 @@
-"""No backbone at all: for features that are embeddings already, such as x-vectors, and as a yardstick."""
+"""The identity as a backbone: for features that are embeddings already, such as x-vectors, and as a baseline."""
 
 from torch import Tensor, nn
 
@@ -16,10 +16,10 @@ class Identity(nn.Module):
 
 
 def identity(n_features: int, n_frames: int) -> Identity:
-    """The features of all frames, one feature after the other; there is nothing to learn.
+    """Embedding that holds the features of all frames, feature by feature; it has no weights.
 
     Args:
-        n_features: Features a frame.
-        n_frames: Frames of every input; 1 where the front end gives one vector an utterance.
+        n_features: Features per frame.
+        n_frames: Frames per input; 1 where the front end returns one vector per utterance.
     """
     return Identity(n_features, n_frames)

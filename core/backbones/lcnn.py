@@ -5,7 +5,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-# (kernel, channels that leave the max feature map) of a convolution, in units of width / 64; or "norm" or "pool".
+# A convolution as (kernel, channels after its max feature map, in units of width / 64); or "norm" or "pool".
 LAYERS: tuple[tuple[int, int] | Literal["norm", "pool"], ...] = (
     *((5, 32), "pool"),
     *((1, 32), "norm", (3, 48), "pool", "norm"),
@@ -14,14 +14,14 @@ LAYERS: tuple[tuple[int, int] | Literal["norm", "pool"], ...] = (
 )
 
 SHRINKAGE = 2 ** LAYERS.count("pool")
-"""Features and frames of the input for each row and column of the last map."""
+"""Factor by which the poolings reduce features and frames, from the input to the last map."""
 
 
 class MaxFeatureMap(nn.Module):
-    """The larger of the two halves of the channels, element by element: half as many channels leave as enter."""
+    """Element-wise maximum of the two halves of the channels, which halves their number."""
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(batch, channels / 2, height, width)` of maps `(batch, channels, height, width)`."""
+        """Maps `(batch, channels / 2, height, width)` from maps `(batch, channels, height, width)`."""
         return torch.maximum(*x.chunk(2, dim=1))
 
 
@@ -41,7 +41,7 @@ class Lcnn(nn.Module):
         super().__init__()
         if min(n_features, n_frames) < SHRINKAGE:
             raise ValueError(
-                f"an input of {n_features} features x {n_frames} frames vanishes under the four poolings; "
+                f"an input of {n_features} features x {n_frames} frames is too small for the four poolings; "
                 f"at least {SHRINKAGE} x {SHRINKAGE} are needed"
             )
         if width < 4 or width % 4:
@@ -88,18 +88,18 @@ def lcnn(
     dropout: float = 0.0,
     pooling: Literal["flatten", "mean"] = "flatten",
 ) -> Lcnn:
-    """LCNN-9 for inputs `(batch, n_features, n_frames)`, of which each side must be at least 16.
+    """LCNN-9 for inputs `(batch, n_features, n_frames)` of at least 16 features and 16 frames.
 
     Args:
-        n_features: Features a frame.
-        n_frames: Frames of every input. With `flatten` the last layer fits this number alone.
-        embedding_dim: Size of the embedding.
-        width: Channels of the first convolution, a multiple of 4; the others keep their proportion to it.
-        dropout: Chance in [0, 1) that a value before the last layer is dropped in training. The paper tells of none.
-        pooling: What the last layer sees: the whole map (as in the paper), or the mean over it, which has
-            `(n_features // 16) * (n_frames // 16)` times fewer weights.
+        n_features: Features per frame, 16 or more.
+        n_frames: Frames per input, 16 or more. With `flatten`, the last layer fits only this number.
+        embedding_dim: Size of the embedding, 1 or more.
+        width: Channels of the first convolution, a multiple of 4; the other layers scale in proportion.
+        dropout: Probability in [0, 1) that an input of the last layer is dropped in training. The paper mentions none.
+        pooling: Input of the last layer: the whole map (`flatten`, as in the paper), or the mean over it (`mean`). With
+            `mean` the layer has `(n_features // 16) * (n_frames // 16)` times fewer weights.
 
     Raises:
-        ValueError: an input or an option out of the ranges above.
+        ValueError: The input is too small, or an option is outside the range above.
     """
     return Lcnn(n_features, n_frames, embedding_dim=embedding_dim, width=width, dropout=dropout, pooling=pooling)

@@ -1,6 +1,6 @@
-"""Residual networks, with squeeze-and-excitation as an option of their blocks, in the proportions of ASSERT (Lai 2019).
+"""Residual networks in the proportions of ASSERT (Lai 2019), with squeeze-and-excitation as an option of their blocks.
 
-One class and two blocks; the variants at the end differ by their numbers alone.
+There is one class with two kinds of block. The variants at the end of the file differ only in their numbers.
 """
 
 from typing import cast
@@ -8,20 +8,23 @@ from typing import cast
 from torch import Tensor, nn
 
 EXPANSION = 2
-"""Output channels of a bottleneck block over its inner ones; ASSERT's, where computer vision has 4."""
+"""Ratio of a bottleneck block's output channels to its inner ones; 2 as in ASSERT, while computer vision uses 4."""
 
 STRIDES = (1, 2, 2, 2)
 
 
 def convolution(in_channels: int, out_channels: int, kernel: int, *, stride: int = 1) -> nn.Sequential:
-    """A convolution that keeps the size but for its stride, and batch norm; the norm's shift stands for the bias."""
+    """A convolution, whose only change of the map's size is its stride, then batch norm, whose shift is the bias."""
     conv = nn.Conv2d(in_channels, out_channels, kernel, stride=stride, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(conv, nn.BatchNorm2d(out_channels))
 
 
 class SqueezeExcitation(nn.Module):
-    """Channels weighted by gates in (0, 1) that come from the means of all channels (paper, section 3.2.3)."""
+    """Squeeze-and-excitation: gates in (0, 1), computed from the channels' means, weight the channels.
+
+    Source: paper, section 3.2.3.
+    """
 
     def __init__(self, channels: int, *, reduction: int) -> None:
         super().__init__()
@@ -29,15 +32,16 @@ class SqueezeExcitation(nn.Module):
         self.gate = nn.Sequential(nn.Linear(channels, hidden), nn.ReLU(), nn.Linear(hidden, channels), nn.Sigmoid())
 
     def forward(self, x: Tensor) -> Tensor:
-        """Weighted maps, of the shape of `x`: `(batch, channels, height, width)`."""
+        """Weighted maps `(batch, channels, height, width)`, of the same shape as `x`."""
         gates = self.gate(x.mean(dim=(2, 3)))  # (batch, channels)
         return cast(Tensor, x * gates[:, :, None, None])
 
 
 class Block(nn.Module):
-    """Residual block: convolutions, then the gates if any, then the shortcut is added.
+    """Residual block: convolutions, optional squeeze-and-excitation, then the sum with the shortcut.
 
-    Two 3x3 convolutions, or as a bottleneck 1x1, 3x3, 1x1 of which the last has `EXPANSION` times the channels.
+    A plain block has two 3x3 convolutions. A bottleneck block has convolutions of 1x1, 3x3 and 1x1, the last of which
+    has `EXPANSION` times as many channels.
     """
 
     def __init__(
@@ -54,9 +58,9 @@ class Block(nn.Module):
         else:
             convolutions = [convolution(in_channels, channels, 3, stride=stride), convolution(channels, channels, 3)]
         layers: list[nn.Module] = []
-        for each in convolutions:
-            layers += [each, nn.ReLU(inplace=True)]
-        layers.pop()  # the last ReLU comes after the addition
+        for layer in convolutions:
+            layers += [layer, nn.ReLU(inplace=True)]
+        layers.pop()  # the last ReLU follows the addition of the shortcut
         if reduction is not None:
             layers.append(SqueezeExcitation(self.out_channels, reduction=reduction))
         self.residual = nn.Sequential(*layers)
@@ -65,15 +69,19 @@ class Block(nn.Module):
         self.relu = nn.ReLU(inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Maps `(batch, out_channels, height / stride, width / stride)`, sizes rounded up."""
+        """Maps `(batch, out_channels, height / stride, width / stride)`, sizes rounded up.
+
+        Args:
+            x: Maps `(batch, in_channels, height, width)`.
+        """
         return cast(Tensor, self.relu(self.residual(x) + self.shortcut(x)))
 
 
 class ResNet(nn.Module):
-    """Residual network over features as an image of one channel, of any size.
+    """Residual network over features as a one-channel image of any size.
 
-    A 7x7 stem and a max pool, stride 2 each; four stages of blocks, each of twice the channels of the one before and
-    all but the first at half its resolution; the mean over the whole map; a linear layer.
+    The layers are: a 7x7 stem and a max pool, each of stride 2; four stages of blocks; the mean over the whole map; a
+    linear layer. Every stage after the first has twice the channels and half the resolution of the stage before it.
     """
 
     def __init__(
@@ -107,36 +115,57 @@ class ResNet(nn.Module):
 
 
 def resnet18(n_features: int, n_frames: int, *, embedding_dim: int = 512, width: int = 16) -> ResNet:
-    """ResNet18 for inputs of any size; `width` is the channels of its first stage, 64 in computer vision."""
+    """ResNet18 for inputs of any size.
+
+    Args:
+        n_features: Features per frame; any number.
+        n_frames: Frames per input; any number.
+        embedding_dim: Size of the embedding, 1 or more.
+        width: Channels of the first stage, 1 or more. Computer vision uses 64.
+
+    Raises:
+        ValueError: An option is outside the range above.
+    """
     return ResNet((2, 2, 2, 2), bottleneck=False, embedding_dim=embedding_dim, width=width, reduction=None)
 
 
 def resnet34(n_features: int, n_frames: int, *, embedding_dim: int = 512, width: int = 16) -> ResNet:
-    """ResNet34, options as of `resnet18`."""
+    """ResNet34; options as in `resnet18`."""
     return ResNet((3, 4, 6, 3), bottleneck=False, embedding_dim=embedding_dim, width=width, reduction=None)
 
 
 def resnet50(n_features: int, n_frames: int, *, embedding_dim: int = 512, width: int = 16) -> ResNet:
-    """ResNet50 of bottleneck blocks, options as of `resnet18`."""
+    """ResNet50 of bottleneck blocks; options as in `resnet18`."""
     return ResNet((3, 4, 6, 3), bottleneck=True, embedding_dim=embedding_dim, width=width, reduction=None)
 
 
 def senet18(
     n_features: int, n_frames: int, *, embedding_dim: int = 512, width: int = 16, reduction: int = 16
 ) -> ResNet:
-    """ResNet18 with squeeze-and-excitation, whose inner layer has `reduction` times fewer channels (1 at least)."""
+    """ResNet18 with squeeze-and-excitation.
+
+    Args:
+        n_features: Features per frame; any number.
+        n_frames: Frames per input; any number.
+        embedding_dim: Size of the embedding, 1 or more.
+        width: Channels of the first stage, 1 or more.
+        reduction: Ratio of a block's channels to the hidden units of its squeeze-and-excitation, which has at least 1.
+
+    Raises:
+        ValueError: An option is outside the range above.
+    """
     return ResNet((2, 2, 2, 2), bottleneck=False, embedding_dim=embedding_dim, width=width, reduction=reduction)
 
 
 def senet34(
     n_features: int, n_frames: int, *, embedding_dim: int = 512, width: int = 16, reduction: int = 16
 ) -> ResNet:
-    """ResNet34 with squeeze-and-excitation, options as of `senet18`."""
+    """ResNet34 with squeeze-and-excitation; options as in `senet18`."""
     return ResNet((3, 4, 6, 3), bottleneck=False, embedding_dim=embedding_dim, width=width, reduction=reduction)
 
 
 def senet50(
     n_features: int, n_frames: int, *, embedding_dim: int = 512, width: int = 16, reduction: int = 16
 ) -> ResNet:
-    """ResNet50 with squeeze-and-excitation, options as of `senet18`."""
+    """ResNet50 of bottleneck blocks with squeeze-and-excitation; options as in `senet18`."""
     return ResNet((3, 4, 6, 3), bottleneck=True, embedding_dim=embedding_dim, width=width, reduction=reduction)

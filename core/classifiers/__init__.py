@@ -1,13 +1,14 @@
-"""CLASSIFIERS: embeddings -> CM scores, fitted when the backbone is done (paper, section 3.3).
+"""CLASSIFIERS: embeddings -> CM scores, fitted after the backbone is trained (paper, section 3.3).
 
-A row takes the size of the embeddings and its options, and gives an unfitted `nn.Module` with
+A row is a function of the embedding size and of its own options. It returns an unfitted `nn.Module` with two methods:
 
-- `fit(embeddings, labels, *, attacks=None, generator)`: embeddings `(n, embedding_dim)`, labels `(n,)` with 1 = bona
-  fide, attacks `(n,)` with 0 = bona fide and a number from 1 for each attack. The result hangs on these alone.
-  FloatingPointError where an embedding is not finite, ValueError where a class has none.
-- `forward(embeddings)`: CM scores `(n,)`, higher = more bona fide.
+- `fit(embeddings, labels, *, attacks=None, generator)` takes embeddings `(n, embedding_dim)`; labels `(n,)`, 1 = bona
+  fide, 0 = spoof; and attacks `(n,)`, 0 = bona fide, otherwise a number from 1 that identifies the attack. The result
+  depends on the arguments only. It raises FloatingPointError if an embedding is not finite, and ValueError if a class
+  has no embedding.
+- `forward(embeddings)` returns CM scores `(n,)`, higher = more bona fide.
 
-What scoring needs lies in parameters and buffers, so that a fresh module takes it from a state dict.
+The fitted values are parameters and buffers, so that a new module can load them from a state dict.
 """
 
 from core.classifiers.centroid import centroid

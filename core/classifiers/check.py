@@ -1,19 +1,19 @@
-"""What every classifier asks of the embeddings that it is fitted on."""
+"""Requirements of all classifiers on the embeddings that they are fitted on."""
 
 import torch
 from torch import Tensor
 
 
 def check(embeddings: Tensor, labels: Tensor) -> Tensor:
-    """Numbers of spoofed and bona fide embeddings, `(2,)`.
+    """Number of spoofed and number of bona fide embeddings, in this order, `(2,)`.
 
     Args:
         embeddings: `(n, embedding_dim)`.
         labels: `(n,)`, 1 = bona fide, 0 = spoof.
 
     Raises:
-        FloatingPointError: an embedding is not finite.
-        ValueError: one class has no embedding.
+        FloatingPointError: An embedding is not finite.
+        ValueError: A class has no embedding.
     """
     if not torch.isfinite(embeddings).all():
         raise FloatingPointError("an embedding to fit the classifier on is not finite")

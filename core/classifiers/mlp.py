@@ -12,7 +12,7 @@ from core.optimizer import Adam
 
 
 class Mlp(nn.Module):
-    """Two fully connected layers with batch norm on the hidden one: `embedding_dim`-`hidden`-2."""
+    """Two fully connected layers, `embedding_dim`-`hidden`-2, with batch norm on the hidden layer."""
 
     def __init__(
         self,
@@ -27,16 +27,16 @@ class Mlp(nn.Module):
         """An unfitted classifier.
 
         Args:
-            embedding_dim: Size of the embeddings; they are taken as they are, not standardised.
-            hidden: Units of the hidden layer.
-            epochs: Passes over the embeddings.
-            lr: Learning rate of Adam.
-            batch_size: Embeddings a step, 2 or more. A last one that would stand alone joins the step before.
-            balanced: Weigh each class's loss by the inverse of its share, so that both count the same in all and a
-                score of 0 is the point of even odds. Otherwise every utterance counts the same.
+            embedding_dim: Size of the embeddings, which are not standardised.
+            hidden: Units of the hidden layer, 1 or more.
+            epochs: Passes over the embeddings, 1 or more.
+            lr: Learning rate of Adam, positive.
+            batch_size: Embeddings per step, 2 or more. A single embedding that is left over joins the step before.
+            balanced: Whether the loss of a class is weighted by the inverse of its frequency. Then both classes have
+                the same total weight, and a score of 0 means even odds. Otherwise all utterances have the same weight.
 
         Raises:
-            ValueError: an option out of range.
+            ValueError: An option is outside the range above.
         """
         super().__init__()
         for name, value, least in (("hidden", hidden, 1), ("epochs", epochs, 1), ("batch_size", batch_size, 2)):
@@ -57,19 +57,19 @@ class Mlp(nn.Module):
     def fit(
         self, embeddings: Tensor, labels: Tensor, *, attacks: Tensor | None = None, generator: torch.Generator
     ) -> None:
-        """Fits the classifier from new weights by cross-entropy, and leaves it in evaluation mode.
+        """Draws new weights, trains them by cross-entropy, and leaves the classifier in evaluation mode.
 
-        On the CPU the generator's state determines the result to the bit; torch's global one plays no part.
+        On the CPU the generator's state determines the result to the bit; torch's global generator is not used.
 
         Args:
             embeddings: `(n, embedding_dim)`, on the classifier's device.
             labels: `(n,)`, 1 = bona fide, 0 = spoof.
             attacks: Not used.
-            generator: Draws the weights and the order; on any device.
+            generator: Source of the initial weights and of the order of the embeddings; on any device.
 
         Raises:
-            FloatingPointError: an embedding is not finite.
-            ValueError: one class has no embedding.
+            FloatingPointError: An embedding is not finite.
+            ValueError: A class has no embedding.
         """
         labels = labels.to(embeddings.device, torch.long)
         counts = check(embeddings, labels)
@@ -92,11 +92,12 @@ class Mlp(nn.Module):
     def _reset(self, generator: torch.Generator) -> None:
         for layer in self.layers:
             if isinstance(layer, nn.BatchNorm1d):
-                layer.reset_parameters()  # constants
+                layer.reset_parameters()  # sets constants; draws nothing
             elif isinstance(layer, nn.Linear):
                 bound = 1 / math.sqrt(layer.in_features)
                 for parameter in layer.parameters():
-                    # Drawn where the generator lives, then moved: on the CPU the weights do not depend on the device.
+                    # The weights are drawn on the generator's device and then copied. With a CPU generator they are
+                    # therefore the same on every device.
                     drawn = torch.empty(parameter.shape, device=generator.device)
                     parameter.copy_(drawn.uniform_(-bound, bound, generator=generator))
 
@@ -104,6 +105,6 @@ class Mlp(nn.Module):
 def _step_sizes(n: int, batch_size: int) -> list[int]:
     full, rest = divmod(n, batch_size)
     sizes = [batch_size] * full + [rest] * (rest > 0)
-    if rest == 1 and full:  # batch norm has no variance to take from a single embedding
+    if rest == 1 and full:  # batch norm cannot compute the variance of a single embedding
         sizes[-2:] = [batch_size + 1]
     return sizes

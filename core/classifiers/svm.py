@@ -1,4 +1,4 @@
-"""Support vector machines, the other classifier that the paper names (section 3.3)."""
+"""Support vector machine, the second classifier that the paper names (section 3.3)."""
 
 from typing import Any, Literal
 
@@ -36,7 +36,7 @@ class Svm(nn.Module):
         self.gamma: Tensor
         self.register_buffer("mean", torch.zeros(embedding_dim))
         self.register_buffer("scale", torch.ones(embedding_dim))
-        # One vector for a linear kernel, else as many as the fit needs: the number is known after it alone.
+        # The fit determines the number of vectors: 1 for a linear kernel, otherwise that of the support vectors.
         self.register_buffer("vectors", torch.zeros(1, embedding_dim))
         self.register_buffer("weights", torch.zeros(1))
         self.register_buffer("offset", torch.zeros(()))
@@ -45,7 +45,18 @@ class Svm(nn.Module):
     def fit(
         self, embeddings: Tensor, labels: Tensor, *, attacks: Tensor | None = None, generator: torch.Generator
     ) -> None:
-        """Fits the machine; nothing is drawn."""
+        """Fits the machine with scikit-learn's `SVC`; deterministic.
+
+        Args:
+            embeddings: `(n, embedding_dim)`.
+            labels: `(n,)`, 1 = bona fide, 0 = spoof.
+            attacks: Not used.
+            generator: Not used.
+
+        Raises:
+            FloatingPointError: An embedding is not finite.
+            ValueError: A class has no embedding.
+        """
         from sklearn.svm import SVC
 
         check(embeddings, labels)
@@ -53,7 +64,7 @@ class Svm(nn.Module):
         points = embeddings.detach().cpu().double().numpy()
         if self.standardize:
             mean, scale = points.mean(axis=0), points.std(axis=0)
-            scale[scale < 1e-8] = 1.0  # a constant coordinate tells nothing
+            scale[scale < 1e-8] = 1.0  # a constant coordinate carries no information
             self.mean, self.scale = (torch.from_numpy(x).float().to(device) for x in (mean, scale))
             points = (points - mean) / scale
         variance = points.var()
@@ -69,7 +80,7 @@ class Svm(nn.Module):
         self.gamma = torch.tensor(float(gamma), device=device)
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """CM scores `(n,)` of embeddings `(n, embedding_dim)`: the decision function."""
+        """CM scores `(n,)` of embeddings `(n, embedding_dim)`: the decision function, 0 on the decision boundary."""
         points = (embeddings - self.mean) / self.scale
         if self.kernel == "linear":
             similarity = points @ self.vectors.T
@@ -79,7 +90,7 @@ class Svm(nn.Module):
         return similarity @ self.weights + self.offset
 
     def _load_from_state_dict(self, state_dict: Any, prefix: str, *arguments: Any) -> None:
-        for name in ("vectors", "weights"):  # of the size that the fit gave them
+        for name in ("vectors", "weights"):  # their sizes come from the fit, not from the constructor
             if prefix + name in state_dict:
                 setattr(self, name, torch.empty_like(state_dict[prefix + name], device=self.offset.device))
         super()._load_from_state_dict(state_dict, prefix, *arguments)
@@ -94,17 +105,18 @@ def svm(
     standardize: bool = True,
     balanced: bool = True,
 ) -> Svm:
-    """A support vector machine on the embeddings; the score is its decision function.
+    """Support vector machine whose decision function is the CM score.
 
     Args:
         embedding_dim: Size of the embeddings.
-        kernel: Linear, or radial basis functions.
-        c: Cost of an utterance on the wrong side.
-        gamma: Width of the radial basis functions; None = one over size and variance of the embeddings.
-        standardize: Bring every coordinate to mean 0 and variance 1 first.
-        balanced: Weigh the classes so that both count the same.
+        kernel: `linear`, or `rbf` (radial basis functions).
+        c: Cost of a violated margin, positive.
+        gamma: Factor of the squared distance in the radial basis functions, positive. None: `1 / (embedding_dim *
+            variance)`, with the variance over all values of the (standardised) embeddings.
+        standardize: Whether every coordinate is first scaled to mean 0 and variance 1.
+        balanced: Whether the classes are weighted so that both have the same total weight.
 
     Raises:
-        ValueError: `c` or `gamma` is not above 0.
+        ValueError: `c` or `gamma` is not positive.
     """
     return Svm(embedding_dim, kernel=kernel, c=c, gamma=gamma, standardize=standardize, balanced=balanced)

@@ -1,8 +1,9 @@
-"""The quickstart corpus: real recordings, spoofed copies of them, in the layout of ASVspoof 2019 LA.
+"""The quickstart corpus: recorded speech and spoofed speech made from it, in the layout of ASVspoof 2019 LA.
 
-`sources` finds the recordings, `plan` says what becomes of each, `engines` and `text_to_speech` make spoofed speech,
-`chain` is the one treatment that both classes get, `render` runs it all in processes, `build` is the way in.
-A new attack is one function and one line in `attacks.ATTACKS`.
+`build` builds the corpus. `sources` lists the recordings and `plan` decides which clips are made from them. The engines
+in `core.vocoders` and `text_to_speech` make spoofed speech, and `core.vocoders.signal_chain` processes both classes in
+the same way. `render` writes the clips in several processes, and `summary` the protocols and the README. A new attack
+is one function and one line in `attacks.ATTACKS`.
 """
 
 from core.demo.build import build_demo_corpus

@@ -1,4 +1,4 @@
-"""The attacks of the quickstart corpus: A01 to A06 in train and dev, from A07 in eval alone."""
+"""ATTACKS: the attacks of the quickstart corpus. A01 to A05 are in train and dev, A07 to A12 only in eval."""
 
 import importlib.util
 import shutil
@@ -8,10 +8,11 @@ from typing import Literal
 
 import numpy as np
 
-from core.demo import engines, text_to_speech
-from core.demo.chain import Waveform
-from core.demo.material import Material
+from core.demo import text_to_speech
 from core.errors import InputError
+from core.vocoders import engines
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import Waveform
 
 _SEEN, _UNSEEN = ("train", "dev"), ("eval",)
 
@@ -20,9 +21,15 @@ _SEEN, _UNSEEN = ("train", "dev"), ("eval",)
 class Attack:
     """A row of `ATTACKS`.
 
-    `kind` says what it works on: `copy` resynthesises a recording of the claimed speaker, `conversion` turns another
-    speaker of the partition into the claimed one, `text` speaks a sentence. `needs` is a module that must be importable
-    or, with `optional`, may also be a program on the PATH. An optional attack is made only when it is asked for.
+    Attributes:
+        engine: Function that makes spoofed speech from material, with a random generator.
+        kind: `copy`: resynthesis of a recording of the claimed speaker. `conversion`: conversion of another speaker of
+            the partition to the claimed one. `text`: text-to-speech of a sentence.
+        partitions: Partitions that contain the attack.
+        description: Method, in a few words.
+        needs: Python module that the engine imports. For an optional attack it can also be a program on the PATH.
+        licence: Licence of the engine.
+        optional: Whether the attack is made only on request.
     """
 
     engine: Callable[[Material, np.random.Generator], Waveform]
@@ -73,14 +80,19 @@ ATTACKS = {
 
 
 def chosen_attacks(optional: tuple[str, ...]) -> dict[str, Attack]:
-    """The attacks that are always made, and those of the optional ones that are named; in the order of their ids.
+    """The attacks that are always made and the requested optional ones, by id and sorted by id.
+
+    Args:
+        optional: Ids of the requested optional attacks.
 
     Raises:
-        InputError: an id that is no optional attack, or a package or program that an attack needs is missing.
+        InputError: An id is not that of an optional attack, or a module or program that an attack needs is missing.
     """
     valid = [attack_id for attack_id, attack in ATTACKS.items() if attack.optional]
     problems = [
-        f"engines: no optional attack {each!r}; there are {', '.join(valid)}" for each in optional if each not in valid
+        f"engines: no optional attack {attack_id!r}; there are {', '.join(valid)}"
+        for attack_id in optional
+        if attack_id not in valid
     ]
     chosen = {key: attack for key, attack in ATTACKS.items() if not attack.optional or key in optional}
     absent = {
@@ -91,9 +103,9 @@ def chosen_attacks(optional: tuple[str, ...]) -> dict[str, Attack]:
     if importlib.util.find_spec("av") is None:
         absent.add("av")
     problems += [
-        f"engines: {each} is not installed; `pip install 'spooftune[demo]'` brings what is always needed, "
-        "the extra `gpl` brings parselmouth"
-        for each in sorted(absent)
+        f"engines: {name} is not installed; `pip install 'spooftune[demo]'` installs what all corpora need, "
+        "and the extra `gpl` installs parselmouth"
+        for name in sorted(absent)
     ]
     if problems:
         raise InputError(problems)

@@ -1,4 +1,4 @@
-"""The quickstart corpus from end to end."""
+"""Building the quickstart corpus, from the recordings to the complete folder."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from core.demo.summary import Summary, existing, summarised, write_texts
 from core.errors import InputError
 
 VERSION = 1
-"""Grows when the same seed gives other clips."""
+"""Increases whenever the same seed gives different clips than before."""
 
 MIN_BONA_FIDE = 30
 
 
 def _silent(message: str) -> None:
-    """Takes a line of progress and drops it."""
+    """Ignores a line of progress."""
 
 
 def build_demo_corpus(
@@ -34,22 +34,23 @@ def build_demo_corpus(
     workers: int = 2,
     report: Callable[[str], None] = _silent,
 ) -> Summary:
-    """Summary of the quickstart corpus at `output`, which is built unless it is there already.
+    """Summary of the quickstart corpus at `output`, which is built if it does not exist.
 
-    The folder appears complete or not at all; what an interrupted run had downloaded is used again.
+    The folder appears when it is complete. A build that was interrupted leaves its downloads for the next one.
 
     Args:
         output: Folder of the corpus, in the layout of ASVspoof 2019 LA.
-        speech: Folder of the user's own recordings instead of the Debian packages.
-        seed: Decides which recordings are taken and everything drawn at random; same seed and sources, same bytes.
-        n_bona_fide: Bona fide clips in all, half of them in train, a fifth in dev; fewer where there are not as many.
+        speech: Folder of the user's own recordings. None: recordings from Debian packages.
+        seed: Seed of all random choices, 0 or more. The same seed and sources give the same bytes.
+        n_bona_fide: Total number of bona fide clips, 30 or more: half in train, a fifth in dev, the rest in eval. There
+            are fewer if the recordings do not suffice.
         engines: Ids of optional attacks to add (rows of `ATTACKS` with `optional`).
-        cache: Folder for downloads; `.demo-downloads` beside `output` by default.
-        workers: Processes; 1 = this one.
-        report: Gets a line of progress now and then, and each source with its licence.
+        cache: Folder for downloads. None: `.demo-downloads` beside `output`.
+        workers: Number of processes; 1: only the calling process.
+        report: Function that receives lines of progress and a line about every source with its licence.
 
     Raises:
-        InputError: `output` holds something else, the recordings cannot be had or are too few, an engine is missing, a
+        InputError: `output` holds something else, the recordings are unavailable or too few, an engine is missing, or a
             number is out of range.
     """
     attacks = chosen_attacks(tuple(engines))
@@ -68,7 +69,7 @@ def build_demo_corpus(
         if output.exists() and (not output.is_dir() or any(output.iterdir())):
             return existing(output, request)
         building = output.with_name(f".{output.name}.building")
-        shutil.rmtree(building, ignore_errors=True)  # of a run that was killed
+        shutil.rmtree(building, ignore_errors=True)  # the remains of a build that was killed
         work = building / "pieces"
         work.mkdir(parents=True)
         try:
@@ -78,9 +79,9 @@ def build_demo_corpus(
                 recordings, notes = debian_recordings(cache or output.parent / ".demo-downloads", report)
             for note in notes:
                 report(f"source: {note.name} {note.version}, {note.licence}, {note.credit}")
-            found = collected(recordings, work, n_bona_fide=n_bona_fide, seed=seed, report=report)
-            _check_enough(found, speech)
-            rows = rendered(planned(found, attacks, seed=seed), building, workers=workers, report=report)
+            pieces = collected(recordings, work, n_bona_fide=n_bona_fide, seed=seed, report=report)
+            _check_enough(pieces, speech)
+            rows = rendered(planned(pieces, attacks, seed=seed), building, workers=workers, report=report)
             summary = summarised(output, seed, rows, notes)
             shutil.rmtree(work)
             write_texts(building, rows, summary, request)
@@ -92,18 +93,18 @@ def build_demo_corpus(
     return summary
 
 
-def _check_enough(found: dict[str, list[Piece]], speech: Path | None) -> None:
-    """Refuses a corpus that would be too small.
+def _check_enough(pieces: dict[str, list[Piece]], speech: Path | None) -> None:
+    """Checks that the corpus is not too small.
 
     Raises:
-        InputError: fewer than 30 pieces, or none in a partition.
+        InputError: There are fewer than 30 pieces, or a partition has none.
     """
-    total = sum(map(len, found.values()))
-    if total >= MIN_BONA_FIDE and all(found.values()):
+    total = sum(map(len, pieces.values()))
+    if total >= MIN_BONA_FIDE and all(pieces.values()):
         return
     where = f"--speech {speech}" if speech else "the Debian packages"
-    each = ", ".join(f"{len(clips)} for {partition}" for partition, clips in found.items())
+    counts = ", ".join(f"{len(clips)} for {partition}" for partition, clips in pieces.items())
     raise InputError(
-        f"{where}: {total} usable clips ({each}); at least {MIN_BONA_FIDE} with 1.2 s of speech or more are needed, "
+        f"{where}: {total} usable clips ({counts}); at least {MIN_BONA_FIDE} with 1.2 s of speech or more are needed, "
         "and one in each partition"
     )

@@ -1,4 +1,4 @@
-"""What the quickstart corpus will hold: pieces of recordings, and the clips to make of them."""
+"""Plan of the quickstart corpus: the pieces of recordings, and the clips to make from them."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from core.audio import AudioError
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import Attack
-from core.demo.chain import Codec, codec_of, decode, pieces
 from core.demo.sources import Recording
+from core.vocoders.signal_chain import Codec, codec_of, decode, pieces
 
 _SHARE = {"train": 0.5, "dev": 0.2, "eval": 0.3}
 _SPOOF_PER_BONA_FIDE = 1.25
@@ -23,7 +23,15 @@ _TRIES = 6
 
 @dataclass(frozen=True)
 class Piece:
-    """A usable stretch of a recording, kept as a NumPy file while the corpus is built."""
+    """A usable section of a recording, stored as a NumPy file while the corpus is built.
+
+    Attributes:
+        array: NumPy file of the waveform `(time,)`, 16 kHz, float32.
+        recording: The recording that it is cut from.
+        codec: Codec of the recording.
+        sample_rate: Sample rate of the recording in its codec, Hz.
+        number: Index of the piece in its recording.
+    """
 
     array: Path
     recording: Recording
@@ -34,9 +42,16 @@ class Piece:
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip to make, bona fide where `attack_id` is `-`.
+    """One clip to make.
 
-    `pairs` are (source, target) as in `Material`; the first one counts, the next stand in where it gives less than 1 s.
+    Attributes:
+        utterance_id: Id of the clip.
+        partition: Partition of the clip.
+        attack_id: Key of ATTACKS; `-` for bona fide speech.
+        pairs: (source, target) as in `Material`. A later pair is used if the clips of all earlier pairs are too short
+            or too long.
+        bank: Other pieces of the target's speaker, for engines that need them.
+        entropy: Seed of the clip's random generator.
     """
 
     utterance_id: str
@@ -55,37 +70,45 @@ def collected(
     seed: int,
     report: Callable[[str], None],
 ) -> dict[str, list[Piece]]:
-    """Pieces of each partition up to its share of `n_bona_fide`, drawn in turn from its speakers until they run out.
+    """Pieces of every partition, up to its share of `n_bona_fide`; fewer if the recordings do not suffice.
 
-    The same recording under two names counts once, a file that is no audio is reported and left out.
+    The speakers of a partition take turns. A recording that exists under two names is used once. A file that is not
+    audio is reported and left out.
+
+    Args:
+        recordings: The recordings.
+        folder: Existing folder for the NumPy files of the pieces.
+        n_bona_fide: Total number of bona fide clips.
+        seed: Seed of the order of the recordings.
+        report: Function that receives a line about every file that is left out.
     """
     rng = np.random.default_rng(seed)
     queues: dict[str, dict[str, list[Recording]]] = {partition: defaultdict(list) for partition in PARTITIONS}
     for recording in recordings:
         queues[recording.partition][recording.speaker_id].append(recording)
     seen: set[bytes] = set()
-    found: dict[str, list[Piece]] = {}
-    for partition, of_speaker in queues.items():
-        wanted = round(_SHARE[partition] * n_bona_fide)
+    pieces_of: dict[str, list[Piece]] = {}
+    for partition, queue_of in queues.items():
+        n_pieces = round(_SHARE[partition] * n_bona_fide)
         drawn: list[Piece] = []
         turns = [
             _stored([queue[index] for index in rng.permutation(len(queue))], folder, seen, report)
-            for queue in of_speaker.values()
+            for queue in queue_of.values()
         ]
-        while turns and len(drawn) < wanted:
+        while turns and len(drawn) < n_pieces:
             turn = turns.pop(0)
             piece = next(turn, None)
             if piece:
                 drawn.append(piece)
                 turns.append(turn)
-        found[partition] = drawn
-    return found
+        pieces_of[partition] = drawn
+    return pieces_of
 
 
 def _stored(
     recordings: list[Recording], folder: Path, seen: set[bytes], report: Callable[[str], None]
 ) -> Iterator[Piece]:
-    """Pieces of the recordings, each saved in `folder` when it is asked for."""
+    """Pieces of the recordings; a piece is saved in `folder` when the iterator reaches it."""
     for recording in recordings:
         digest = sha256(recording.path.read_bytes()).digest()
         if digest in seen:
@@ -102,13 +125,18 @@ def _stored(
             yield Piece(array, recording, *codec_of(recording.path), number)
 
 
-def planned(found: dict[str, list[Piece]], attacks: dict[str, Attack], *, seed: int) -> list[Clip]:
-    """Every clip of the corpus; ids are dealt at random, so that they tell nothing about the class.
+def planned(pieces_of: dict[str, list[Piece]], attacks: dict[str, Attack], *, seed: int) -> list[Clip]:
+    """All clips of the corpus. The ids are assigned at random, so that they do not reveal the class.
 
-    Each piece is a bona fide clip, and the source of spoofed ones in the same partition.
+    Every piece becomes a bona fide clip, and is the source of spoofed clips in the same partition.
+
+    Args:
+        pieces_of: Pieces of every partition.
+        attacks: Attacks by id.
+        seed: Seed of all random choices.
     """
     plan: list[Clip] = []
-    for order, (partition, clips) in enumerate(found.items()):
+    for order, (partition, clips) in enumerate(pieces_of.items()):
         rng = np.random.default_rng([seed, order])
         here = [attack_id for attack_id, attack in attacks.items() if partition in attack.partitions]
         n_each = max(1, round(_SPOOF_PER_BONA_FIDE * len(clips) / len(here)))
@@ -127,9 +155,9 @@ def planned(found: dict[str, list[Piece]], attacks: dict[str, Attack], *, seed: 
 def _material(
     attack: Attack, clips: list[Piece], start: int, rng: np.random.Generator
 ) -> tuple[tuple[tuple[Piece, Piece], ...], tuple[Piece, ...]]:
-    """Pairs (source, target) from `start` on, and other pieces of the first target's speaker.
+    """Pairs (source, target) for a clip, starting at the piece `start`, and other pieces of the first target's speaker.
 
-    The target is the source itself, or for a conversion a piece of another speaker of the partition, if there is one.
+    The target is the source itself. For a conversion it is a piece of another speaker of the partition, if one exists.
     """
     pairs = []
     for step in range(min(_TRIES, len(clips))):

@@ -10,17 +10,34 @@ import soundfile
 from numpy.typing import NDArray
 
 from core.audio import SAMPLE_RATE
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
-from core.demo.chain import MAX_DURATION_S, MIN_DURATION_S, Waveform, finished, through_codec, with_spectrum_of
-from core.demo.material import Material
 from core.demo.plan import Clip, Piece
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import (
+    MAX_DURATION_S,
+    MIN_DURATION_S,
+    Waveform,
+    finished,
+    through_codec,
+    with_spectrum_of,
+)
 
 Row = dict[str, str]
 
 
 def rendered(plan: list[Clip], folder: Path, *, workers: int, report: Callable[[str], None]) -> list[Row]:
-    """The rows of metadata.csv, sorted by utterance; the clips lie in `folder`. One worker = this process."""
+    """Writes all clips as FLAC files, and returns the rows of metadata.csv, sorted by utterance.
+
+    Args:
+        plan: The clips.
+        folder: Folder of the corpus, without folders of recordings.
+        workers: Number of processes; 1: only the calling process.
+        report: Function that receives a line after every 100 clips and at the end.
+
+    Raises:
+        RuntimeError: A clip could not be made; see `render`.
+    """
     for partition in PARTITIONS:
         (folder / f"ASVspoof2019_LA_{partition}" / "flac").mkdir(parents=True)
     rows: list[Row] = []
@@ -35,16 +52,20 @@ def _in_processes(plan: list[Clip], folder: Path, workers: int) -> Iterator[Row]
     if workers == 1:
         yield from (render(clip, folder) for clip in plan)
         return
-    context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
+    context = multiprocessing.get_context("spawn")  # a forked process can hang if its parent has used torch
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         yield from pool.map(render, plan, [folder] * len(plan), chunksize=8)
 
 
 def render(clip: Clip, folder: Path) -> Row:
-    """Row of metadata.csv of a clip that is now written below `folder`; the same clip gives the same bytes.
+    """Writes a clip below `folder` and returns its row of metadata.csv. The same clip gives the same bytes.
+
+    Args:
+        clip: The clip.
+        folder: Folder of the corpus, with the folders of recordings.
 
     Raises:
-        RuntimeError: none of the clip's pairs gave between 1 and 6 s of speech.
+        RuntimeError: None of the clip's pairs gave 1 to 6 s of speech.
     """
     for attempt, (source, target) in enumerate(clip.pairs):
         samples = _samples(clip, source, target, np.random.default_rng([*clip.entropy, attempt]))
@@ -70,7 +91,7 @@ def render(clip: Clip, folder: Path) -> Row:
 
 
 def _samples(clip: Clip, source: Piece, target: Piece, rng: np.random.Generator) -> NDArray[np.int16]:
-    """The clip's 16-bit samples `(time,)`."""
+    """Samples `(time,)` of a clip, 16 bit, 16 kHz."""
     waveform = _waveform(source)
     if clip.attack_id != "-":
         aim = _waveform(target)

@@ -1,4 +1,4 @@
-"""Where the bona fide recordings come from: Debian packages, fetched without root, or a folder of the user's own."""
+"""Sources of the bona fide recordings: Debian packages, downloaded without root, or a folder of the user."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from core.corpus import AUDIO_SUFFIXES, PARTITIONS
+from core.corpora.corpus import AUDIO_SUFFIXES, PARTITIONS
 from core.errors import InputError
 
 _OWN_SHARE = {"dev": 0.2, "eval": 0.3}
@@ -21,14 +21,14 @@ class Recording:
     """A file of one speaker, who belongs to one partition."""
 
     path: Path
-    name: str  # as metadata.csv cites it: package or folder, then the path inside
+    name: str  # as in metadata.csv: Debian package and path inside it, or path below the user's folder
     speaker_id: str
     partition: str
 
 
 @dataclass(frozen=True)
 class Source:
-    """One speaker's files (a glob) in a Debian package, and whom to credit."""
+    """Files of one speaker (a glob) in a Debian package, with their licence and credit."""
 
     package: str
     speaker_id: str
@@ -40,7 +40,7 @@ class Source:
 
 @dataclass(frozen=True)
 class SourceNote:
-    """What the corpus's README says of a source."""
+    """A source as the corpus's README cites it."""
 
     name: str
     version: str
@@ -48,7 +48,8 @@ class SourceNote:
     credit: str
 
 
-# One voice reads English and Spanish: one speaker. Of the game's two voices the file names tell m(ala) from v(elka).
+# The same person reads English and Spanish, so they are one speaker. The game has two voices, whose file names contain
+# `m` (mala, the small fish) or `v` (velka, the big fish).
 _PROMPTS, _GAME = "usr/share/asterisk/sounds/*/*.g722", "usr/share/games/fillets-ng/sound/**/*-{}-*.ogg"
 _ALTAR = "ALTAR interactive and the Fish Fillets NG team"
 SOURCES = (
@@ -62,14 +63,18 @@ SOURCES = (
     Source("asterisk-core-sounds-es-g722", "en_es_1", "eval", _PROMPTS, "CC-BY-SA-3.0", "Allison Smith"),
     Source("fillets-ng-data-nl", "nl_2", "eval", _GAME.format("v"), "GPL-2", _ALTAR),
 )
-_NO_SPEECH = ("beep", "tone", "monkeys", "weasels")  # prompts that are effects
+_NO_SPEECH = ("beep", "tone", "monkeys", "weasels")  # prompts that are sound effects
 
 
 def debian_recordings(cache: Path, report: Callable[[str], None]) -> tuple[list[Recording], list[SourceNote]]:
-    """Every usable file of `SOURCES`, sorted, and a note on each package; packages already in `cache` are not fetched.
+    """Recordings of all `SOURCES`, in order and without sound effects, and a note about every package.
+
+    Args:
+        cache: Folder for downloads; packages that it holds are not downloaded again.
+        report: Function that receives a line before a download.
 
     Raises:
-        InputError: there is no apt, or a package cannot be had.
+        InputError: apt-get is missing, or a package cannot be downloaded.
     """
     folders = unpacked(sorted({source.package for source in SOURCES}), cache, report)
     recordings, notes = [], {}
@@ -77,27 +82,32 @@ def debian_recordings(cache: Path, report: Callable[[str], None]) -> tuple[list[
         folder = folders[source.package]
         version = folder.name.split("_")[1]
         notes[source.package] = SourceNote(source.package, version, source.licence, source.credit)
-        for found in sorted(folder.glob(source.files)):
-            if not any(word in found.stem for word in _NO_SPEECH):
-                name = f"{source.package}/{found.relative_to(folder).as_posix()}"
-                recordings.append(Recording(found, name, source.speaker_id, source.partition))
+        for path in sorted(folder.glob(source.files)):
+            if not any(word in path.stem for word in _NO_SPEECH):
+                name = f"{source.package}/{path.relative_to(folder).as_posix()}"
+                recordings.append(Recording(path, name, source.speaker_id, source.partition))
     return recordings, list(notes.values())
 
 
 def unpacked(packages: list[str], cache: Path, report: Callable[[str], None]) -> dict[str, Path]:
-    """Folder of each package's unpacked files, named `package_version`; fetched with apt where `cache` lacks it.
+    """Package -> folder of its unpacked files, `package_version` in `cache`; missing packages are downloaded with apt.
+
+    Args:
+        packages: Names of Debian packages.
+        cache: Folder for downloads.
+        report: Function that receives a line before a download.
 
     Raises:
-        InputError: there is no apt, or a package cannot be had.
+        InputError: apt-get is missing, or a package cannot be downloaded.
     """
     missing = [package for package in packages if not _unpacked_folders(package, cache)]
     if missing:
         if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
             raise InputError(
-                "the quickstart recordings come from Debian packages, and there is no apt-get here; "
+                "the quickstart recordings come from Debian packages, but this machine has no apt-get; "
                 "give a folder of your own speech instead: --speech DIR"
             )
-        report(f"fetching {len(missing)} Debian packages of recorded speech (about 130 MB, once)")
+        report(f"downloading {len(missing)} Debian packages of recorded speech (about 130 MB, once)")
         _download(missing, cache)
     for package in missing:
         archive = max(cache.glob(f"{package}_*.deb"), key=lambda path: path.stat().st_mtime)
@@ -115,9 +125,12 @@ def _unpacked_folders(package: str, cache: Path) -> list[Path]:
 
 
 def _download(packages: list[str], cache: Path) -> None:
-    """Puts the packages' archives into `cache`; the system's package lists and caches are not written to.
+    """Downloads the packages' archives to `cache`, without changing the system's package lists and caches.
 
-    The system's lists are used where they know the packages; otherwise lists of our own are fetched.
+    The system's package lists are used if they contain the packages. Otherwise new lists are downloaded to `cache`.
+
+    Raises:
+        InputError: A package cannot be downloaded.
     """
     state = (cache / "apt").resolve()
     for folder in ("lists/partial", "archives/partial"):
@@ -132,7 +145,7 @@ def _download(packages: list[str], cache: Path) -> None:
 
     result = apt(*private, "download", *packages)
     if result.returncode:
-        apt(*own_lists, "update")  # a list that fails does not matter where the others know the packages
+        apt(*own_lists, "update")  # its exit status is ignored: a failed list matters only if it has a package
         result = apt(*own_lists, "download", *packages)
     shutil.rmtree(state, ignore_errors=True)
     if result.returncode:
@@ -144,12 +157,18 @@ def _download(packages: list[str], cache: Path) -> None:
 
 
 def own_recordings(folder: Path, seed: int, report: Callable[[str], None]) -> tuple[list[Recording], list[SourceNote]]:
-    """The user's recordings below a folder, sorted, their speakers divided among the partitions.
+    """The user's recordings below a folder, sorted, with their speakers divided among the partitions; and one note.
 
-    The first sub-folder is the speaker; with fewer than three of them the files are dealt to six pseudo-speakers.
+    The first sub-folder of a file names its speaker. With fewer than three speakers, the files are divided among six
+    pseudo-speakers at random.
+
+    Args:
+        folder: Folder of recordings.
+        seed: Seed of the division.
+        report: Function that receives a warning if pseudo-speakers are used.
 
     Raises:
-        InputError: no such folder, or fewer than three recordings below it.
+        InputError: The folder does not exist, or has fewer than three recordings.
     """
     if not folder.is_dir():
         raise InputError(f"--speech {folder}: no such folder")
@@ -160,7 +179,7 @@ def own_recordings(folder: Path, seed: int, report: Callable[[str], None]) -> tu
     rng = np.random.default_rng(seed)
     speaker_of = {path: path.parts[0] for path in paths if len(path.parts) > 1}
     if len(set(speaker_of.values())) < len(PARTITIONS):
-        report(f"{folder}: fewer than three speaker folders, so files are divided; partitions may share a voice")
+        report(f"{folder}: fewer than three speaker folders, so files are divided; partitions may share a speaker")
         order = rng.permutation(len(paths))
         speaker_of = {paths[index]: f"own_{place % _PSEUDO_SPEAKERS + 1}" for place, index in enumerate(order)}
     partition_of = _divided(sorted(set(speaker_of.values())), rng)
@@ -172,7 +191,7 @@ def own_recordings(folder: Path, seed: int, report: Callable[[str], None]) -> tu
 
 
 def _divided(speakers: list[str], rng: np.random.Generator) -> dict[str, str]:
-    """Partition of each speaker: a fifth in dev, three tenths in eval, at least one in each."""
+    """Speaker -> partition: a fifth in dev, three tenths in eval, the rest in train; dev and eval have at least one."""
     shuffled = [speakers[index] for index in rng.permutation(len(speakers))]
     n_dev, n_eval = (max(1, round(share * len(speakers))) for share in _OWN_SHARE.values())
     names = ["dev"] * n_dev + ["eval"] * n_eval

@@ -1,4 +1,4 @@
-"""What the quickstart corpus says of itself: protocol files, metadata.csv, README.md, and the manifest `demo.json`."""
+"""Text files of the quickstart corpus: protocols, metadata.csv, README.md, and the manifest `demo.json`."""
 
 import csv
 import json
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from core.corpus import PARTITIONS
+from core.corpora.corpus import PARTITIONS
 from core.demo.attacks import ATTACKS
 from core.demo.sources import SourceNote
 from core.errors import InputError
@@ -18,10 +18,15 @@ _PROTOCOL_ENDING = {"train": "trn", "dev": "trl", "eval": "trl"}
 
 @dataclass(frozen=True)
 class Summary:
-    """What a quickstart corpus holds.
+    """Contents of a quickstart corpus.
 
-    `counts[partition]` maps `-` (bona fide) and each attack id to its number of clips; `speakers[partition]` names the
-    speakers; `engines[attack_id]` says what the attack is and under which licence its engine comes.
+    Attributes:
+        path: Folder of the corpus.
+        seed: Seed of its random choices.
+        counts: Partition -> attack id (`-`: bona fide) -> number of clips.
+        speakers: Partition -> sorted speaker ids.
+        sources: Sources of the recordings.
+        engines: Attack id -> description of the attack and licence of its engine.
     """
 
     path: Path
@@ -33,7 +38,14 @@ class Summary:
 
 
 def summarised(path: Path, seed: int, rows: list[dict[str, str]], sources: list[SourceNote]) -> Summary:
-    """The summary of a corpus from the rows of its metadata.csv."""
+    """Summary of a corpus from the rows of its metadata.csv.
+
+    Args:
+        path: Folder of the corpus.
+        seed: Seed of the corpus.
+        rows: Rows of metadata.csv.
+        sources: Sources of the recordings.
+    """
     counts, speakers = {}, {}
     for partition in PARTITIONS:
         here = [row for row in rows if row["partition"] == partition]
@@ -45,18 +57,22 @@ def summarised(path: Path, seed: int, rows: list[dict[str, str]], sources: list[
 
 
 def existing(path: Path, request: Mapping[str, object]) -> Summary:
-    """The summary of a corpus that was built with the same request.
+    """Summary of an existing corpus, from its manifest.
+
+    Args:
+        path: Folder of the corpus.
+        request: Options that the corpus must have been built with.
 
     Raises:
-        InputError: the folder holds something else.
+        InputError: The folder holds something else, or a corpus that was built with other options.
     """
     try:
-        found = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
-        made_with = found.pop("request")
-        notes = [SourceNote(**note) for note in found.pop("sources")]
-        summary = Summary(path=path, sources=notes, **found)
+        manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        made_with = manifest.pop("request")
+        notes = [SourceNote(**note) for note in manifest.pop("sources")]
+        summary = Summary(path=path, sources=notes, **manifest)
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{path}: exists and holds no complete quickstart corpus; name a new folder") from error
+        raise InputError(f"{path}: exists but holds no complete quickstart corpus; name a new folder") from error
     wrong = [
         f"{key} {made_with.get(key)!r} instead of {value!r}"
         for key, value in request.items()
@@ -68,7 +84,14 @@ def existing(path: Path, request: Mapping[str, object]) -> Summary:
 
 
 def write_texts(folder: Path, rows: list[dict[str, str]], summary: Summary, request: Mapping[str, object]) -> None:
-    """Writes the protocol files, metadata.csv, README.md and, last, the manifest."""
+    """Writes the protocols, metadata.csv, README.md and, last, the manifest.
+
+    Args:
+        folder: Folder of the corpus.
+        rows: Rows of metadata.csv, at least one.
+        summary: Summary of the corpus.
+        request: Options that the corpus was built with.
+    """
     protocols = folder / "ASVspoof2019_LA_cm_protocols"
     protocols.mkdir()
     for partition, ending in _PROTOCOL_ENDING.items():
@@ -104,21 +127,21 @@ def readme(summary: Summary) -> str:
     sources = [(note.name, note.version, note.licence, note.credit) for note in summary.sources]
     return f"""# Quickstart corpus, seed {summary.seed}
 
-Recorded speech and spoofed speech made from it by spooftune, in the layout of ASVspoof 2019 LA (the content is not
-ASVspoof's). It is for trying things out: small, and its attacks are classic ones.
+Recorded speech, and spoofed speech that spooftune made from it, in the layout of ASVspoof 2019 LA (the content is not
+that of ASVspoof). The corpus is for first trials: it is small, and its attacks are classic ones.
 
 {_table(("partition", "bona fide", "spoofed", "attacks", "speakers"), clips)}
 
-Clips are 1 to 6 s, 16 kHz, mono, 16 bit. Both classes passed one chain: band 80 Hz to 7.2 kHz, silent edges trimmed,
-the codec of the claimed speaker's source, polarity at random, -26 +- 2 dBFS, coloured noise 40 to 55 dB below. Spoofed
-clips were also brought close to the long-term spectrum of a recording of the claimed speaker. `metadata.csv` names the
-source recording of every clip; a recording and its spoofed copies are in one partition.
+Clips last 1 to 6 s (16 kHz, mono, 16 bit). Both classes passed the same signal chain: band 80 Hz to 7.2 kHz, silent
+edges trimmed, codec of the claimed speaker's source, random polarity, level -26 +- 2 dBFS, coloured noise 40 to 55 dB
+below. Spoofed clips were also filtered to approach the long-term spectrum of a recording of the claimed speaker.
+`metadata.csv` names the source recording of every clip; a recording and its spoofed copies are in one partition.
 
 {_table(("attack", "what it is; licence of the engine"), list(summary.engines.items()))}
 
 {_table(("source", "version", "licence", "credit"), sources)}
 
-The clips fall under their sources' licences.
+The licences of the sources apply to the clips.
 """
 
 

@@ -1,4 +1,4 @@
-"""Engines that speak sentences of our own: SVOX Pico, and espeak-ng and flite where they are installed."""
+"""Text-to-speech engines for the sentences below: SVOX Pico, and espeak-ng and flite if they are installed."""
 
 import io
 import json
@@ -10,8 +10,8 @@ import numpy as np
 import soundfile
 
 from core.audio import SAMPLE_RATE
-from core.demo.chain import Waveform, resampled
-from core.demo.material import Material, median_f0
+from core.vocoders.material import Material, median_f0
+from core.vocoders.signal_chain import Waveform, resampled
 
 SENTENCES = {
     "en": (
@@ -83,9 +83,9 @@ SENTENCES = {
         "Cuando vuelvas del mercado, pasa por la panadería y trae una barra de pan.",
     ),
 }
-_CHARACTERS_A_SECOND = 17.0  # of the voices below, at speed 1
+_CHARACTERS_A_SECOND = 17.0  # speaking rate of the voices below at speed 1
 
-# Pico's voices and how high they speak (median F0 in Hz).
+# Language -> Pico's voices and their median F0 in Hz.
 PICO_VOICES = {
     "en": (("en-GB", 174.0), ("en-US", 168.0)),
     "fr": (("fr-FR", 189.0),),
@@ -101,19 +101,26 @@ sys.stdout.buffer.write(NanoTTS().speak(**json.load(sys.stdin)))
 
 
 def sentence(duration_s: float, rng: np.random.Generator, languages: tuple[str, ...]) -> tuple[str, str, float]:
-    """A sentence that takes about so long to speak, its language, and the speed (0.8 to 1.25) that comes closest."""
-    known = [(text, language) for language in languages for text in SENTENCES[language]]
-    wanted = duration_s * _CHARACTERS_A_SECOND
-    closest = sorted(known, key=lambda each: abs(np.log(len(each[0]) / wanted)))[:10]
+    """A random sentence of about the given duration, its language, and its speed (0.8 to 1.25, 1 = normal).
+
+    Args:
+        duration_s: Duration, s.
+        rng: Random generator.
+        languages: Keys of SENTENCES to choose from.
+    """
+    sentences = [(text, language) for language in languages for text in SENTENCES[language]]
+    n_characters = duration_s * _CHARACTERS_A_SECOND
+    closest = sorted(sentences, key=lambda candidate: abs(np.log(len(candidate[0]) / n_characters)))[:10]
     text, language = closest[rng.integers(len(closest))]
-    return text, language, float(np.clip(len(text) / wanted, 0.8, 1.25))
+    return text, language, float(np.clip(len(text) / n_characters, 0.8, 1.25))
 
 
 def pico(material: Material, rng: np.random.Generator) -> Waveform:
-    """A sentence in one of SVOX Pico's six voices, its pitch moved towards the claimed speaker's.
+    """A sentence in one of SVOX Pico's six voices, with its pitch shifted towards that of the claimed speaker.
 
-    Pico reads memory that it never wrote, so two calls differ. Each sentence has a process of its own, whose allocator
-    fills every block with the same byte (glibc's MALLOC_PERTURB_): then the same sentence gives the same samples.
+    Pico reads uninitialised memory, so that two calls would differ. Every sentence therefore has its own process, whose
+    allocator fills all blocks with the same byte (glibc's MALLOC_PERTURB_). The same sentence then gives the same
+    samples.
     """
     text, language, speed = sentence(len(material.target) / SAMPLE_RATE, rng, tuple(PICO_VOICES))
     voice, f0 = PICO_VOICES[language][rng.integers(len(PICO_VOICES[language]))]
@@ -128,14 +135,14 @@ def pico(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def espeak_ng(material: Material, rng: np.random.Generator) -> Waveform:
-    """A sentence by the formant synthesizer espeak-ng."""
+    """A sentence from the formant synthesizer espeak-ng."""
     text, language, speed = sentence(len(material.target) / SAMPLE_RATE, rng, tuple(SENTENCES))
     pitch = str(rng.integers(25, 75))
     return _spoken(["espeak-ng", "--stdout", "-v", language, "-s", str(round(165 * speed)), "-p", pitch, text])
 
 
 def flite(material: Material, rng: np.random.Generator) -> Waveform:
-    """An English sentence by flite's statistical voice `slt`."""
+    """An English sentence from flite's statistical voice `slt`."""
     text, _, speed = sentence(len(material.target) / SAMPLE_RATE, rng, ("en",))
     return _spoken(
         ["flite", "-voice", "slt", "--setf", f"duration_stretch={1 / speed:.3f}", "-t", text, "-o", "/dev/stdout"]
@@ -143,7 +150,7 @@ def flite(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def _spoken(command: list[str]) -> Waveform:
-    """What a program writes to its standard output as WAV, `(time,)` at 16 kHz."""
+    """Waveform `(time,)`, 16 kHz, of a program that writes a WAV file to its standard output."""
     output = subprocess.run(command, capture_output=True, check=True).stdout
     waveform, rate = soundfile.read(io.BytesIO(output))
     return resampled(waveform, rate, SAMPLE_RATE)

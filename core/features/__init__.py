@@ -1,14 +1,15 @@
-"""Front ends: waveforms to features.
+"""FRONT_ENDS: waveforms `(batch, time)` -> features `(batch, n_features, n_frames)`.
 
-A row takes options and gives a module in evaluation mode whose parameters ask for no gradient. Called with waveforms
-`(batch, time)`, 16 kHz, all of one length, it returns features `(batch, n_features, n_frames)` that do not depend on
-what else is in the batch. Its attributes:
+A row is a function of its options. It returns a module in evaluation mode, without gradients. The module takes
+waveforms of one length at 16 kHz. The features of a waveform do not depend on the other waveforms of the batch. The
+module has these attributes:
 
-- `n_features`: values a frame.
-- `hop_length`: samples from one frame to the next; where an utterance is one frame, what it is reckoned to last.
-- `min_samples`: the shortest waveform, which gives one frame.
-- `version`: raised whenever the same waveform gives other features than before.
-- `weights`: file name -> SHA-256 of the pretrained weights; empty where there are none.
+- `n_features`: Features per frame.
+- `hop_length`: Samples from one frame to the next. A front end that returns one frame per utterance gives here the
+  assumed length of an utterance.
+- `min_samples`: Samples of the shortest waveform that the front end accepts, which gives one frame.
+- `version`: Number that increases whenever the same waveform gives different features than before.
+- `weights`: File name -> SHA-256 of the pretrained weights; empty without pretrained weights.
 """
 
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Group delay and modified group delay spectra: features of the phase (Xiao 2015; Wu, Chng, Li 2012)."""
+"""Group delay and modified group delay spectra, which are features of the phase (Xiao 2015; Wu, Chng, Li 2012)."""
 
 import torch
 import torchaudio.functional as audio_functional
@@ -7,31 +7,31 @@ from torch import Tensor, nn
 from core.features.spectral import check_framing, delta
 
 QUIET = 1e-8
-"""Power under which a bin is taken to have this power: the group delay of nothing is a division of noise by noise."""
+"""Floor of a bin's power. Without it the group delay of silence would be a quotient of two rounding errors."""
 
 LARGEST = 65504.0
-"""Largest number of half precision, in which features are stored; all values are held within it on either side."""
+"""Largest number of half precision, in which features are stored. All values are clamped to plus or minus this."""
 
 HIGHEST_GAMMA = 4.0
-"""`QUIET ** gamma` must stay a number in float32, else silence would be 0 / 0."""
+"""Maximum of `gamma`: `QUIET ** gamma` must not underflow in float32, or silence would give 0 / 0."""
 
 
 class GroupDelay(nn.Module):
-    """Group delay of each frame, optionally modified, as cepstra and with deltas; see `gd` and `mgd`.
+    """Group delay of every frame, plain or modified, optionally with a DCT and deltas; see `gd` and `mgd`.
 
     Args:
         n_fft: Points of the FFT.
-        win_length: Samples a (Hamming) window.
-        hop_length: Samples from one window to the next.
-        pre_emphasis: Weight of the previous sample that is subtracted.
-        alpha: Power to which the modified group delay is raised; None = the plain group delay.
-        gamma: Power of the smoothed spectrum that it is divided by.
-        lifter: Cepstral coefficients that the smoothed spectrum keeps.
-        n_coefficients: Coefficients of a DCT over the bins, or None for the bins themselves.
-        deltas: Append 3-point deltas and the deltas of those.
+        win_length: Samples per (Hamming) window.
+        hop_length: Samples from one frame to the next.
+        pre_emphasis: Coefficient of the pre-emphasis filter; 0: no filter.
+        alpha: Exponent of the modified group delay. None: the plain group delay.
+        gamma: Exponent of the smoothed power spectrum in the denominator (modified group delay only).
+        lifter: Cepstral coefficients that the smoothed spectrum keeps (modified group delay only).
+        n_coefficients: Coefficients of a DCT over the bins. None: the bins themselves.
+        deltas: Whether deltas and double deltas are appended.
 
     Raises:
-        ValueError: an option out of range; every one is listed.
+        ValueError: An option is out of range.
     """
 
     version = 1
@@ -60,9 +60,9 @@ class GroupDelay(nn.Module):
                 n_coefficients is not None and not 1 <= n_coefficients <= n_bins
             ),
         }
-        found = [problem for problem, holds in wrong.items() if holds]
-        if found:
-            raise ValueError("; ".join(found))
+        problems = [problem for problem, holds in wrong.items() if holds]
+        if problems:
+            raise ValueError("; ".join(problems))
         self.n_fft, self.hop_length, self.min_samples = n_fft, hop_length, win_length
         self.pre_emphasis, self.alpha, self.gamma, self.lifter = pre_emphasis, alpha, gamma, lifter
         self.deltas = deltas
@@ -77,7 +77,7 @@ class GroupDelay(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)`, `time >= min_samples`.
 
-        `n_frames` is `1 + (time - win_length) // hop_length`; frame `t` sees the samples from `t * hop_length` on.
+        `n_frames` is `1 + (time - win_length) // hop_length`; frame `t` begins at sample `t * hop_length`.
         """
         if self.pre_emphasis:
             waveform = audio_functional.preemphasis(waveform, self.pre_emphasis)
@@ -85,7 +85,7 @@ class GroupDelay(nn.Module):
         features = self.delays(frames)
         if self.cosines is not None:
             features = features @ self.cosines
-        # Deltas halve a difference and stay within the same bounds.
+        # A delta is half a difference, so deltas stay within the same bounds.
         features = features.clamp(-LARGEST, LARGEST).transpose(1, 2)
         if self.deltas:
             first = delta(features)
@@ -93,9 +93,9 @@ class GroupDelay(nn.Module):
         return features.contiguous()
 
     def delays(self, frames: Tensor) -> Tensor:
-        """Group delays `(..., n_bins)` of windowed frames `(..., win_length)`: in samples, or modified.
+        """Group delays `(..., n_bins)` of windowed frames `(..., win_length)`; plain ones are in samples.
 
-        Plain ones lie within `win_length` on either side of 0, modified ones within what half precision holds.
+        Plain delays are clamped to plus or minus `win_length`, modified ones to plus or minus `LARGEST`.
         """
         spectrum = torch.fft.rfft(frames, self.n_fft)
         ramp = torch.arange(self.min_samples, device=frames.device, dtype=frames.dtype)
@@ -103,7 +103,7 @@ class GroupDelay(nn.Module):
         product = spectrum.real * ramped.real + spectrum.imag * ramped.imag
         power = spectrum.abs() ** 2
         if self.alpha is None:
-            # Next to a zero of the spectrum the delay grows without limit: it is held within the window on either side.
+            # Near a zero of the spectrum the delay grows without limit, so it is clamped to the length of the window.
             delays: Tensor = product / power.clamp_min(QUIET)
             return delays.clamp(-self.min_samples, self.min_samples)
         smoothed = self.smoothed(power.clamp_min(QUIET))
@@ -112,7 +112,7 @@ class GroupDelay(nn.Module):
         return compressed.clamp(-LARGEST, LARGEST)
 
     def smoothed(self, power: Tensor) -> Tensor:
-        """Power spectra `(..., n_bins)` without what lies beyond the first `lifter` cepstral coefficients."""
+        """Cepstrally smoothed power spectra `(..., n_bins)`: only the first `lifter` cepstral coefficients are kept."""
         cepstrum = torch.fft.irfft(power.log(), self.n_fft)
         kept = torch.zeros_like(cepstrum)
         kept[..., : self.lifter] = cepstrum[..., : self.lifter]
@@ -131,20 +131,21 @@ def gd(
     n_coefficients: int | None = None,
     deltas: bool = False,
 ) -> GroupDelay:
-    """Group delay spectra: minus the derivative of the phase, in samples from the window's first; 257 bins by default.
+    """Group delay spectra, by default of 257 bins: the negative derivative of the phase with respect to frequency.
 
-    It is computed from the spectra of the frame and of the frame times its index, without unwrapping a phase.
+    The delays are in samples from the first sample of the window. They are computed without phase unwrapping, from the
+    spectra of the frame `x[n]` and of `n * x[n]`.
 
     Args:
         n_fft: Points of the FFT.
-        win_length: Samples a (Hamming) window; no delay is reported beyond plus or minus so many.
+        win_length: Samples per (Hamming) window, at most `n_fft`; delays are clamped to plus or minus this.
         hop_length: Samples from one frame to the next.
-        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
-        n_coefficients: Coefficients of an orthonormal DCT over the bins; None = the bins themselves.
-        deltas: Append deltas and double deltas, three times as many features in all.
+        pre_emphasis: Coefficient in [0, 1] of the pre-emphasis filter; 0: no filter.
+        n_coefficients: Coefficients of an orthonormal DCT over the bins. None: the bins themselves.
+        deltas: Whether deltas and double deltas are appended, which triples the number of features.
 
     Raises:
-        ValueError: an option out of range; every one is listed.
+        ValueError: An option is out of range.
     """
     return GroupDelay(
         n_fft=n_fft,
@@ -171,24 +172,24 @@ def mgd(
     n_coefficients: int | None = None,
     deltas: bool = False,
 ) -> GroupDelay:
-    """Modified group delay spectra, whose denominator is a smoothed spectrum: no spikes at the zeros of the spectrum.
+    """Modified group delay spectra: a smoothed spectrum in the denominator avoids spikes at the zeros of the spectrum.
 
-    With the numerator of the group delay N and the cepstrally smoothed power P: `sign(N) |N / P^gamma|^alpha`. In Wu
-    (2012) the smoothed magnitude stands to the power 2 gamma, which is the same.
+    The features are `sign(N) |N / P^gamma|^alpha`, where N is the numerator of the group delay and P the cepstrally
+    smoothed power spectrum. Wu (2012) writes the same with the smoothed magnitude to the power of 2 gamma.
 
     Args:
         n_fft: Points of the FFT.
-        win_length: Samples a (Hamming) window.
+        win_length: Samples per (Hamming) window, at most `n_fft`.
         hop_length: Samples from one frame to the next.
-        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
-        alpha: In (0, 1]: how much of the range is left.
-        gamma: In (0, 4]: how far the spectral envelope is taken out.
-        lifter: Cepstral coefficients of the smoothed spectrum, c0 included.
-        n_coefficients: Coefficients of an orthonormal DCT over the bins; None = the bins themselves.
-        deltas: Append deltas and double deltas, three times as many features in all.
+        pre_emphasis: Coefficient in [0, 1] of the pre-emphasis filter; 0: no filter.
+        alpha: Exponent in (0, 1] that compresses the range of the values; 1: no compression.
+        gamma: Exponent in (0, 4] of the smoothed spectrum: the degree to which the spectral envelope is removed.
+        lifter: Cepstral coefficients of the smoothed spectrum, c0 included, from 1 to `n_fft // 2`.
+        n_coefficients: Coefficients of an orthonormal DCT over the bins. None: the bins themselves.
+        deltas: Whether deltas and double deltas are appended, which triples the number of features.
 
     Raises:
-        ValueError: an option out of range; every one is listed.
+        ValueError: An option is out of range.
     """
     return GroupDelay(
         n_fft=n_fft,

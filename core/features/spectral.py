@@ -1,8 +1,8 @@
 """Spectral front ends: LFCC, MFCC and log power spectra.
 
-All three cut the waveform into whole windows (no mirrored or invented samples at the edges), and take the logarithm of
-each value alone: torchaudio's own LFCC and MFCC floor it at 80 dB below the loudest value of a whole `(batch, time)`
-input, so that features would depend on batch mates.
+All three cut the waveform into whole windows, without padding at the edges. The floor of the logarithm is a constant.
+torchaudio's own LFCC and MFCC put it 80 dB below the loudest value of the whole batch, so that the features of a
+waveform would depend on the other waveforms.
 """
 
 import warnings
@@ -14,28 +14,25 @@ from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
 
-FLOOR = 1e-10  # power below which everything counts as silence: -10 after the logarithm
+FLOOR = 1e-10  # minimum of the power before the logarithm: silence becomes -10
 
 Window = Literal["hamming", "hann", "blackman"]
 _WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window, "blackman": torch.blackman_window}
 
 
 class Spectral(nn.Module):
-    """Log10 power spectra, optionally through a filter bank, a DCT and with deltas.
+    """Log10 power spectra, optionally with a filter bank, a DCT, mean normalisation and deltas.
 
     Args:
-        n_fft: Points of the FFT; a window is zero-padded to it on both sides.
-        win_length: Samples a window.
-        hop_length: Samples from one window to the next.
+        n_fft: Points of the FFT; every window is zero-padded to this size on both sides.
+        win_length: Samples per window.
+        hop_length: Samples from one frame to the next.
         window: Shape of the window, symmetric.
-        pre_emphasis: `y[t] = x[t] - pre_emphasis * x[t - 1]`, with `y[0] = x[0]`.
-        filters: Filter bank `(n_fft // 2 + 1, n_filters)`, or None for the bare spectrum.
-        cosines: DCT `(n_filters, n_coefficients)` of the log energies, or None.
-        deltas: Append 3-point deltas and the deltas of those.
-        mean_normalize: Subtract each feature's mean over the utterance, before the deltas.
-
-    Raises:
-        ValueError: sizes that do not fit together; every one is listed.
+        pre_emphasis: Coefficient of the filter `y[t] = x[t] - pre_emphasis * x[t - 1]`, with `y[0] = x[0]`.
+        filters: Filter bank `(n_fft // 2 + 1, n_filters)`. None: the power spectrum itself.
+        cosines: DCT matrix `(n_filters, n_coefficients)` for the log energies. None: the log energies themselves.
+        deltas: Whether deltas and double deltas are appended.
+        mean_normalize: Whether each feature's mean over the utterance is subtracted, before the deltas.
     """
 
     version = 1
@@ -73,13 +70,12 @@ class Spectral(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)`, `time >= min_samples`.
 
-        `n_frames` is `1 + (time - win_length) // hop_length`; frame `t` sees the samples from `t * hop_length` on.
+        `n_frames` is `1 + (time - win_length) // hop_length`; frame `t` begins at sample `t * hop_length`.
         """
         if self.pre_emphasis:
             waveform = audio_functional.preemphasis(waveform, self.pre_emphasis)
-        left = (
-            self.n_fft - self.min_samples
-        ) // 2  # the FFT's zeros around a window, so that no sample is lost to them
+        # A window is centred in the n_fft points of its FFT. This padding keeps the first and last samples in a frame.
+        left = (self.n_fft - self.min_samples) // 2
         waveform = nn.functional.pad(waveform, (left, self.n_fft - self.min_samples - left))
         power: Tensor = audio_functional.spectrogram(
             waveform,
@@ -107,7 +103,7 @@ class Spectral(nn.Module):
 
 
 def delta(features: Tensor) -> Tensor:
-    """3-point deltas `(x[t + 1] - x[t - 1]) / 2` along the last dimension, the edge frames repeated."""
+    """3-point deltas `(x[t + 1] - x[t - 1]) / 2` along the last dimension; the frames at the edges are repeated."""
     padded = nn.functional.pad(features, (1, 1), mode="replicate")
     return (padded[..., 2:] - padded[..., :-2]) / 2
 
@@ -125,22 +121,23 @@ def lfcc(
     deltas: bool = True,
     mean_normalize: bool = False,
 ) -> Spectral:
-    """Linear frequency cepstral coefficients; the defaults are the 60-d ones of the ASVspoof 2019 baseline.
+    """Linear frequency cepstral coefficients (LFCC); the defaults give the 60 features of the ASVspoof 2019 baseline.
 
     Args:
-        n_lfcc: Coefficients kept, c0 first.
+        n_lfcc: Coefficients kept, c0 included, from 1 to `n_filter`.
         n_filter: Triangular filters, equally spaced in Hz.
         n_fft: Points of the FFT.
-        win_length: Samples a (Hamming) window; 320 are 20 ms.
+        win_length: Samples per (Hamming) window, at most `n_fft`; 320 are 20 ms.
         hop_length: Samples from one frame to the next; 160 are 10 ms.
         f_min: Lower edge of the first filter, Hz.
-        f_max: Upper edge of the last filter, Hz.
-        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
-        deltas: Append deltas and double deltas, three times as many features in all.
-        mean_normalize: Subtract the mean over the utterance, which takes a constant channel out.
+        f_max: Upper edge of the last filter, Hz, at most 8000.
+        pre_emphasis: Coefficient in [0, 1] of the pre-emphasis filter; 0: no filter.
+        deltas: Whether deltas and double deltas are appended, which triples the number of features.
+        mean_normalize: Whether the mean over the utterance is subtracted, which removes a constant channel.
 
     Raises:
-        ValueError: sizes that do not fit together; every one is listed.
+        ValueError: The options are out of range or contradict each other, or a filter is narrower than a bin of the
+            FFT.
     """
     check_framing(n_fft, win_length, hop_length, pre_emphasis)
     _check_filters("n_lfcc", n_lfcc, "n_filter", n_filter, f_min, f_max)
@@ -170,22 +167,23 @@ def mfcc(
     deltas: bool = True,
     mean_normalize: bool = False,
 ) -> Spectral:
-    """Mel frequency cepstral coefficients: as `lfcc`, with filters equally spaced in mel (HTK's formula).
+    """Mel frequency cepstral coefficients (MFCC): as `lfcc`, with filters equally spaced in mel (HTK's formula).
 
     Args:
-        n_mfcc: Coefficients kept, c0 first.
-        n_mels: Triangular filters.
+        n_mfcc: Coefficients kept, c0 included, from 1 to `n_mels`.
+        n_mels: Triangular filters, equally spaced in mel.
         n_fft: Points of the FFT.
-        win_length: Samples a (Hamming) window.
+        win_length: Samples per (Hamming) window, at most `n_fft`.
         hop_length: Samples from one frame to the next.
         f_min: Lower edge of the first filter, Hz.
-        f_max: Upper edge of the last filter, Hz.
-        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
-        deltas: Append deltas and double deltas, three times as many features in all.
-        mean_normalize: Subtract the mean over the utterance, which takes a constant channel out.
+        f_max: Upper edge of the last filter, Hz, at most 8000.
+        pre_emphasis: Coefficient in [0, 1] of the pre-emphasis filter; 0: no filter.
+        deltas: Whether deltas and double deltas are appended, which triples the number of features.
+        mean_normalize: Whether the mean over the utterance is subtracted, which removes a constant channel.
 
     Raises:
-        ValueError: sizes that do not fit together, or filters so narrow that they hold no bin of the FFT.
+        ValueError: The options are out of range or contradict each other, or a filter is narrower than a bin of the
+            FFT.
     """
     check_framing(n_fft, win_length, hop_length, pre_emphasis)
     _check_filters("n_mfcc", n_mfcc, "n_mels", n_mels, f_min, f_max)
@@ -213,18 +211,18 @@ def logspec(
     pre_emphasis: float = 0.0,
     mean_normalize: bool = False,
 ) -> Spectral:
-    """Log10 power spectra of `n_fft // 2 + 1` bins: 257 by default, every 10 ms.
+    """Log10 power spectra of `n_fft // 2 + 1` bins; by default 257 bins every 10 ms.
 
     Args:
         n_fft: Points of the FFT.
-        win_length: Samples a window; 400 are 25 ms.
+        win_length: Samples per window, at most `n_fft`; 400 are 25 ms.
         hop_length: Samples from one frame to the next.
         window: Shape of the window.
-        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
-        mean_normalize: Subtract each bin's mean over the utterance, which takes a constant channel out.
+        pre_emphasis: Coefficient in [0, 1] of the pre-emphasis filter; 0: no filter.
+        mean_normalize: Whether each bin's mean over the utterance is subtracted, which removes a constant channel.
 
     Raises:
-        ValueError: sizes that do not fit together; every one is listed.
+        ValueError: Options are out of range; the message lists all of them.
     """
     check_framing(n_fft, win_length, hop_length, pre_emphasis)
     return Spectral(
@@ -238,10 +236,10 @@ def logspec(
 
 
 def check_framing(n_fft: int, win_length: int, hop_length: int, pre_emphasis: float) -> None:
-    """Refuses windows that do not fit an FFT.
+    """Checks the options that cut a waveform into frames.
 
     Raises:
-        ValueError: every option out of range.
+        ValueError: Options are out of range; the message lists all of them.
     """
     _refuse(
         {
@@ -266,9 +264,9 @@ def _check_filters(kept_name: str, kept: int, filters_name: str, n_filters: int,
 
 
 def _refuse(wrong: dict[str, bool]) -> None:
-    found = [problem for problem, holds in wrong.items() if holds]
-    if found:
-        raise ValueError("; ".join(found))
+    problems = [problem for problem, holds in wrong.items() if holds]
+    if problems:
+        raise ValueError("; ".join(problems))
 
 
 def _without_gaps(filters: Tensor, name: str, n_fft: int) -> Tensor:

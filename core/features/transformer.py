@@ -1,4 +1,4 @@
-"""Hidden layers of wav2vec 2.0, HuBERT and WavLM models (XLS-R is a wav2vec 2.0) as a front end."""
+"""Hidden layers of wav2vec 2.0, HuBERT and WavLM models as a front end. XLS-R is a wav2vec 2.0 model."""
 
 import math
 import pickle
@@ -28,9 +28,9 @@ class Transformer(nn.Module):
     """The mean of chosen hidden states of a pretrained speech transformer.
 
     Args:
-        model: A model whose `hidden_states` are `(batch, n_frames, n_features)`.
-        layers: Indices of the hidden states.
-        normalize: Whether each waveform is brought to zero mean and unit variance first, as in its pretraining.
+        model: Model whose `hidden_states` are `(batch, n_frames, n_features)`.
+        layers: Indices of the hidden states to average; 0 is the input of the first transformer layer.
+        normalize: Whether each waveform is first normalised to zero mean and unit variance, as in the pretraining.
         weights: File name -> SHA-256 of the model's weights.
     """
 
@@ -50,7 +50,7 @@ class Transformer(nn.Module):
         self.min_samples = receptive_field(config.conv_kernel, config.conv_stride)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)`, all of one length: none is padded."""
+        """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)` of one length, without padding."""
         if self.normalize:
             centred = waveform - waveform.mean(dim=1, keepdim=True)
             waveform = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
@@ -61,7 +61,12 @@ class Transformer(nn.Module):
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Samples that one output of a stack of unpadded convolutions sees."""
+    """Number of input samples that determine one output of a stack of unpadded convolutions.
+
+    Args:
+        kernels: Kernel sizes, from the input to the output.
+        strides: Strides, in the same order.
+    """
     field, step = 1, 1
     for kernel, stride in zip(kernels, strides, strict=True):
         field += (kernel - 1) * step
@@ -72,21 +77,22 @@ def receptive_field(kernels: list[int], strides: list[int]) -> int:
 def transformer(
     *, model: str, layer: int | None = None, layers: list[int] | None = None, revision: str | None = None
 ) -> Transformer:
-    """Features from a hidden layer, or from the mean of several, of a pretrained speech transformer.
+    """One hidden layer, or the mean of several, of a pretrained speech transformer.
 
-    The weights are read from safetensors files; where a model has none, from PyTorch's files with their unpickler
-    restricted to tensors. Code that comes with a model is never run.
+    The weights are read from safetensors files. A model without them is read from PyTorch's pickle files, with an
+    unpickler that accepts only tensors. Code that comes with a model is never run.
 
     Args:
-        model: Name of a model on the Hugging Face hub, such as `facebook/wav2vec2-xls-r-300m`, or a local folder that
-            holds one (`config.json`, `preprocessor_config.json` and the weights).
-        layer: Index of the hidden state: 0 is what enters the first transformer layer, n what leaves the n-th. None:
-            the last. In models that normalise before each layer (XLS-R, "large" ones) only the last is normalised.
-        layers: Several such indices, whose mean is taken; instead of `layer`.
-        revision: Branch, tag or commit on the hub; None: its default. A commit keeps results repeatable.
+        model: Name of a model on the Hugging Face hub, such as `facebook/wav2vec2-xls-r-300m`, or a local folder with a
+            model (`config.json`, `preprocessor_config.json` and the weights).
+        layer: Index of the hidden state: 0 is the input of the first transformer layer, n the output of the n-th layer.
+            None: the last. Models that normalise before each layer (XLS-R, "large" models) normalise only the last.
+        layers: Indices of several hidden states, whose mean is returned; an alternative to `layer`.
+        revision: Branch, tag or commit on the hub; None: the default branch. With a commit, results are repeatable.
 
     Raises:
-        InputError: the model cannot be found or read, is of another kind or rate, or has no such layer.
+        InputError: The model cannot be found or read, its type or sample rate is not supported, it has no such layer,
+            or both `layer` and `layers` are given.
     """
     if layer is not None and layers is not None:
         raise InputError("front_end: transformers takes `layer` or `layers`, not both")
@@ -101,15 +107,15 @@ def transformer(
     chosen = layers if layers is not None else [n_layers if layer is None else layer]
     outside = [index for index in chosen if not 0 <= index <= n_layers]
     if outside or not chosen:
-        found = f"no layer {', '.join(map(str, outside))}" if outside else "an empty list of layers was given"
-        raise InputError(f"front_end: transformers: {model}: {found}; there are 0 to {n_layers}")
+        problem = f"no layer {', '.join(map(str, outside))}" if outside else "an empty list of layers was given"
+        raise InputError(f"front_end: transformers: {model}: {problem}; there are 0 to {n_layers}")
     network, paths = _network(folder, model, config)
     front_end = Transformer(network, tuple(chosen), normalize=normalize, weights=digests(paths))
     return front_end.requires_grad_(False).eval()
 
 
 def _downloaded(model: str, revision: str | None) -> Path:
-    """Folder of the hub's local copy of a model, fetched where it is missing; of its weights one form only."""
+    """Folder of the local copy of a hub's model, downloaded if missing: safetensors, or else PyTorch's files."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
@@ -120,14 +126,14 @@ def _downloaded(model: str, revision: str | None) -> Path:
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
         where = model if revision is None else f"{model} at revision {revision}"
         raise InputError(
-            f"front_end: transformers: {where} is no local folder, and the Hugging Face hub did not supply it "
+            f"front_end: transformers: {where} is not a local folder, and the Hugging Face hub did not supply it "
             f"({_first_line(error)}); check the name and the connection, or give `model` a folder with a copy of it"
         ) from error
     return folder
 
 
 def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
-    """The model's configuration, and whether it wants normalised waveforms."""
+    """Configuration of a model, and whether the model expects normalised waveforms."""
     from transformers import AutoConfig, AutoFeatureExtractor
 
     try:
@@ -148,12 +154,12 @@ def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
         raise InputError(
             f"front_end: transformers: {model} takes {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE}"
         )
-    config.add_adapter = False  # it shortens the last layer for other tasks
+    config.add_adapter = False  # an adapter would reduce the frame rate of the last layer
     return config, bool(extractor.do_normalize)
 
 
 def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[PreTrainedModel, list[Path]]":
-    """The model with its weights in float32, and the files that hold them."""
+    """The model with its weights in float32, and the files that the weights come from."""
     import safetensors
     from transformers import AutoModel
 
@@ -179,8 +185,9 @@ def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[Pre
         raise InputError(
             f"front_end: transformers: {model}: its weights cannot be read: {_first_line(error)}"
         ) from error
-    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")  # only pretraining masks
-    if missing:  # transformers fills them with random values
+    # Only pretraining uses masked_spec_embed. The library fills all missing tensors with random values.
+    missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
+    if missing:
         raise InputError(
             f"front_end: transformers: {model}: its weights lack {len(missing)} tensors, such as {missing[0]}"
         )
@@ -189,7 +196,7 @@ def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[Pre
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps the library's progress bar and its report of tensors off the terminal; what matters there we raise."""
+    """Silences the library's progress bar and its report of missing tensors, which become an InputError here."""
     from transformers.utils import logging as untyped
 
     logging: Any = untyped

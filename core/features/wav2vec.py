@@ -1,8 +1,8 @@
-"""wav2vec (version 1) as a front end, and the files that hold its weights.
+"""wav2vec (version 1) as a front end, and its checkpoint files.
 
-Two forms of file are read: fairseq's, a pickle, and the one that `save` writes, safetensors with the network's shape in
-its metadata. A pickle from a stranger may name any code to run; the unpickler used here knows tensors and a handful of
-names, each of which stands for an object that holds data and does nothing.
+Two file formats are read: fairseq's pickle files, and the safetensors files that `save` writes, whose metadata hold the
+network's configuration. An untrusted pickle can run any code. The unpickler here therefore accepts only tensors and a
+few class names, and replaces every such class by one that only stores attributes.
 """
 
 import ast
@@ -28,12 +28,12 @@ from core.features.weights import digests
 FORMAT = "spooftune-wav2vec-1"
 
 SIZES = {"large": wav2vec_large, "small": wav2vec_small, "tiny": wav2vec_tiny}
-"""Shapes of a network by name; each takes `prediction_steps`."""
+"""Configurations of the network by name; they are functions of `prediction_steps`."""
 
-_LONGEST_TEXT = 2000  # characters of fairseq's layer lists
-_MOST_ITEMS = 64  # of any list in them
+_LONGEST_TEXT = 2000  # maximum number of characters of a fairseq layer list
+_MOST_ITEMS = 64  # maximum number of items of any list in it
 
-# fairseq's names of tensors -> ours; what else its prediction head holds is left out.
+# Pattern of fairseq's tensor names -> our name. Other tensors of fairseq's prediction head are not read.
 _NAMES = (
     (r"feature_extractor\.conv_layers\.(\d+)\.0\.", r"encoder.\1.convolution."),
     (r"feature_extractor\.conv_layers\.(\d+)\.2\.", r"encoder.\1.norm."),
@@ -52,17 +52,18 @@ def wav2vec(
     seed: int = 0,
     size: Literal["large", "small", "tiny"] = "large",
 ) -> Wav2Vec:
-    """Features of wav2vec: 512 every 10 ms from the "large" one.
+    """Features of wav2vec; the "large" network gives 512 features every 10 ms.
 
     Args:
-        checkpoint: File with the weights: fairseq's (`wav2vec_large.pt`) or one that `save` wrote.
-        layer: Features of the context network, or of the encoder below it.
-        random_init: Random weights instead of a checkpoint: the baseline of no pretraining.
-        seed: Determines the random weights.
-        size: Shape of the network with random weights; with a checkpoint, the file says.
+        checkpoint: File with the weights: fairseq's (`wav2vec_large.pt`), or one that `save` wrote.
+        layer: Output of the context network (`context`), or of the encoder below it (`encoder`).
+        random_init: Whether the weights are random instead of read from a checkpoint: a baseline without pretraining.
+        seed: Seed of the random weights, from 0 to 2^63 - 1.
+        size: Configuration of the network with random weights. A checkpoint brings its own configuration.
 
     Raises:
-        InputError: no weights, both kinds, a negative seed, or a checkpoint that cannot be read.
+        InputError: Neither or both of `checkpoint` and `random_init` are given, the seed is out of range, or the
+            checkpoint cannot be read.
     """
     if not 0 <= seed < 2**63:
         raise InputError(f"front_end: wav2vec: seed is {seed}; it must be from 0 to {2**63 - 1}")
@@ -82,7 +83,12 @@ def wav2vec(
 
 
 def random_wav2vec(config: Wav2VecConfig, *, seed: int) -> Wav2Vec:
-    """An untrained network; its weights depend on `seed` alone, and no global generator is touched."""
+    """Untrained network, whose weights depend only on `config` and `seed`. No global generator is used.
+
+    Args:
+        config: Configuration of the network.
+        seed: Seed of the weights, from 0 to 2^63 - 1.
+    """
     with torch.device("meta"):
         model = Wav2Vec(config)
     generator = torch.Generator().manual_seed(seed)
@@ -96,8 +102,18 @@ def random_wav2vec(config: Wav2VecConfig, *, seed: int) -> Wav2Vec:
 
 
 def save(model: Wav2Vec, path: Path) -> None:
-    """Writes a network as safetensors, its shape as JSON in the metadata; an existing file is replaced at the end."""
-    # One key alone: the library writes several in an order that changes, and equal networks must give equal files.
+    """Writes a network as a safetensors file, with its configuration as JSON in the metadata.
+
+    An existing file is replaced when the new one is complete.
+
+    Args:
+        model: The network.
+        path: File to write; its folder must exist.
+
+    Raises:
+        OSError: The file cannot be written.
+    """
+    # Equal networks must give equal files. The library writes several metadata keys in a varying order, so one is used.
     metadata = {FORMAT: json.dumps(dataclasses.asdict(model.config))}
     tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
     with replacing(path) as temporary:
@@ -105,12 +121,16 @@ def save(model: Wav2Vec, path: Path) -> None:
 
 
 def load(path: Path) -> Wav2Vec:
-    """A network in evaluation mode from a file of fairseq's or of `save`; which of the two is seen from its content.
+    """Network of a checkpoint, in evaluation mode, with weights in float32.
 
-    The weights become float32. The prediction head is there where the file has one.
+    The content of the file shows whether fairseq or `save` wrote it. The network has a prediction head if the file has
+    one.
+
+    Args:
+        path: The checkpoint.
 
     Raises:
-        InputError: the file is missing, neither of the two, names code to run, or its tensors are not those of its
+        InputError: The file is missing, has neither format, names code to run, or has tensors that do not fit its
             configuration.
     """
     try:
@@ -123,26 +143,29 @@ def load(path: Path) -> Wav2Vec:
 
 
 def parse_layers(text: str) -> Layers:
-    """Layers `(channels, kernel, stride)` from fairseq's text for them, such as `[(512, 10, 5)] + [(512, 4, 2)] * 3`.
+    """Layers `(channels, kernel, stride)` from fairseq's notation, such as `[(512, 10, 5)] + [(512, 4, 2)] * 3`.
 
-    The text is not executed: it may hold lists, tuples and integers, joined by `+` and repeated by `*`.
+    The text is parsed but not executed. It may hold lists, tuples and integers, joined by `+` and repeated by `*`.
+
+    Args:
+        text: Layers in fairseq's notation, at most 2000 characters.
 
     Raises:
-        ValueError: anything else, or a list of more than 64 items.
+        ValueError: The text holds anything else, or a list of more than 64 items.
     """
     if len(text) > _LONGEST_TEXT:
         raise ValueError(f"layers are given by {len(text)} characters; at most {_LONGEST_TEXT} are read")
     try:
         layers = _evaluated(ast.parse(text.strip(), mode="eval").body)
     except (SyntaxError, RecursionError, MemoryError) as error:
-        raise ValueError(f"layers are given by {text!r}, which is no list") from error
+        raise ValueError(f"layers are given by {text!r}, which is not a list") from error
     if not isinstance(layers, tuple) or not all(isinstance(layer, tuple) for layer in layers):
         raise ValueError(f"layers are given by {text!r}; it must be a list of (channels, kernel, stride)")
     return layers
 
 
 def _evaluated(node: ast.expr) -> Any:
-    """An integer, or a tuple for a list or tuple."""
+    """Value of a syntax node: an integer, or a tuple for a list or tuple."""
     match node:
         case ast.Constant(value=int(value)) if not isinstance(value, bool):
             return value
@@ -164,7 +187,7 @@ def _evaluated(node: ast.expr) -> Any:
 
 def _is_safetensors(path: Path) -> bool:
     with path.open("rb") as file:
-        start = file.read(9)  # eight bytes of length, then JSON; fairseq's begin as a zip file or a pickle
+        start = file.read(9)  # safetensors: 8 bytes of length, then JSON; fairseq's files start as a zip file or pickle
     return start[8:] == b"{" and not start.startswith((b"PK", b"\x80"))
 
 
@@ -184,7 +207,7 @@ def _tuples(value: Any) -> Any:
 
 
 class _Inert:
-    """What a name in fairseq's pickle stands for: it keeps the state it is given as attributes, and does nothing."""
+    """Replacement for the classes in fairseq's pickle: it stores its state as attributes and does nothing else."""
 
     def __init__(self, *_: object) -> None: ...
 
@@ -193,7 +216,7 @@ class _Inert:
             self.__dict__.update(state)
 
 
-# `args` is a Namespace; checkpoints of fairseq's first years keep their training's meters too.
+# `args` is a Namespace. Early checkpoints of fairseq also hold the meters of their training.
 _KNOWN = (
     "argparse.Namespace",
     *(
@@ -207,7 +230,7 @@ _KNOWN = (
 )
 
 
-# What torch's unpickler raises on bytes that nobody pickled, ValueError and TypeError aside.
+# Errors of torch's unpickler on damaged files, besides ValueError and TypeError.
 _DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
@@ -247,13 +270,17 @@ def _read_fairseq(path: Path) -> tuple[Wav2VecConfig, Mapping[str, Tensor]]:
 
 
 def _fairseq_config(arguments: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Wav2VecConfig:
-    """The network that fairseq's arguments describe; switches that they lack are off."""
+    """Configuration that fairseq's arguments describe; a missing switch is off.
+
+    Raises:
+        ValueError: The arguments describe another network than wav2vec version 1.
+    """
     for name, only in (("aggregator", "cnn"), ("vq_type", "none")):
         if arguments.get(name, only) != only:
             raise ValueError(f"{name} is {arguments[name]!r}; only {only!r} is read")
     texts = {name: arguments.get(name) for name in ("conv_feature_layers", "conv_aggregator_layers")}
     if not all(isinstance(text, str) for text in texts.values()):
-        raise ValueError(f"its arguments lack {' or '.join(texts)} as text: it is not of wav2vec version 1")
+        raise ValueError(f"its arguments lack {' or '.join(texts)} as text: it is not wav2vec version 1")
     head = tensors.get("prediction_head.weight")
     return Wav2VecConfig(
         encoder=parse_layers(str(texts["conv_feature_layers"])),
@@ -273,21 +300,21 @@ def _fairseq_config(arguments: Mapping[str, Any], tensors: Mapping[str, Tensor])
 def _with_tensors(
     config: Wav2VecConfig, tensors: Mapping[str, Tensor], *, layer: Literal["context", "encoder"] = "context"
 ) -> Wav2Vec:
-    """A network that holds these tensors, in float32.
+    """Network that holds the given tensors, in float32.
 
     Raises:
-        ValueError: they are not those that the configuration asks for.
+        ValueError: The names or shapes of the tensors do not fit the configuration.
     """
-    with torch.device("meta"):  # sizes from a file cost no memory before its tensors are seen to have them
+    with torch.device("meta"):  # allocates nothing: a damaged file may state sizes that its tensors do not have
         model = Wav2Vec(config, layer=layer)
     expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    found = {name: tuple(tensor.shape) for name, tensor in tensors.items() if _is_plain(tensor)}
-    wrong = [f"{name} of {expected[name]} is missing" for name in expected if name not in found]
+    given = {name: tuple(tensor.shape) for name, tensor in tensors.items() if _is_plain(tensor)}
+    wrong = [f"{name} of {expected[name]} is missing" for name in expected if name not in given]
     wrong += [f"{name} is not known" for name in tensors if name not in expected]
     wrong += [
-        f"{name} is of {found[name]}, not {expected[name]}"
+        f"{name} is of {given[name]}, not {expected[name]}"
         for name in expected
-        if name in found and found[name] != expected[name]
+        if name in given and given[name] != expected[name]
     ]
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""

@@ -1,4 +1,4 @@
-"""The network of wav2vec, version 1 (Schneider et al. 2019), in any of its sizes."""
+"""The wav2vec network, version 1 (Schneider et al. 2019), in several sizes."""
 
 import math
 import typing
@@ -13,28 +13,28 @@ from core import table
 Layers = tuple[tuple[int, int, int], ...]
 
 _MOST_LAYERS = 64
-_LARGEST = 4096  # channels, kernel or stride of a layer
+_LARGEST = 4096  # maximum of channels, kernel and stride of a layer
 
 
 @dataclass(frozen=True)
 class Wav2VecConfig:
-    """Shape of a wav2vec network.
+    """Configuration of a wav2vec network.
 
-    Args:
-        encoder: Layers `(channels, kernel, stride)` from waveform to encoder features.
-        context: Layers `(channels, kernel, 1)` from encoder features to context features; causal.
-        activation: After each group normalisation.
-        log_compression: Encoder features are `log(|x| + 1)`.
-        skip_encoder: Residual connections in the encoder, between layers of equally many channels.
-        skip_context: Residual connections in the context network.
-        residual_scale: A sum with a residual is multiplied by the square root of this.
-        context_zero_padding: The past of the first frame is zeros; otherwise its copies.
-        context_bias: Convolutions of the context network have a bias.
-        affine_norm: Group normalisations have weights.
-        prediction_steps: Steps ahead that the head of the training objective predicts; 0 for no head.
+    Attributes:
+        encoder: Layers `(channels, kernel, stride)` from the waveform to encoder features.
+        context: Layers `(channels, kernel, 1)` from encoder features to context features; the convolutions are causal.
+        activation: Activation after every group normalisation.
+        log_compression: Whether the encoder returns `log(|x| + 1)`.
+        skip_encoder: Whether encoder layers with as many output as input channels have residual connections.
+        skip_context: Whether the layers of the context network have residual connections.
+        residual_scale: Number whose square root multiplies the sum of a layer's output and its residual.
+        context_zero_padding: Whether the frames before the first are zeros; otherwise they repeat the first frame.
+        context_bias: Whether the convolutions of the context network have a bias.
+        affine_norm: Whether the group normalisations have weights.
+        prediction_steps: Number of future frames that the prediction head predicts in training; 0: no head.
 
     Raises:
-        ValueError: a value of the wrong type or size.
+        ValueError: A value has the wrong type or is out of range.
     """
 
     encoder: Layers
@@ -67,7 +67,7 @@ class Wav2VecConfig:
 
 
 def wav2vec_large(*, prediction_steps: int = 0) -> Wav2VecConfig:
-    """The published "large" network: 29,390,848 parameters and 512 features every 160 samples."""
+    """The published "large" network: 29,390,848 parameters without prediction head, 512 features every 160 samples."""
     return Wav2VecConfig(
         encoder=((512, 10, 5), (512, 8, 4), (512, 4, 2), (512, 4, 2), (512, 4, 2), (512, 1, 1), (512, 1, 1)),
         context=tuple((512, kernel, 1) for kernel in range(2, 14)),
@@ -76,7 +76,7 @@ def wav2vec_large(*, prediction_steps: int = 0) -> Wav2VecConfig:
 
 
 def wav2vec_small(*, prediction_steps: int = 0) -> Wav2VecConfig:
-    """A network of 128 channels with the frames of the large one, which a CPU can train: 1 million parameters."""
+    """Network with 128 channels that a CPU can train: 774,912 parameters without prediction head, the same hop."""
     return Wav2VecConfig(
         encoder=((128, 10, 5), (128, 8, 4), (128, 4, 2), (128, 4, 2), (128, 4, 2)),
         context=tuple((128, kernel, 1) for kernel in range(2, 8)),
@@ -85,7 +85,7 @@ def wav2vec_small(*, prediction_steps: int = 0) -> Wav2VecConfig:
 
 
 def wav2vec_tiny(*, prediction_steps: int = 0) -> Wav2VecConfig:
-    """A network of 16 channels with the frames of the large one, for tests."""
+    """Network with 16 channels and the hop of the large one, for tests."""
     return Wav2VecConfig(
         encoder=((16, 10, 5), (16, 8, 4), (16, 4, 2), (16, 4, 2), (16, 4, 2)),
         context=((16, 2, 1), (16, 3, 1)),
@@ -96,7 +96,8 @@ def wav2vec_tiny(*, prediction_steps: int = 0) -> Wav2VecConfig:
 class Layer(nn.Module):
     """Convolution, group normalisation, activation: `(batch, n_in, time)` -> `(batch, n_out, n_frames)`.
 
-    The normalisation averages over channels and time together: zeros appended to a waveform would change every feature.
+    The normalisation averages over channels and time together. Zero-padding of a waveform would thus change all its
+    features.
     """
 
     def __init__(
@@ -114,11 +115,11 @@ class Layer(nn.Module):
 
 
 class Wav2Vec(nn.Module):
-    """The network: an encoder of the waveform, a causal network of its context, and a head for training where wanted.
+    """The network: an encoder of the waveform, a causal context network, and an optional prediction head for training.
 
     Args:
-        config: Its shape.
-        layer: Whose features `forward` returns.
+        config: Configuration of the network.
+        layer: Part of the network whose output `forward` returns.
     """
 
     version = 1
@@ -163,7 +164,10 @@ class Wav2Vec(nn.Module):
         return x.abs().add(1).log() if self.config.log_compression else x
 
     def contextualize(self, encoded: Tensor) -> Tensor:
-        """Context features `(batch, channels, n_frames)`; the convolutions of frame `t` reach back from `t` only."""
+        """Context features `(batch, channels, n_frames)` from encoder features of the same number of frames.
+
+        The convolutions are causal: frame `t` reads no frame after `t`.
+        """
         x = encoded
         mode = "constant" if self.config.context_zero_padding else "replicate"
         for layer, (_, kernel, _) in zip(self.context, self.config.context, strict=True):
@@ -176,6 +180,10 @@ class Wav2Vec(nn.Module):
         return x
 
     def predictions(self, contextualized: Tensor) -> Tensor:
-        """The head's output `(batch, channels, n_frames, prediction_steps)`: encoder features of the frames ahead."""
+        """Output of the prediction head, `(batch, channels, n_frames, prediction_steps)`: future encoder features.
+
+        Args:
+            contextualized: Context features `(batch, channels, n_frames)`.
+        """
         assert self.prediction_head is not None, "built with prediction_steps=0"
         return cast(Tensor, self.prediction_head(contextualized.unsqueeze(-1)))

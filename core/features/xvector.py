@@ -1,15 +1,15 @@
-"""x-vectors (Snyder 2018) as a front end: one vector that says who speaks, of a whole utterance.
+"""x-vectors (Snyder 2018) as a front end: one speaker embedding per utterance.
 
-The weights come from a file, safetensors or a state dict that torch saved, with these tensors (float; `i` from 0 to 4;
-sizes are read off them):
+The weights come from a file: safetensors, or a state dict that torch saved. It holds the following floating-point
+tensors, for `i` from 0 to 4. The sizes of the network are those of the tensors.
 
-- `tdnn.{i}.convolution.weight` `(channels, channels of the layer below, kernel)`, below the first: `n_mfcc`;
-  `tdnn.{i}.convolution.bias` `(channels,)`.
-- `tdnn.{i}.norm.{weight,bias,running_mean,running_var}` `(channels,)`; `num_batches_tracked` may be there.
-- `embedding.weight` `(n_features, 2 * channels of the last layer)`: means first, then standard deviations;
-  `embedding.bias` `(n_features,)`.
+- `tdnn.{i}.convolution.weight` `(channels, channels of the layer below, kernel)`, where the first layer has `n_mfcc`
+  channels below it; `tdnn.{i}.convolution.bias` `(channels,)`.
+- `tdnn.{i}.norm.{weight,bias,running_mean,running_var}` `(channels,)`; `num_batches_tracked` is optional.
+- `embedding.weight` `(n_features, 2 * channels of the last layer)`, columns of the means first, then of the standard
+  deviations; `embedding.bias` `(n_features,)`.
 
-What follows the embedding in training (two more layers and the speakers) is not part of the file.
+The layers that follow the embedding in training (two hidden layers and the speakers) are not part of the file.
 """
 
 import pickle
@@ -33,12 +33,12 @@ KERNELS = (5, 3, 3, 1, 1)
 EMBEDDING_DIM = 512
 
 VARIANCE_FLOOR = 1e-10
-"""Least variance over time, whose root is taken: a feature that never moves has a finite gradient and no NaN."""
+"""Minimum of the variance over time. It keeps the gradient of the square root finite where a feature is constant."""
 
 RECKONED = 4 * SAMPLE_RATE
-"""Samples that an utterance is reckoned to last where the size of a store is estimated."""
+"""Assumed length of an utterance in samples, for the estimate of a feature store's size."""
 
-# What torch's unpickler raises on bytes that nobody pickled.
+# Errors of torch's unpickler on damaged files.
 _DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
@@ -54,7 +54,7 @@ _DAMAGE = (
 
 
 class Layer(nn.Module):
-    """A convolution over time without padding, ReLU, then batch norm, in this order."""
+    """A convolution over time without padding, then ReLU, then batch norm."""
 
     def __init__(self, n_in: int, n_out: int, kernel: int, dilation: int) -> None:
         super().__init__()
@@ -62,18 +62,18 @@ class Layer(nn.Module):
         self.norm = nn.BatchNorm1d(n_out)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(batch, n_out, n_frames - (kernel - 1) * dilation)` of `(batch, n_in, n_frames)`."""
+        """Output `(batch, n_out, n_frames - (kernel - 1) * dilation)` from input `(batch, n_in, n_frames)`."""
         normed: Tensor = self.norm(self.convolution(x).relu())
         return normed
 
 
 class Network(nn.Module):
-    """Five layers over time, their mean and standard deviation, one linear layer: MFCCs to an x-vector.
+    """The x-vector network: five convolutions over time, mean and standard deviation over time, one linear layer.
 
     Args:
-        n_mfcc: Coefficients a frame.
-        channels: Of each layer.
-        kernels: Of each layer; the dilations are 1, 2, 3, 1, 1.
+        n_mfcc: MFCCs per frame.
+        channels: Output channels of the five layers.
+        kernels: Kernel sizes of the five layers, whose dilations are 1, 2, 3, 1, 1.
         embedding_dim: Size of the x-vector.
     """
 
@@ -103,8 +103,8 @@ class XVector(nn.Module):
     """The x-vector of a whole utterance as its only frame; see `xvector`.
 
     Args:
-        cepstra: MFCCs less their mean over the utterance.
-        network: What makes a vector of them.
+        cepstra: Front end of the MFCCs, which subtracts their mean over the utterance.
+        network: Network from MFCCs to the x-vector.
         weights: File name -> SHA-256 of the network's weights.
     """
 
@@ -120,7 +120,11 @@ class XVector(nn.Module):
         self.min_samples = cepstra.min_samples + (network.n_context - 1) * cepstra.hop_length
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Features `(batch, n_features, 1)` of waveforms `(batch, time)`, `time >= min_samples`, however long."""
+        """Features `(batch, n_features, 1)` of waveforms `(batch, time)`.
+
+        Raises:
+            RuntimeError: The waveforms are shorter than `min_samples`.
+        """
         if waveform.shape[1] < self.min_samples:
             raise RuntimeError(f"{waveform.shape[1]} samples; an x-vector needs {self.min_samples}")
         embedding: Tensor = self.network(self.cepstra(waveform))
@@ -139,28 +143,28 @@ def xvector(
     f_max: float = 7600.0,
     pre_emphasis: float = 0.97,
 ) -> XVector:
-    """The x-vector of an utterance as one frame: 512 features from the published network.
+    """The x-vector of an utterance as one frame; the published network gives 512 features.
 
-    To be used with `input: {n_frames: 1}` and a backbone that takes one frame, such as `identity`. The MFCCs must be
-    those of the network's training. The defaults have Kaldi's sizes for 16 kHz, but not all of its conventions: the
-    logarithm is to base 10, nothing is liftered, the window is Hamming's, and the mean is taken over the whole
-    utterance. The first two can be put into the weights that multiply coefficient n in the first layer, as a factor
-    `ln 10 * (1 + 11 sin(pi n / 22))`.
+    Use it with `input: {n_frames: 1}` and a backbone that takes one frame, such as `identity`. The MFCCs must be those
+    of the network's training. The defaults have Kaldi's sizes for 16 kHz, but differ from Kaldi in four conventions:
+    the logarithm is to base 10, the cepstra are not liftered, the window is a Hamming window, and the mean is taken
+    over the whole utterance. The first two differences can be absorbed by the first layer: multiply the weights of
+    coefficient n by `ln 10 * (1 + 11 sin(pi n / 22))`.
 
     Args:
-        weights: File with the network, whose tensors the module names.
-        n_mfcc: Coefficients that the network takes, c0 first.
+        weights: File with the tensors that the module's docstring lists.
+        n_mfcc: Coefficients that the network takes, c0 included.
         n_mels: Triangular mel filters.
         n_fft: Points of the FFT.
-        win_length: Samples a window of the MFCCs.
+        win_length: Samples per window of the MFCCs.
         hop_length: Samples from one frame of MFCCs to the next.
         f_min: Lower edge of the first filter, Hz.
         f_max: Upper edge of the last filter, Hz.
-        pre_emphasis: Weight of the previous sample that is subtracted; 0 for none.
+        pre_emphasis: Coefficient in [0, 1] of the pre-emphasis filter; 0: no filter.
 
     Raises:
-        InputError: the file cannot be read, or does not hold such a network.
-        ValueError: MFCC sizes that do not fit together.
+        InputError: The file cannot be read, or does not hold an x-vector network.
+        ValueError: The options of the MFCCs are out of range or contradict each other.
     """
     cepstra = mfcc(
         n_mfcc=n_mfcc,
@@ -187,9 +191,16 @@ def random_network(
     embedding_dim: int = EMBEDDING_DIM,
     seed: int,
 ) -> Network:
-    """An untrained network in evaluation mode; its state dict is what `xvector` reads once it is saved.
+    """Untrained network in evaluation mode. `xvector` can read its state dict from a file.
 
-    Batch norms get statistics of their own, so that none of them passes its input on. No global generator is touched.
+    The batch norms get random statistics, so that they change their input. No global generator is used.
+
+    Args:
+        n_mfcc: MFCCs per frame.
+        channels: Output channels of the five layers.
+        kernels: Kernel sizes of the five layers.
+        embedding_dim: Size of the x-vector.
+        seed: Seed of the weights.
     """
     with torch.device("meta"):
         network = Network(n_mfcc, channels=channels, kernels=kernels, embedding_dim=embedding_dim)
@@ -206,18 +217,22 @@ def random_network(
 
 
 def load(path: Path, *, n_mfcc: int) -> Network:
-    """The network of a file, in evaluation mode and float32.
+    """Network of a file, in evaluation mode and float32.
 
-    Nothing in the file is run: a pickle may hold tensors and plain data alone.
+    No code in the file is run: a pickle may hold only tensors and plain data.
+
+    Args:
+        path: File with the tensors that the module's docstring lists.
+        n_mfcc: MFCCs per frame.
 
     Raises:
-        InputError: no such file, one of another kind, or tensors that are not those of such a network; what is
-            expected is said.
+        InputError: The file is missing, has another format, or has other tensors than an x-vector network; the message
+            lists the expected tensors.
     """
     where = f"front_end: xvector: {path}"
     try:
         with path.open("rb") as file:
-            start = file.read(9)  # of safetensors eight bytes of length, then JSON
+            start = file.read(9)  # safetensors: 8 bytes of length, then JSON
         if start[8:] == b"{" and not start.startswith((b"PK", b"\x80")):
             content: object = safetensors.torch.load_file(path)
         else:
@@ -233,21 +248,22 @@ def load(path: Path, *, n_mfcc: int) -> Network:
     tensors = {
         str(name): tensor for name, tensor in content.items() if not str(name).endswith(".norm.num_batches_tracked")
     }
-    with torch.device("meta"):  # sizes from a file cost no memory before its tensors are seen to have them
+    with torch.device("meta"):  # allocates nothing: a damaged file may state sizes that its tensors do not have
         network = _network_of(tensors, n_mfcc)
     wrong = _misfits(tensors, _shapes(network))
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise InputError(
-            f"{where}: not an x-vector network of {n_mfcc} MFCCs: {'; '.join(wrong[:3])}{more}; expected are "
+            f"{where}: not an x-vector network of {n_mfcc} MFCCs: {'; '.join(wrong[:3])}{more}; it must have "
             "tdnn.{0..4}.convolution.{weight,bias}, tdnn.{0..4}.norm.{weight,bias,running_mean,running_var} and "
-            "embedding.{weight,bias}, each layer as wide as the one below gives and the embedding twice the last"
+            "embedding.{weight,bias}; the input of a layer has the channels of the layer below, and the input of the "
+            "embedding twice the channels of the last layer"
         )
     return _with_tensors(network, {name: tensor.detach().float() for name, tensor in tensors.items()})
 
 
 def _network_of(tensors: Mapping[str, object], n_mfcc: int) -> Network:
-    """A network of the sizes that the weights have; those of the paper stand in where a weight is not there."""
+    """Network with the sizes of the given weights; the published sizes replace those of missing weights."""
     channels, kernels = list(CHANNELS), list(KERNELS)
     for index in range(len(DILATIONS)):
         match tensors.get(f"tdnn.{index}.convolution.weight"):
@@ -270,7 +286,7 @@ def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
 
 
 def _misfits(tensors: Mapping[str, object], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """What is missing, unknown, or of another shape than expected."""
+    """Problems of the tensors: missing, unknown, of another type, or of another shape than expected."""
     wrong = [f"{name} of {shape} is missing" for name, shape in expected.items() if name not in tensors]
     wrong += [f"{name} is not known" for name in tensors if name not in expected]
     for name, shape in expected.items():

@@ -67,7 +67,7 @@ def test_the_shortest_duration_holds_after_trimming_and_at_16_khz(tmp_path):
     [
         ("empty.wav", np.zeros(0), {}, "holds no samples"),
         ("short.wav", np.full(800, 0.1), {}, "0.050 s is too short"),
-        ("silent.wav", np.zeros(16000), {"trim_silence": True}, "nothing but silence"),
+        ("silent.wav", np.zeros(16000), {"trim_silence": True}, "holds only silence"),
         ("nan.wav", np.array([0.1, np.nan] * 8000), {}, "not finite"),
     ],
 )

@@ -3,9 +3,9 @@ import dataclasses
 import pytest
 import torch
 
-from core.augmentation import AugmentOptions, augmented
 from core.config import experiment_from_plain
-from core.training import fit
+from core.features.augmentation import AugmentOptions, augmented
+from core.training.fit import fit
 from tests.core.test_training import PLAIN, same, stores  # noqa: F401 - a fixture
 
 FEATURES = torch.randn(12, 20, 50, generator=torch.Generator().manual_seed(0)).half()

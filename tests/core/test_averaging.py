@@ -5,12 +5,13 @@ import torch
 from torch.optim.swa_utils import AveragedModel
 
 from core import checkpoint
-from core.averaging import RecentWeights
 from core.config import experiment_from_plain
 from core.detector import build_network
 from core.errors import InputError
-from core.training import best_detector
-from core.validation import Origins, attack_folds, fit_folds
+from core.evaluation.folds import Origins, attack_folds
+from core.training.averaging import RecentWeights
+from core.training.fit import best_detector
+from core.training.fit_folds import fit_folds
 from tests.core.test_training import PLAIN, run, same, stores  # noqa: F401 - a fixture
 
 

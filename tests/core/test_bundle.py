@@ -7,10 +7,10 @@ import torch
 
 from core import bundle
 from core.config import experiment_from_plain, experiment_to_plain
+from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
-from core.features.extraction import extract
-from core.protocol import CORPORA
+from core.stores.extraction import extract
 from tests.speech import make_corpus
 
 PLAIN = {
@@ -49,6 +49,10 @@ def test_a_bundle_comes_back_as_it_was(exported, folder):
     card = (folder / "README.md").read_text()
     assert "12.50" in card
     assert "A01 | 10.00" in card
+    n_parameters = sum(parameter.numel() for parameter in exported.detector.parameters())
+    assert f"{n_parameters:,} parameters" in card
+    assert "the software is under Apache-2.0" in card
+    assert "their licence depends on the training data and on the front end (`lfcc`)" in card
 
 
 def test_a_bundle_is_never_overwritten(exported, folder):

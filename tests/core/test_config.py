@@ -38,8 +38,25 @@ def test_every_mistake_at_once():
         "did you mean 'senet34'",
         "did you mean 'n_frames'",
         "epochs is 'many'",
-        "no field 'los'",
+        "no 'los'",
         "front_end is missing",
     ):
         assert words in text
     assert len(caught.value.problems) == 5
+    places = {problem.path for problem in caught.value.located}
+    assert places == {("backbone", "name"), ("input", "n_frame"), ("epochs",), ("los",), ()}
+
+
+@pytest.mark.parametrize(
+    ("plain", "path"),
+    [
+        ({"epochs": 0}, ("epochs",)),
+        ({"batch_size": 7}, ("batch_size",)),
+        ({"loss": {"margn": 1}}, ("loss", "margn")),
+        ({"input": {"n_frames": 0}}, ("input",)),
+    ],
+)
+def test_a_problem_knows_its_key(plain, path):
+    with pytest.raises(InputError) as caught:
+        experiment_from_plain({"front_end": "lfcc", **plain})
+    assert [problem.path for problem in caught.value.located] == [path]

@@ -9,11 +9,11 @@ import torchaudio.functional as audio_functional
 
 from core import audio, table
 from core.audio import AudioOptions
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.extraction import extract
 from core.features.spectral import delta, lfcc, logspec, mfcc
-from core.protocol import CORPORA
+from core.stores.extraction import extract
 from tests.core.test_transformer import saved_model
 from tests.core.test_xvector import saved_network
 from tests.speech import make_corpus

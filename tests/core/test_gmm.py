@@ -6,9 +6,10 @@ import pytest
 import torch
 from sklearn.mixture import GaussianMixture
 
-from core.config import GmmOptions, InputOptions, experiment_from_plain
-from core.gmm import GmmDetector, Mixture, em_step
-from core.training import best_detector, fit
+from core.config import experiment_from_plain
+from core.gmm import GmmDetector, GmmOptions, Mixture, em_step
+from core.stores.store import InputOptions
+from core.training.fit import best_detector, fit
 from tests.core.test_training import same, stores  # noqa: F401 - a fixture
 
 PLAIN = {

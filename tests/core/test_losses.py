@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.losses import (
+from core.siamese.losses import (
     LOSSES,
     contrastive,
     contrastive_squared,

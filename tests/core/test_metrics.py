@@ -6,7 +6,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from core.metrics import (
+from core.evaluation.metrics import (
     LA19_ASV,
     AsvErrorRates,
     FloatArray,

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from core.pairs import PAIR_SAMPLERS, hard, minibatches, n_minibatches, random
+from core.siamese.pairs import PAIR_SAMPLERS, hard, minibatches, n_minibatches, random
 
 WHERE = torch.randn(64, 3, generator=torch.Generator().manual_seed(9))
 """Embeddings of a minibatch."""

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from core.projection import chosen, tsne
+from core.evaluation.projection import chosen, tsne
 
 
 def test_two_clouds_stay_apart_and_the_seed_repeats():

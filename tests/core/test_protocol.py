@@ -2,9 +2,9 @@ import shutil
 
 import pytest
 
-from core.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
+from core.corpora.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.protocol import CORPORA
 from tests.speech import make_corpus
 
 PROTOCOL = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt"
@@ -52,7 +52,7 @@ def test_every_wrong_line_is_named_with_its_number(root):
     path = root / PROTOCOL
     assert found == (
         f"{path}:5: 4 columns; there are 5: speaker utterance - attack key",
-        f"{path}:6: T_T_0000000 stands twice; first at {path}:1",
+        f"{path}:6: T_T_0000000 is listed twice; first at {path}:1",
         f"{path}:7: key 'real'; it is bonafide or spoof",
         f"{path}:9: no recording {root / 'ASVspoof2019_LA_train/flac/absent'} (.flac, .wav, .ogg)",
     )
@@ -65,7 +65,7 @@ def test_many_problems_are_cut_short_and_counted(root):
     assert found[-1].endswith("and 7 more")
 
 
-@pytest.mark.parametrize(("keep", "words"), [("", "is empty"), ("bonafide", "bona fide utterances alone")])
+@pytest.mark.parametrize(("keep", "words"), [("", "is empty"), ("bonafide", "has only bona fide utterances")])
 def test_a_partition_that_cannot_be_trained_on(root, keep, words):
     path = root / PROTOCOL
     lines = [line for line in path.read_text().splitlines(keepends=True) if keep and keep in line]
@@ -170,7 +170,7 @@ def test_in_the_wild(tmp_path):
         f"{table}:3: names no recording",
         f"{table}:4: no recording {tmp_path / '2.wav'}",
         f"{table}:5: 2 columns; the header has 3",
-        f"{table}:7: 1.wav stands twice; first at {table}:6",
+        f"{table}:7: 1.wav is listed twice; first at {table}:6",
     )
     table.write_text("file,who\n0.wav,A\n")
     assert "the header lacks speaker, label" in problems(CORPORA["in_the_wild"](tmp_path), "eval")[0]
@@ -243,6 +243,14 @@ def test_a_csv_may_tell_kind_source_corpus_and_id(tmp_path):
     first, second = CORPORA["csv"](tmp_path / "c.csv").partition("train")
     assert (first.utterance_id, first.kind, first.source, first.corpus) == ("a.wav", "-", "x.wav", "one")
     assert (second.utterance_id, second.kind, second.source, second.corpus) == ("U2", "tts", "x.wav", "two")
+
+
+def test_a_csv_may_tell_who_made_a_copy(tmp_path):
+    touch(tmp_path, "a.wav", "b.wav", "c.wav")
+    (tmp_path / "c.csv").write_text(
+        "path,label,partition,copy\na.wav,bonafide,train,\nb.wav,spoof,train,mulaw\nc.wav,spoof,train,-\n"
+    )
+    assert [each.copy for each in CORPORA["csv"](tmp_path / "c.csv").partition("train")] == [None, "mulaw", None]
 
 
 def test_a_sealed_partition_stays_closed_even_if_it_was_read_before(root):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from core.errors import InputError
-from core.score_file import CmScores, read_asv_scores, read_cm_scores, write_cm_scores
+from core.evaluation.score_file import CmScores, read_asv_scores, read_cm_scores, write_cm_scores
 
 FOUR = "LA_E_1 A07 spoof -2.5\nLA_E_2 - bonafide 1e-3\n"
 SIX = "LA_0039 LA_E_1 - A07 spoof -2.5\nLA_0040 LA_E_2 - - bonafide 1e-3\n"
@@ -178,3 +178,11 @@ def test_asv_scores_by_hand(tmp_path: Path, name: str) -> None:
 def test_wrong_asv_lines_are_named(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         read_asv_scores(written(tmp_path, text))
+
+
+def test_scores_are_told_apart_by_their_labels():
+    scores = CmScores(np.array(["a", "b", "c"]), np.array([0.5, -1.0, 2.0]), labels=np.array([1, 0, 1], dtype=np.int8))
+    assert scores.bona_fide.tolist() == [0.5, 2.0]
+    assert scores.spoof.tolist() == [-1.0]
+    with pytest.raises(ValueError, match="no labels"):
+        _ = CmScores(scores.utterance_ids, scores.scores).spoof

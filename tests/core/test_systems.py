@@ -4,14 +4,14 @@ import torch
 
 from core import table
 from core.config import experiment_from_plain, experiment_to_plain
+from core.corpora.layouts import CORPORA
 from core.detector import score_store
 from core.errors import InputError
+from core.evaluation.metrics import eer
 from core.features import FRONT_ENDS
-from core.features.extraction import extract
-from core.metrics import eer
-from core.protocol import CORPORA
+from core.stores.extraction import extract
 from core.systems import SYSTEMS, laid_over
-from core.training import best_detector, fit
+from core.training.fit import best_detector, fit
 from tests.speech import make_corpus
 
 

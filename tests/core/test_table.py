@@ -3,7 +3,7 @@ from typing import Literal
 import pytest
 
 from core.errors import InputError
-from core.table import Block, block, build, matches, problems, resolved
+from core.table import Block, block, build, mapping_problems, matches, problems, resolved
 
 
 def row(
@@ -29,13 +29,16 @@ def test_a_row_is_called_with_context_and_options():
 
 
 def test_every_problem_of_a_block_at_once():
-    assert problems("part", TABLE, Block("row", {"margn": 1, "kind": "c", "layers": [1, "2"]})) == [
+    found = problems("part", TABLE, Block("row", {"margn": 1, "kind": "c", "layers": [1, "2"]}))
+    assert [problem.text for problem in found] == [
         "part: row has no 'margn'; it takes margin, kind, layers, needed; did you mean 'margin'?",
         "part: kind of row is 'c'; it must be one of a, b",
         "part: layers of row is [1, '2']; it must be list[int] | None",
         "part: row needs 'needed'",
     ]
-    assert problems("part", TABLE, Block("rwo")) == ["part: no 'rwo'; there are row, other; did you mean 'row'?"]
+    assert [problem.path for problem in found] == [("margn",), ("kind",), ("layers",), ()]
+    (problem,) = problems("part", TABLE, Block("rwo"))
+    assert problem == (("name",), "part: no 'rwo'; there are row, other; did you mean 'row'?")
 
 
 def test_a_value_that_the_row_refuses():
@@ -60,6 +63,19 @@ def test_a_value_that_the_row_refuses():
 )
 def test_types(value, annotation, fits):
     assert matches(value, annotation) is fits
+
+
+def test_every_problem_of_a_mapping_at_once_and_where_it_is():
+    hints = {"n_frames": int, "normalize": Literal["none", "mean"]}
+    assert mapping_problems("input", {"n_frames": 3, "normalize": "mean"}, hints) == []
+    assert mapping_problems("input", {"n_frame": 3, "normalize": "max", "n_frames": True}, hints) == [
+        (("n_frame",), "input: no 'n_frame'; it takes n_frames, normalize; did you mean 'n_frames'?"),
+        (("normalize",), "input.normalize is 'max'; it must be one of none, mean"),
+        (("n_frames",), "input.n_frames is True; it must be int"),
+    ]
+    assert mapping_problems("input", 3, hints) == [
+        ((), "input: expected a mapping of n_frames, normalize, found 3"),
+    ]
 
 
 def test_blocks_from_plain_values():

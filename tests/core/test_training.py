@@ -8,14 +8,14 @@ import torch
 from core.audio import AudioOptions
 from core.backbones.fg_lcnn import GenuinizedLcnn
 from core.config import experiment_from_plain
+from core.corpora.layouts import CORPORA
 from core.detector import build_detector, normalized, score_store
 from core.errors import InputError, TrainingDiverged
-from core.features.extraction import extract
-from core.metrics import eer
-from core.protocol import CORPORA
-from core.steps import attack_numbers
+from core.evaluation.metrics import eer
+from core.stores.extraction import extract
 from core.table import Block
-from core.training import best_detector, derived_seed, fit
+from core.training.fit import best_detector, derived_seed, fit
+from core.training.modes import attack_numbers
 from tests.speech import make_corpus
 
 PLAIN = {

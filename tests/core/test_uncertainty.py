@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from core.metrics import eer
-from core.uncertainty import _draws, _Sorted, compare_eer, eer_interval
+from core.evaluation.bootstrap import _draws, _Sorted, compare_eer, eer_interval
+from core.evaluation.metrics import eer
 
 
 def scores_of(n_bona_fide, n_spoof, shift=1.0, seed=0, ties=None):

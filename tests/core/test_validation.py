@@ -8,12 +8,13 @@ import pytest
 import torch
 
 from core import table
-from core.corpus import Utterance
+from core.corpora.corpus import Utterance
 from core.errors import InputError
-from core.metrics import eer
+from core.evaluation.folds import VALIDATIONS, Origins, origins
+from core.evaluation.metrics import eer
 from core.table import Block
-from core.training import best_detector, fit
-from core.validation import VALIDATIONS, Origins, fit_folds, origins
+from core.training.fit import best_detector, fit
+from core.training.fit_folds import fit_folds
 from tests.core.test_training import PLAIN, experiment_from_plain, same, stores  # noqa: F401 - a fixture
 
 EXPERIMENT = experiment_from_plain({**PLAIN, "epochs": 3})

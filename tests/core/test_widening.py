@@ -1,16 +1,19 @@
 """Copies of training utterances: what they are, what the table says of them, what a training takes of them."""
 
+import csv
+
 import numpy as np
 import pytest
 import soundfile
 
 from core.config import experiment_from_plain
+from core.corpora.copies import WIDENERS, widen
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
-from core.features.extraction import extract
-from core.protocol import CORPORA
-from core.training import epochs
-from core.widening import WIDENERS, chosen_part, widen, widener_of
-from search.cli import main
+from core.stores.extraction import extract
+from core.stores.store import chosen_part
+from core.training.fit import epochs
+from search.cli.main import main
 from tests.core.test_training import PLAIN
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
@@ -82,7 +85,7 @@ def test_the_table_holds_originals_and_copies(original, widened):
         root, _, name = each.utterance_id.partition("+")
         assert each.speaker_id == before[root].speaker_id
         assert each.source == root
-        assert widener_of(each.utterance_id) == (name or None)
+        assert each.copy == (name or None)
         if name == "griffin_lim":
             assert (before[root].label, each.label, each.attack_id) == (1, 0, "X-griffin_lim")
         else:
@@ -90,6 +93,27 @@ def test_the_table_holds_originals_and_copies(original, widened):
         if not name:
             assert each.path == before[root].path
     assert not {each.source for each in train} & {each.source for each in widened.partition("dev")}
+
+
+def test_a_table_of_an_earlier_version_is_an_error_that_says_what_to_do(widened, tmp_path):
+    # Its ids alone name the copies: read as it stands, every training would take them for originals.
+    with widened.root.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    columns = [name for name in rows[0] if name != "copy"]
+    with (tmp_path / "corpus.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    with pytest.raises(InputError, match=r"no column `copy`.*Run spooftune corpus widen again") as raised:
+        CORPORA["csv"](tmp_path / "corpus.csv").partition("train")
+    assert len(raised.value.problems) == 1
+
+
+def test_ids_of_copies_are_unique_and_widening_a_widened_corpus_keeps_who_made_what(widened, tmp_path):
+    train = widened.partition("train")
+    assert len({each.utterance_id for each in train}) == len(train)
+    again = CORPORA["csv"](widen(widened, tmp_path, [])).partition("train")
+    assert [(each.utterance_id, each.copy) for each in again] == [(each.utterance_id, each.copy) for each in train]
 
 
 def test_what_is_there_is_left_alone_and_more_can_be_added(original, widened):
@@ -115,7 +139,8 @@ def test_a_training_takes_the_originals_and_what_it_names(stores):
     assert chosen_part(train, ()).utterance_ids == stores["original", "train"].utterance_ids
     part = chosen_part(train, ("griffin_lim",))
     assert len(part) == 12 + 6
-    assert {widener_of(each) for each in part.utterance_ids} == {None, "griffin_lim"}
+    assert part.copies == [None if "+" not in name else "griffin_lim" for name in part.utterance_ids]
+    assert set(part.copies) == {None, "griffin_lim"}
     original = stores["original", "train"]
     assert chosen_part(original, ()) is original
     with pytest.raises(

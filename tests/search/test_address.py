@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from core.features.extraction import extract
-from search.plan import open_corpus
-from search.run import Run
-from search.space_reader import read_space
+from core.stores.extraction import extract
+from search.prepare.plan import open_corpus
+from search.runs.run import Run
+from search.space.configurations import store_experiments
+from search.space.reader import read_space
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 
@@ -50,7 +51,7 @@ def command(space_file, cluster, name, **environment):
     clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, **environment}
     arguments = ["launch", str(space_file), "--name", name, "--address", address]
-    return {"args": [sys.executable, "-m", "search.cli", *arguments], "cwd": ROOT, "env": {**clean, **known}}
+    return {"args": [sys.executable, "-m", "search.cli.main", *arguments], "cwd": ROOT, "env": {**clean, **known}}
 
 
 def launch(space_file, cluster, name, **environment):
@@ -86,7 +87,7 @@ def long(cluster, tmp_path_factory):
 
 def test_without_the_token_it_is_refused_with_one_line(cluster, long, space_file):
     done = launch(space_file, cluster, "off", RAY_AUTH_TOKEN=secrets.token_hex(32))
-    assert done.returncode == 2
+    assert done.returncode == 1
     assert "Ray cannot be reached there" in done.stderr
     assert "RAY_AUTH_MODE=token" in done.stderr
     assert "Traceback" not in done.stderr
@@ -94,7 +95,7 @@ def test_without_the_token_it_is_refused_with_one_line(cluster, long, space_file
 
 def wait_for_a_trial(long):
     _, run, printed, process = long
-    while not run.path.exists() or not run.trials():
+    while not run.path.exists() or not run.journal.trials():
         assert process.poll() is None, printed.read_text()
         time.sleep(0.5)
 
@@ -104,7 +105,7 @@ def test_nodes_extract_together_what_one_process_would(long, tmp_path):
     path, _, printed, _ = long
     assert "lfcc of train: 300 utterances extracted" in printed.read_text()
     space = read_space(path)
-    (experiment,) = space.store_experiments()
+    (experiment,) = store_experiments(space)
     for partition in ("train", "dev"):
         utterances = open_corpus(space).partition(partition)
         alone = extract(utterances, experiment.front_end, experiment.audio, root=tmp_path / "alone")
@@ -127,7 +128,7 @@ def test_a_search_finishes_while_a_longer_one_holds_the_nodes(cluster, long, spa
     assert held.info()["state"] == "interrupted"
     run = Run(tmp_path / "storage" / "runs" / "short")
     assert run.info()["state"] == "finished"
-    assert [each.number for each in run.trials()] == [0, 1, 2]
+    assert [each.number for each in run.journal.trials()] == [0, 1, 2]
     assert all(run.checkpoint(number) for number in range(3))
     _, token = cluster
     assert token not in "".join(path.read_text(errors="replace") for path in run.path.rglob("*.json*"))

@@ -3,10 +3,11 @@ import math
 import pytest
 from ray.tune.search import Searcher
 
-from search.brain import OptunaBrain
-from search.journal import TrialRecord
-from search.space_reader import space_from_tree
-from search.yaml_tree import parse
+from search.runs.journal import TrialRecord
+from search.space.configurations import baseline
+from search.space.reader import space_from_tree
+from search.space.yaml_file import parse
+from search.tuning.searcher import OptunaBrain
 
 SPACE = """\
 name: example
@@ -131,12 +132,12 @@ def test_the_first_trial_is_the_papers_as_nearly_as_the_space_holds_it():
         "optimizer.name": "adam",
         "epochs": 50,
     }
-    assert searcher.suggest("b")["values"] != searcher._space.baseline()
+    assert searcher.suggest("b")["values"] != baseline(searcher._space)
 
 
 def test_a_search_without_the_papers_settings_begins_at_random():
     searcher = brain(text=PAPERS.replace("BASELINE", "false"))
-    assert searcher.suggest("a")["values"] != searcher._space.baseline()
+    assert searcher.suggest("a")["values"] != baseline(searcher._space)
 
 
 def test_trials_of_earlier_runs_are_learnt_from_and_take_no_number():

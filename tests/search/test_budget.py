@@ -2,9 +2,9 @@
 
 from types import SimpleNamespace
 
-from search import budget as module
-from search.budget import Budget
-from search.space import SearchOptions
+from search.space.options import SearchOptions
+from search.tuning import limits as module
+from search.tuning.limits import Budget
 
 
 def clocked(monkeypatch, **options):

@@ -8,12 +8,13 @@ import pytest
 import yaml
 
 from core.errors import InputError
-from search.changes import check_change, differences
-from search.cli import main
-from search.run import Run
-from search.space_reader import read_space, space_from_tree
-from search.storage import Storage
-from search.yaml_tree import parse
+from search.cli.main import main
+from search.runs.run import Run
+from search.runs.storage import Storage
+from search.space.diff import check_change, differences
+from search.space.optuna_space import random_values
+from search.space.reader import read_space, space_from_tree
+from search.space.yaml_file import parse
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -55,7 +56,7 @@ def test_what_decides_on_the_meaning_of_a_value_never_changes():
 def test_a_space_holds_what_it_could_suggest():
     one = space()
     for seed in range(20):
-        assert one.holds(one.random_values(seed))
+        assert one.holds(random_values(one, seed))
     assert one.holds({"backbone.name": "lcnn", "loss.margin": 0.5})
     for wrong in (
         {"backbone.name": "lcnn"},
@@ -74,20 +75,20 @@ def test_a_search_goes_on_in_a_narrower_space_and_knows_the_old_trials_that_fit(
     run.update(state="finished", n_trials=3, objective="dev_eer")
     run.change_space(wide)
     for number in range(3):
-        run.record("start", number, values=wide.random_values(number))
-        run.record("end", number, status="finished", epoch=4, objective=0.5)
-    before = run.trials()
+        run.journal.record("start", number, values=random_values(wide, number))
+        run.journal.record("end", number, status="finished", epoch=4, objective=0.5)
+    before = run.journal.trials()
     narrow = tmp_path / "narrow.yaml"
     narrow.write_text(space_file.read_text().replace("uniform: [0.5, 3]", "uniform: [1.5, 3]"))
     more = ["resume", "c", *map(str, ["--storage", storage, "--space", narrow, "--trials", 5])]
     assert main(more) == 2
     assert "experiment.loss.margin.uniform: [0.5, 3] -> [1.5, 3]" in capsys.readouterr().err
-    command = [sys.executable, "-m", "search.cli", *more, "--allow-changed-space"]
+    command = [sys.executable, "-m", "search.cli.main", *more, "--allow-changed-space"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert run.trials()[:3] == before
-    assert [each.number for each in run.trials()] == list(range(5))
-    assert all(each.values["loss.margin"] >= 1.5 for each in run.trials()[3:])
+    assert run.journal.trials()[:3] == before
+    assert [each.number for each in run.journal.trials()] == list(range(5))
+    assert all(each.values["loss.margin"] >= 1.5 for each in run.journal.trials()[3:])
     assert yaml.safe_load((run.path / "space.yaml").read_text())["experiment"]["loss"]["margin"] == {
         "uniform": [1.5, 3]
     }

@@ -6,7 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.cli import main
+from search.cli.main import main
+from search.runs.run import Run
+from search.runs.storage import Storage
+from search.space.reader import read_space
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -52,7 +55,7 @@ def test_mistakes_are_listed_without_a_traceback_or_a_ray(space_file):
     )
     text = text.replace("uniform: [0.5, 3]", "uniform: [3, 0.5]").replace("asha", "ahsa")
     space_file.write_text(text)
-    command = [sys.executable, "-X", "importtime", "-m", "search.cli", "launch", str(space_file)]
+    command = [sys.executable, "-X", "importtime", "-m", "search.cli.main", "launch", str(space_file)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     messages = [line for line in done.stderr.splitlines() if line.startswith("spooftune: ")]
     assert done.returncode == 2
@@ -93,7 +96,7 @@ def test_evaluate_for_people_and_as_json(scores, capsys):
 
 def test_evaluate_imports_neither_torch_nor_ray(scores):
     code = (
-        f"import sys; from search.cli import main; main(['evaluate', {str(scores)!r}]); "
+        f"import sys; from search.cli.main import main; main(['evaluate', {str(scores)!r}]); "
         "print('torch' in sys.modules, 'ray' in sys.modules)"
     )
     done = subprocess.run(
@@ -116,6 +119,41 @@ def test_a_score_file_that_cannot_be_evaluated(tmp_path, capsys, text, words):
     path.write_text(text)
     assert main(["evaluate", str(path)]) == 2
     assert words in capsys.readouterr().err
+
+
+@pytest.fixture
+def going_on(space_file):
+    """A run that goes on, as its folder says, on another host; its storage."""
+    storage = Storage(str(space_file.parent / "storage"))
+    run = Run.create(storage, prefix="r", name="r")
+    run.update(
+        name="r", state="running", pid=1, host="elsewhere", created="2026-01-01", n_trials=6, objective="dev_eer"
+    )
+    run.change_space(read_space(space_file))
+    return storage.place
+
+
+def test_what_is_not_available_now_is_no_wrong_input(going_on, capsys):
+    assert main(["resume", "r", "--storage", going_on]) == 1
+    assert "run r: goes on still, in process 1 on host elsewhere" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan"])
+@pytest.mark.parametrize("limit", ["hours", "gpu_hours"])
+def test_a_limit_must_be_above_0_in_the_yaml_and_on_the_command_line(going_on, space_file, capsys, limit, value):
+    flag = f"--{limit.replace('_', '-')}"
+    assert main(["resume", "r", "--storage", going_on, f"{flag}={value}"]) == 2
+    assert f"{flag} is {value}; it must be above 0" in capsys.readouterr().err
+    assert main(["check", str(space_file), "--set", f"search.{limit}={value.replace('nan', '.nan')}"]) == 2
+    assert f"search.{limit} is {value}; it must be above 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", ["0", "-1"])
+def test_the_trials_of_a_run_are_at_least_1(going_on, space_file, capsys, value):
+    assert main(["resume", "r", "--storage", going_on, f"--trials={value}"]) == 2
+    assert f"--trials is {value}; it must be at least 1" in capsys.readouterr().err
+    assert main(["check", str(space_file), "--set", f"search.trials={value}"]) == 2
+    assert f"search.trials is {value}; it must be at least 1" in capsys.readouterr().err
 
 
 def test_unknown_runs_and_bundles(tmp_path, capsys):

@@ -16,11 +16,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SCRIPT = """
 import json, os, sys, time
-from pathlib import Path
-from search.launch import start_ray
-from search.space_reader import read_space
+from search.ray_session import start_ray
 
-start_ray(read_space(Path(sys.argv[1])), None)
+start_ray(None)
 import ray
 
 @ray.remote
@@ -104,11 +102,11 @@ def called(address, port):
     return found
 
 
-def test_every_socket_asks_for_the_token(space_file, tmp_path):
+def test_every_socket_asks_for_the_token(tmp_path):
     environment = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
     environment["HOME"] = str(tmp_path)
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(space_file)],
+        [sys.executable, "-c", SCRIPT],
         cwd=ROOT,
         env=environment,
         stdin=subprocess.PIPE,

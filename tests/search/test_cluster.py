@@ -6,15 +6,16 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from types import SimpleNamespace
 
 import pytest
 
 from core import bundle
-from search.cli import main
-from search.cluster import check_for_cluster
-from search.confirmation import confirmed, selected
-from search.run import Run
-from search.space_reader import read_space
+from search.cli.main import main
+from search.cluster.jobs import JOB, STARTED, Cluster, Job, check_for_cluster, tell_client
+from search.runs.confirmed import confirmed, selected
+from search.runs.run import Run
+from search.space.reader import read_space
 from tests.chaos import kill_trial, kill_worker, problems_of, write_space
 from tests.hosts import BIN, ROOT, hosts, reason_why_not
 from tests.search.conftest import SPACE
@@ -55,9 +56,9 @@ def launched(made):
 def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
     run, printed = launched
     assert run.info()["state"] == "finished"
-    assert {each.status for each in run.trials()} <= {"finished", "stopped"}
+    assert {each.status for each in run.journal.trials()} <= {"finished", "stopped"}
     workers = {each.address for each in made.workers}
-    assert {each["node"] for each in run.events() if each["event"] == "epoch"} == workers
+    assert {each["node"] for each in run.journal.events() if each["event"] == "epoch"} == workers
     for host in made.all:
         assert f"node {host.address} " in printed
     assert (run.path / "export" / "config.json").is_file()
@@ -69,11 +70,11 @@ def test_trials_run_on_every_worker_and_every_node_was_checked(made, launched):
 def test_the_best_are_trained_again_on_the_workers(made, launched):
     run, _ = launched
     again = run.confirmation()
-    assert {each.status for each in again.trials()} == {"finished"}
-    assert {each["node"] for each in again.events() if each["event"] == "epoch"} == {
+    assert {each.status for each in again.journal.trials()} == {"finished"}
+    assert {each["node"] for each in again.journal.events() if each["event"] == "epoch"} == {
         each.address for each in made.workers
     }
-    exported = bundle.load(run.bundle).provenance
+    exported = bundle.load(run.path / "export").provenance
     assert exported["trial"] == confirmed(run)[0].record.number
     assert len(exported["confirmation"]["by_seed"]) == 2
 
@@ -139,7 +140,7 @@ def test_without_the_token_nothing_answers(made):
 def test_a_client_without_the_token_gets_one_line(made, tmp_path):
     clean = {**made.environment(), "HOME": str(tmp_path)}
     del clean["RAY_AUTH_TOKEN"]
-    command = [sys.executable, "-m", "search.cli", "list", "--cluster", str(made.config)]
+    command = [sys.executable, "-m", "search.cli.main", "list", "--cluster", str(made.config)]
     done = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "no token for the cluster" in done.stderr
@@ -151,7 +152,7 @@ def test_a_client_without_the_token_gets_one_line(made, tmp_path):
 
 
 def wait_for_epochs(run, count):
-    while len(run.epochs()) < count:
+    while len(run.journal.epochs()) < count:
         assert not run.path.exists() or run.info()["state"] != "finished"
         time.sleep(0.2)
 
@@ -186,6 +187,52 @@ def test_a_search_survives_a_worker_and_a_trial_and_is_stopped_and_resumed(made,
     assert problems_of(run, 4, 3) == []
 
 
+class Jobs:
+    """A Jobs API whose one job has printed more at every look."""
+
+    def __init__(self, *looks):
+        self.looks = list(looks)
+
+    def get_job_status(self, name):
+        return SimpleNamespace(value=self.looks[0][0])
+
+    def get_job_logs(self, name):
+        return self.looks.pop(0)[1] if len(self.looks) > 1 else self.looks[0][1]
+
+
+JOB_OF_A_RUN = Job("a.launch-1", "a", "/mnt", "launch", "PENDING", 0.0)
+PRINTED = f"Running entrypoint for job a: env\nrun a in /mnt\n{STARTED}\n[1/2] trial 0\n"
+
+
+def test_a_client_leaves_a_job_alone_once_its_run_has_started(monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    jobs = Jobs(("PENDING", ""), ("RUNNING", PRINTED[:45]), ("RUNNING", PRINTED), ("SUCCEEDED", PRINTED))
+    said = []
+    assert Cluster(jobs, None).follow(JOB_OF_A_RUN, said.append, until_started=True) == "RUNNING"
+    assert said == ["run a in /mnt", "[1/2] trial 0"]
+    assert Cluster(jobs, None).log(JOB_OF_A_RUN) == "run a in /mnt\n[1/2] trial 0\n"
+
+
+@pytest.mark.parametrize("state", ["SUCCEEDED", "FAILED", "STOPPED"])
+def test_a_job_that_ended_is_followed_to_its_end(state, monkeypatch):
+    monkeypatch.setattr(time, "sleep", lambda seconds: None)
+    said = []
+    jobs = Jobs(("RUNNING", PRINTED), (state, PRINTED + "the last line"))
+    assert Cluster(jobs, None).follow(JOB_OF_A_RUN, said.append) == state
+    assert said == ["run a in /mnt", "[1/2] trial 0", "the last line"]
+    early = Jobs((state, PRINTED))
+    assert Cluster(early, None).follow(JOB_OF_A_RUN, said.append, until_started=True) == state
+
+
+def test_a_process_that_is_no_job_prints_no_mark(monkeypatch, capsys):
+    monkeypatch.delenv(JOB, raising=False)
+    tell_client()
+    assert capsys.readouterr().out == ""
+    monkeypatch.setenv(JOB, "1")
+    tell_client()
+    assert capsys.readouterr().out == f"{STARTED}\n"
+
+
 def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeypatch):
     path = tmp_path / "space.yaml"
     path.write_text(SPACE.replace("CORPUS", "data/LA").replace("STORAGE", "storage"))
@@ -197,7 +244,7 @@ def test_what_hangs_on_where_a_process_runs_is_refused(tmp_path, capsys, monkeyp
     absolute = SPACE.replace("CORPUS", "/data/LA").replace("STORAGE", "/mnt/storage")
     path.write_text(absolute)
     check_for_cluster(read_space(path), "/mnt/storage")
-    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 2
+    assert main(["launch", str(path), "--cluster", "http://127.0.0.1:1"]) == 1
     assert "its Jobs API does not answer" in capsys.readouterr().err
 
 

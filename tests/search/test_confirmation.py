@@ -14,26 +14,21 @@ import pytest
 from rich.console import Console
 
 from core import checkpoint
-from core.corpus import SealedPartition
+from core.corpora.corpus import SealedPartition
 from core.errors import InputError
-from search.cli import main
-from search.confirmation import (
-    SEEDS,
-    Confirmation,
-    confirmed,
-    fresh_seed,
-    luck,
-    selected,
-    to_train,
-)
-from search.export import _by_seed
-from search.plan import make_plan
-from search.proxy import Proxy
-from search.report import seeds_in_words
-from search.run import Run
-from search.space_reader import read_space
-from search.storage import Storage
-from search.stores import ensure_store
+from search.cli.main import main
+from search.cli.terminal import seeds_in_words, show_confirmation
+from search.methods.confirmations import SEEDS, Confirmation
+from search.methods.proxies import Proxy
+from search.prepare.plan import make_plan
+from search.prepare.stores import store_opener
+from search.report.export import _by_seed
+from search.runs.confirmed import confirmed, fresh_seed, selected, to_train, winner
+from search.runs.run import Run
+from search.runs.storage import Storage
+from search.space.configurations import baseline
+from search.space.optuna_space import random_values
+from search.space.reader import read_space
 from tests.core.test_training import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
@@ -72,9 +67,11 @@ def made_up(space_file, objectives, confirmation=None):
     for where, numbers in ((run, objectives), (run.confirmation(), confirmation or {})):
         where.path.mkdir(exist_ok=True)
         for number, objective in numbers.items():
-            values = space.baseline() if number == 0 else {**space.random_values(number)}
-            where.record("start", number, values=values)
-            where.record("end", number, status="failed" if np.isnan(objective) else "finished", objective=objective)
+            values = baseline(space) if number == 0 else {**random_values(space, number)}
+            where.journal.record("start", number, values=values)
+            where.journal.record(
+                "end", number, status="failed" if np.isnan(objective) else "finished", objective=objective
+            )
             folder = where.path / "tune-001" / f"{number:05d}" / "checkpoint_000000"
             folder.mkdir(parents=True)
             (folder / "checkpoint.pt").touch()
@@ -87,9 +84,9 @@ def test_the_best_and_the_papers_configuration_are_trained_again(space_file):
     space, run = made_up(space_file, {0: 0.4, 1: 0.3, 2: 0.1, 3: 0.2})
     trainings = to_train(space, run, Confirmation(top=2, seeds=2))
     assert [each["number"] for each in trainings] == [2000, 3000, 0, 2001, 3001, 1]
-    values = {each.number: each.values for each in run.trials()}
+    values = {each.number: each.values for each in run.journal.trials()}
     assert all(each["values"] == values[each["number"] // SEEDS] for each in trainings)
-    seeds = {each["seed"] for each in trainings}
+    seeds = {each["confirmation_seed"] for each in trainings}
     assert len(seeds) == 2  # the same for every configuration: they are compared in pairs
     assert space.experiment({}).seed not in seeds
 
@@ -106,7 +103,9 @@ def test_the_mean_over_seeds_decides_and_the_one_in_the_middle_is_exported(space
     # Student's t of two degrees of freedom is 4.3027; the deviation 0.01; the root of three 1.7321.
     assert first.half_width == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
     assert found[2].n_failed == 1
-    assert luck(found) == pytest.approx(0.30 - 0.10)  # trial 2 won the search
+    best = winner(found)
+    assert best is not None
+    assert best.mean - best.record.objective == pytest.approx(0.30 - 0.10)  # trial 2 won the search
     assert selected(run, 1).checkpoint.parent.parent.name == "01002"
     assert selected(run, 1).confirmed == first
     assert [selected(run, rank).record.number for rank in (1, 2, 3, 4)] == [1, 2, 3, 4]
@@ -121,6 +120,20 @@ def test_a_trial_may_be_named(space_file):
     assert selected(run, 1, 2).confirmed is not None
     with pytest.raises(InputError, match="trial 7 has no detector to export; these have: 1, 2, 3"):
         selected(run, 1, 7)
+
+
+@pytest.mark.parametrize(
+    ("metric", "values"),
+    [
+        ("dev_eer", "search 10.00 %, mean of fresh seeds 30.00 %"),
+        ("dev_min_tdcf", "search 0.1000, mean of fresh seeds 0.3000"),
+    ],
+)
+def test_the_selection_bias_is_told_in_the_unit_of_the_metric(space_file, capsys, metric, values):
+    _, run = made_up(space_file, {1: 0.2, 2: 0.1}, {2000: 0.3, 1000: 0.25})
+    run.update(objective=metric)
+    show_confirmation(run, Console(width=200))
+    assert f"selection bias: {values}\n" in capsys.readouterr().out
 
 
 def test_eers_of_seeds_in_words():
@@ -162,7 +175,7 @@ def test_the_corpus_of_a_search_refuses_eval(space_file):
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 @pytest.fixture(scope="module")
@@ -179,11 +192,11 @@ def killed_and_resumed(tmp_path_factory):
     run = Run(folder / "storage" / "runs" / "c")
     again = run.confirmation()
     deadline = time.monotonic() + 300
-    while not any(each.status == "finished" for each in again.trials()):
+    while not any(each.status == "finished" for each in again.journal.trials()):
         assert process.poll() is None
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    before = again.trials()
+    before = again.journal.trials()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     subprocess.run(["pkill", "-KILL", "-f", str(folder)], check=False)
@@ -197,17 +210,17 @@ def killed_and_resumed(tmp_path_factory):
 def test_a_killed_confirmation_goes_on_and_nothing_is_trained_twice(killed_and_resumed):
     _, run, before, _ = killed_and_resumed
     again = run.confirmation()
-    after = {each.number: each for each in again.trials()}
+    after = {each.number: each for each in again.journal.trials()}
     n_configurations = len({each // SEEDS for each in after})
     assert len(after) == 3 * n_configurations
     assert {each.status for each in after.values()} == {"finished"}
     for each in before:
         if each.status == "finished":
             assert after[each.number] == each
-    reported = [(number, epoch) for number, epoch, _ in again.epochs()]
+    reported = [(number, epoch) for number, epoch, _ in again.journal.epochs()]
     assert len(reported) == len(set(reported))
     # Trials were trained in part, these in full.
-    assert {each.epoch for each in run.trials()} == {1}
+    assert {each.epoch for each in run.journal.trials()} == {1}
     assert {each.epoch for each in after.values()} == {6}
     assert run.info()["state"] == "finished"
 
@@ -218,8 +231,10 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     state = checkpoint.load(run.confirmation().checkpoint(best.median.number))
     experiment = read_space(folder / "s.yaml").experiment(best.record.values)
     assert state["experiment"]["seed"] == fresh_seed(experiment, best.median.number % SEEDS) != experiment.seed
-    config = json.loads((run.bundle / "config.json").read_text())
+    config = json.loads((run.path / "export" / "config.json").read_text())
+    assert config["provenance"]["seed"] == state["experiment"]["seed"]
     told = config["provenance"]["confirmation"]
+    assert told["seed_index"] == best.median.number % SEEDS
     assert told["mean"] == pytest.approx(best.mean)
     assert told["by_seed"] == [each.objective for each in best.trainings]
     assert config["experiment"]["seed"] == state["experiment"]["seed"]
@@ -231,7 +246,7 @@ def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     folder, run, _, _ = killed_and_resumed
     plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
     best = confirmed(run)[0]
-    dev = ensure_store(plan, plan.space.experiment(best.record.values), "dev", Console(quiet=True))
+    dev = store_opener(plan, console=Console(quiet=True))(plan.space.experiment(best.record.values), "dev")
     rates = _by_seed(run, best, dev)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 
@@ -240,7 +255,7 @@ def test_without_eval_a_search_misses_nothing_but_its_scores(killed_and_resumed)
     _, run, _, done = killed_and_resumed
     assert "eval: not scored: " in done.stdout
     assert run.info().get("eval_looks", 0) == 0
-    assert sorted(path.name for path in (run.bundle / "scores").iterdir()) == ["dev.txt"]
+    assert sorted(path.name for path in (run.path / "export" / "scores").iterdir()) == ["dev.txt"]
     assert main(["status", "c", "--storage", str(run.path.parents[1])]) == 0
 
 

@@ -5,10 +5,10 @@ import pytest
 from core.cost import macs_of
 from core.detector import build_detector
 from core.errors import InputError
-from search.plan import make_plan
-from search.space_reader import read_space
-from search.storage import Storage
-from search.tuning import cost_function
+from search.prepare.plan import make_plan
+from search.runs.storage import Storage
+from search.space.reader import read_space
+from search.tuning.tuner import cost_function
 
 
 def planned(space_file, cost, change=("", "")):

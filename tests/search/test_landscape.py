@@ -6,21 +6,13 @@ import numpy as np
 import pytest
 
 from core.cost import Cost
-from search.journal import TrialRecord
-from search.landscape import (
-    ENOUGH,
-    cost_sheet,
-    front,
-    history,
-    importance_bars,
-    importance_sheet,
-    importances,
-    parallel,
-    slices,
-    tradeoff,
-)
-from search.space_reader import space_from_tree
-from search.yaml_tree import parse
+from search.report.importance import ENOUGH, importances, pareto_front
+from search.report.search_figures import history, importance_bars, parallel, slices, tradeoff
+from search.report.tables import cost_sheet, importance_sheet
+from search.runs.journal import TrialRecord
+from search.space.optuna_space import random_values
+from search.space.reader import space_from_tree
+from search.space.yaml_file import parse
 
 SPACE = """\
 name: example
@@ -42,7 +34,7 @@ def space():
 def trials(space, n, value):
     found = []
     for number in range(n):
-        values = space.random_values(number)
+        values = random_values(space, number)
         found.append(TrialRecord(number, values, "finished", 8, value(values)))
     return found
 
@@ -91,12 +83,12 @@ def made_up_costs():
 
 
 def test_the_front_holds_what_no_other_beats():
-    assert front(*made_up_costs()) == {0, 1, 3}
+    assert pareto_front(*made_up_costs()) == {0, 1, 3}
 
 
 def test_equal_trials_stand_on_the_front_together():
     records = [TrialRecord(k, {}, "finished", 1, 0.2) for k in range(2)]
-    assert front(records, {0: Cost(1, 2.0, None), 1: Cost(1, 2.0, None)}) == {0, 1}
+    assert pareto_front(records, {0: Cost(1, 2.0, None), 1: Cost(1, 2.0, None)}) == {0, 1}
 
 
 def test_costs_stand_beside_the_objective():

@@ -10,15 +10,15 @@ import pytest
 import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search.cli import main
-from search.run import Run
-from search.storage import Storage
+from search.cli.main import main
+from search.runs.run import Run
+from search.runs.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def launch(space_file, *arguments):
-    command = [sys.executable, "-m", "search.cli", "launch", str(space_file), *arguments]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(space_file), *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
 
 
@@ -41,18 +41,23 @@ def test_the_search_ends_with_a_bundle_and_says_what_to_do_next(searched):
     run = Run.open(Storage(str(folder / "storage")), "first")
     assert "tensorboard --logdir" in done.stdout
     assert "Traceback" not in done.stderr
-    assert {each.name for each in run.bundle.iterdir()} == {"README.md", "config.json", "scores", "weights.safetensors"}
+    assert {each.name for each in (run.path / "export").iterdir()} == {
+        "README.md",
+        "config.json",
+        "scores",
+        "weights.safetensors",
+    }
     info = run.info()
     assert info["state"] == "finished"
     assert info["eval_looks"] == 1
     assert set(info["versions"]) >= {"ray", "optuna", "torch"}
     for partition in ("dev", "eval"):
-        assert main(["evaluate", str(run.bundle / "scores" / f"{partition}.txt")]) == 0
+        assert main(["evaluate", str(run.path / "export" / "scores" / f"{partition}.txt")]) == 0
 
 
 def test_trials_stop_early_finish_and_fail_without_ending_the_search(searched):
     folder, _ = searched
-    records = Run.open(Storage(str(folder / "storage")), "first").trials()
+    records = Run.open(Storage(str(folder / "storage")), "first").journal.trials()
     assert [each.number for each in records] == list(range(8))
     status = {each.status for each in records}
     assert "failed" in status
@@ -66,7 +71,7 @@ def test_trials_stop_early_finish_and_fail_without_ending_the_search(searched):
 def test_tensorboard_has_every_trial(searched):
     folder, _ = searched
     run = Run.open(Storage(str(folder / "storage")), "first")
-    for each in run.trials():
+    for each in run.journal.trials():
         accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
         accumulator.Reload()
         assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(accumulator.summary_metadata)
@@ -76,14 +81,15 @@ def test_tensorboard_has_every_trial(searched):
 def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     folder, _ = searched
     run = Run.open(Storage(str(folder / "storage")), "first")
-    config = json.loads((run.bundle / "config.json").read_text())
-    best = min((each for each in run.trials() if each.status != "failed"), key=lambda each: each.objective)
+    config = json.loads((run.path / "export" / "config.json").read_text())
+    best = min((each for each in run.journal.trials() if each.status != "failed"), key=lambda each: each.objective)
+    assert config["provenance"]["seed"] == config["experiment"]["seed"] == 0  # that of the search
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
     good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"
     soundfile.write(good, 0.1 * np.random.default_rng(0).normal(size=(44100, 2)), 44100)
     bad.write_bytes(b"words")
     capsys.readouterr()
-    assert main(["score", str(run.bundle), str(good), str(bad), "--output", str(tmp_path / "out.tsv")]) == 1
+    assert main(["score", str(run.path / "export"), str(good), str(bad), "--output", str(tmp_path / "out.tsv")]) == 1
     shown = capsys.readouterr()
     assert "bad.flac" in shown.err
     path, score, decision = shown.out.strip().split("\t")
@@ -111,6 +117,6 @@ def test_what_was_extracted_is_not_again_and_a_name_is_not_reused(searched, caps
     assert main(["launch", str(folder / "tiny.yaml"), "--name", "first"]) == 2
     assert "is there already" in capsys.readouterr().err
     assert main(["extract", str(folder / "tiny.yaml")]) == 0
-    assert capsys.readouterr().out.count("nothing to extract") == 2
+    assert capsys.readouterr().out.count("features cached") == 2
     after = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
     assert after == before

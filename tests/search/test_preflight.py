@@ -2,8 +2,9 @@
 
 import pytest
 
-from search.preflight import differences, fitting
-from search.space import SearchOptions
+from search.cluster.capacity import fitting
+from search.prepare.preflight import differences
+from search.space.options import SearchOptions
 
 
 @pytest.mark.parametrize(

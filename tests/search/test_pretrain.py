@@ -10,7 +10,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from core.features.wav2vec import wav2vec
-from search.cli import main
+from search.cli.main import main
 from search.pretrain import read_pretraining
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -61,7 +61,7 @@ def test_sigterm_stops_it_and_the_next_call_goes_on(config, tmp_path):
     text = config.read_text().replace("epochs: 3", "epochs: 400")
     config.write_text(text)
     process = subprocess.Popen(
-        [sys.executable, "-m", "search.cli", "pretrain", str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "search.cli.main", "pretrain", str(config)], cwd=ROOT, stderr=subprocess.PIPE, text=True
     )
     for _ in range(3000):
         if (out / "checkpoint.pt").exists():
@@ -71,7 +71,7 @@ def test_sigterm_stops_it_and_the_next_call_goes_on(config, tmp_path):
     assert process.wait(60) == 130
     assert "Traceback" not in process.stderr.read()
     again = subprocess.Popen(
-        [sys.executable, "-m", "search.cli", "pretrain", str(config)],
+        [sys.executable, "-m", "search.cli.main", "pretrain", str(config)],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         text=True,
@@ -106,3 +106,12 @@ def test_all_mistakes_come_at_once_with_their_lines(tmp_path, capsys):
     assert "did you mean 'epochs'" in shown
     assert "speech is None" in shown
     assert "Traceback" not in shown
+
+
+def test_every_value_that_cannot_be_is_told_with_its_own_line(tmp_path, capsys):
+    path = tmp_path / "p.yaml"
+    path.write_text("speech: a\noutput: b\npretraining:\n  epochs: 0\n  held_out: 1.5\n")
+    assert main(["pretrain", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert "p.yaml:4: pretraining: epochs is 0; it must be at least 1" in shown
+    assert "p.yaml:5: pretraining: held_out is 1.5; it must lie between 0 and 1" in shown

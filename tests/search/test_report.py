@@ -9,10 +9,10 @@ import pytest
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from core.score_file import read_cm_scores
-from search.cli import main
-from search.run import Run
-from search.storage import Storage
+from core.evaluation.score_file import read_cm_scores
+from search.cli.main import main
+from search.runs.run import Run
+from search.runs.storage import Storage
 
 ROOT = Path(__file__).resolve().parents[2]
 SPACE = """\
@@ -37,7 +37,7 @@ def run(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("report")
     storage = folder / "storage"
     (folder / "s.yaml").write_text(SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(storage)))
-    command = [sys.executable, "-m", "search.cli", "launch", str(folder / "s.yaml"), "--name", "r"]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(folder / "s.yaml"), "--name", "r"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr + done.stdout
     return Run.open(Storage(str(storage)), "r")
@@ -60,7 +60,7 @@ def test_every_partition_has_score_files_that_the_tables_agree_with(run, reporte
         for partition, metrics in each["metrics"].items():
             scores = read_cm_scores(folder / f"{partition}.txt")
             assert len(scores.scores) == metrics["n_bona_fide"] + metrics["n_spoof"]
-        dev = next(one for one in run.trials() if one.number == each["trial"]).objective
+        dev = next(one for one in run.journal.trials() if one.number == each["trial"]).objective
         assert each["metrics"]["dev"]["eer"] == pytest.approx(dev, abs=2e-6)  # the tie-breaker
         assert 0 < each["metrics"]["eval"]["min_tdcf_2021"] <= 1
         assert "min_tdcf_2019" not in each["metrics"]["train"]  # the ASV's errors on train are not known

@@ -10,21 +10,18 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
-from ray.tune.schedulers import TrialScheduler
 
 from core import checkpoint, table
-from search.brain import OptunaBrain
-from search.cli import main
-from search.plan import make_plan
-from search.run import Run, this_process
-from search.schedulers import SCHEDULERS, asha, hyperband, median, replay
-from search.space_reader import read_space
-from search.storage import Storage
-from search.tuning import end_what_had_ended
+from search.cli.main import main
+from search.methods.schedulers import SCHEDULERS
+from search.prepare.plan import make_plan
+from search.runs.run import Run, this_process
+from search.runs.storage import Storage
+from search.space.reader import read_space
+from search.tuning.replay import end_what_had_ended, replay
+from search.tuning.searcher import OptunaBrain
 from tests import interruptions
 from tests.search.conftest import SPACE
 
@@ -32,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(*arguments):
-    return [sys.executable, "-m", "search.cli", *map(str, arguments)]
+    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 def write(folder, corpus, **changes):
@@ -45,7 +42,7 @@ def write(folder, corpus, **changes):
 
 
 def events(run):
-    return Counter((event["event"], event["trial"]) for event in run.events())
+    return Counter((event["event"], event["trial"]) for event in run.journal.events())
 
 
 def processes_with(variable):
@@ -72,7 +69,9 @@ def killed(tmp_path_factory, corpus):
     )
     run = Run(folder / "storage" / "runs" / "k")
     for _ in range(6000):
-        if sum(epoch for _, epoch, _ in run.epochs()) >= 6 and any(each.status == "running" for each in run.trials()):
+        if sum(epoch for _, epoch, _ in run.journal.epochs()) >= 6 and any(
+            each.status == "running" for each in run.journal.trials()
+        ):
             break
         time.sleep(0.05)
     os.killpg(process.pid, signal.SIGKILL)
@@ -81,13 +80,13 @@ def killed(tmp_path_factory, corpus):
     while processes_with(f"OF_THE_KILLED={folder}"):
         time.sleep(0.05)
     # The driver may not have heard of a trial's last epoch: here it has not.
-    going = {each.number for each in run.trials() if each.status == "running" and each.epoch > 1}
+    going = {each.number for each in run.journal.trials() if each.status == "running" and each.epoch > 1}
     events = [json.loads(line) for line in run.journal.path.read_text().splitlines()]
     heard = [n for n, event in enumerate(events) if event["event"] == "epoch" and event["trial"] in going]
     if heard and checkpoint.load(run.checkpoint(events[heard[-1]]["trial"]))["epoch"] == events[heard[-1]]["epoch"]:
         del events[heard[-1]]
         run.journal.path.write_text("".join(json.dumps(event) + "\n" for event in events))
-    before = Run(run.path).trials()
+    before = Run(run.path).journal.trials()
     assert any(each.status == "running" and each.epoch for each in before)
     return folder, run, before
 
@@ -104,7 +103,7 @@ def resumed(killed):
 
 def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, resumed):
     _, run, before = killed
-    after = {each.number: each for each in run.trials()}
+    after = {each.number: each for each in run.journal.trials()}
     assert sorted(after) == list(range(5))
     assert {each.status for each in after.values()} <= {"finished", "stopped"}
     for each in before:
@@ -117,18 +116,20 @@ def test_what_had_ended_stands_and_what_ran_goes_on_from_its_checkpoint(killed, 
     running = [each.number for each in before if each.status == "running"]
     assert all(counted["resume", number] == (number in running) for number in range(5))
     for number in range(5):
-        epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
+        epochs = [epoch for one, epoch, _ in run.journal.epochs() if one == number]
         assert epochs == list(range(1, len(epochs) + 1))  # none is missing, none was trained again
-    assert "trials stand" in resumed.stdout
+    assert "trials kept" in resumed.stdout
 
 
 def test_a_trial_that_goes_on_ends_as_if_it_had_never_stopped(killed, resumed, tmp_path, corpus):
-    from core.features.store import FeatureStore
-    from core.training import fit
-    from search.space import store_name
+    from core.stores.store import FeatureStore
+    from core.training.fit import fit
+    from search.space.space import store_name
 
     folder, run, _before = killed
-    continued = next(each for each in run.trials() if each.status == "finished" and events(run)["resume", each.number])
+    continued = next(
+        each for each in run.journal.trials() if each.status == "finished" and events(run)["resume", each.number]
+    )
     space = read_space(folder / "tiny.yaml")
     experiment = space.experiment(continued.values)
     stores = {k: FeatureStore.open(Path(v)) for k, v in run.info()["stores"][store_name(experiment)].items()}
@@ -142,18 +143,22 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
     storage = str(folder / "storage")
     assert main(["resume", "k", "--storage", storage]) == 2
     assert "all 5 trials have ended; --trials N extends it" in capsys.readouterr().err
+    for limit in ("--hours", "--gpu-hours", "--trials"):
+        for value in ("0", "-1"):
+            assert main(["resume", "k", "--storage", storage, limit, value]) == 2
+            assert f"{limit} is {value}; it must be" in capsys.readouterr().err
     assert main(["resume", "k", "--storage", storage, "--trials", "2"]) == 2
     assert "has begun 5 trials already" in capsys.readouterr().err
-    before = run.trials()
-    exported = {path: path.read_bytes() for path in run.bundle.rglob("*.txt")}
+    before = run.journal.trials()
+    exported = {path: path.read_bytes() for path in (run.path / "export").rglob("*.txt")}
     done = subprocess.run(
         command("resume", "k", "--storage", storage, "--trials", "7"), cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert run.trials()[:5] == before
-    assert len(run.trials()) == 7
+    assert run.journal.trials()[:5] == before
+    assert len(run.journal.trials()) == 7
     assert (run.path / "export-002").is_dir()
-    assert exported == {path: path.read_bytes() for path in run.bundle.rglob("*.txt")}
+    assert exported == {path: path.read_bytes() for path in (run.path / "export").rglob("*.txt")}
 
 
 def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
@@ -162,7 +167,7 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     storage = str(folder / "storage")
     for where in (this_process(), {"pid": 1, "host": "elsewhere"}):
         run.update(state="running", **where)
-        assert main(["resume", "k", "--storage", storage]) == 2
+        assert main(["resume", "k", "--storage", storage]) == 1
         assert "goes on still" in capsys.readouterr().err
     assert main(["stop", "k", "--storage", storage]) == 2
     assert "runs on host elsewhere" in capsys.readouterr().err
@@ -180,7 +185,7 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     )
     run = Run(tmp_path / "storage" / "runs" / "s")
     for _ in range(6000):
-        if len(run.epochs()) >= 3:
+        if len(run.journal.epochs()) >= 3:
             break
         time.sleep(0.05)
     assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
@@ -188,15 +193,15 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     assert process.returncode == 130, shown
     assert "spooftune resume s goes on" in shown
     assert run.info()["state"] == "interrupted"
-    assert {each.status for each in run.trials()} == {"interrupted"}
-    assert (run.bundle / "weights.safetensors").exists()  # the best so far
+    assert {each.status for each in run.journal.trials()} == {"interrupted"}
+    assert (run.path / "export" / "weights.safetensors").exists()  # the best so far
     done = subprocess.run(
         command("resume", "s", "--storage", tmp_path / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
     )
     assert done.returncode == 0, done.stderr + done.stdout
-    assert [(each.status, each.epoch) for each in run.trials()] == [("finished", 20)] * 2
+    assert [(each.status, each.epoch) for each in run.journal.trials()] == [("finished", 20)] * 2
     for number in range(2):
-        epochs = [epoch for one, epoch, _ in run.epochs() if one == number]
+        epochs = [epoch for one, epoch, _ in run.journal.epochs() if one == number]
         assert len(epochs) == len(set(epochs)) >= 19
 
 
@@ -223,102 +228,29 @@ def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpu
 
 
 def record(config):
-    from search.journal import TrialRecord
+    from search.runs.journal import TrialRecord
 
     objective = config["values"]["loss.margin"] / 10
     return TrialRecord(config["number"], config["values"], "finished", 4, objective)
-
-
-class Named:
-    def __init__(self, name):
-        self.trial_id = name
-
-
-def events_of(reports):
-    return [{"event": "epoch", "trial": n, "epoch": epoch, "objective": value} for n, epoch, value in reports]
-
-
-def feeder(scheduler):
-    """Gives a scheduler reports as Tune does, and returns what it decides."""
-    trials, nobody_waits = {}, SimpleNamespace(get_live_trials=list)
-
-    def feed(reports):
-        decisions = []
-        for number, epoch, value in reports:
-            if number not in trials:
-                trials[number] = Named(str(number))
-                scheduler.on_trial_add(None, trials[number])
-            result = {"epoch": epoch, "objective": value}
-            decisions.append(scheduler.on_trial_result(nobody_waits, trials[number], result))
-            if decisions[-1] == TrialScheduler.STOP:
-                scheduler.on_trial_complete(None, trials[number], result)
-        return decisions
-
-    return feed
-
-
-def reports_of(scheduler, n_trials=8, n_epochs=9):
-    """What trials report, one after another, each until it is stopped; with what is decided."""
-    random = np.random.default_rng(0)
-    feed, reports, decisions = feeder(scheduler), [], []
-    for number in range(n_trials):
-        for epoch in range(1, n_epochs + 1):
-            reports.append((number, epoch, float(random.random() + number / 50)))
-            decisions += feed(reports[-1:])
-            if decisions[-1] == TrialScheduler.STOP:
-                break
-    return reports, decisions
-
-
-@pytest.mark.parametrize(
-    "row", [lambda: asha("objective", 10, grace_epochs=1, reduction_factor=3), lambda: median("objective", 9)]
-)
-def test_a_scheduler_goes_on_where_the_search_was_cut_off(row):
-    reports, expected = reports_of(row())
-    assert {TrialScheduler.STOP, TrialScheduler.CONTINUE} == set(expected)
-    for cut in range(1, len(reports)):
-        events, running = events_of(reports[:cut]), reports[cut - 1][0]
-        for number in range(running):
-            at = max(n for n, each in enumerate(events) if each["trial"] == number)
-            events.insert(at + 1, {"event": "end", "trial": number, "status": "stopped"})
-        scheduler = row()
-        replayed = replay(scheduler, events)
-        assert (running in replayed.stopped) == (expected[cut - 1] == TrialScheduler.STOP)
-        replayed.adopt(running, str(running))
-        assert feeder(scheduler)(reports[cut:]) == expected[cut:]
-
-
-def test_hyperband_begins_anew():
-    replayed = replay(hyperband("objective", 9), events_of([(0, 1, 0.5)]))
-    replayed.adopt(0, "name")
-    assert replayed.stopped == set()
-
-
-def test_a_failed_trial_does_not_upset_the_median_rule():
-    rule = median("objective", 9, grace_epochs=1, min_trials=1)
-    feed = feeder(rule)
-    feed([(0, 1, 0.5), (0, 2, 0.4)])
-    failed = Named("failed")
-    rule.on_trial_add(None, failed)
-    rule.on_trial_complete(None, failed, {"objective": float("inf"), "failed": "why"})
-    assert feed([(1, 1, 0.3), (2, 1, 0.9)]) == [TrialScheduler.CONTINUE, TrialScheduler.STOP]
 
 
 def test_a_trial_that_had_ended_when_the_search_was_cut_off_is_not_run_again(killed, resumed, tmp_path):
     _, run, _ = killed
     shutil.copytree(run.path, tmp_path / "runs" / "copy")
     copy = Run(tmp_path / "runs" / "copy")
-    whole = copy.trials()
+    whole = copy.journal.trials()
     ends = {each.number for each in whole}
-    events = [each for each in copy.events() if each["event"] != "end"]
+    events = [each for each in copy.journal.events() if each["event"] != "end"]
     copy.journal.path.write_text("".join(json.dumps(each) + "\n" for each in events))
-    assert {each.status for each in copy.trials()} == {"running"}
+    assert {each.status for each in copy.journal.trials()} == {"running"}
     plan = make_plan(read_space(copy.path / "space.yaml"), Storage(str(tmp_path)))
     options = plan.space.search
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, "objective", 12)
-    stopped = replay(scheduler, copy.events()).stopped
-    assert end_what_had_ended(plan, copy, copy.trials(), stopped) == ends
-    assert [(each.status, each.epoch) for each in copy.trials()] == [(each.status, each.epoch) for each in whole]
+    stopped = replay(scheduler, copy.journal.events()).stopped
+    assert end_what_had_ended(plan.space, copy, copy.journal.trials(), stopped) == ends
+    assert [(each.status, each.epoch) for each in copy.journal.trials()] == [
+        (each.status, each.epoch) for each in whole
+    ]
 
 
 def test_a_search_that_is_interrupted_decides_as_one_that_is_not(tmp_path):

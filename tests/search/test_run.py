@@ -5,9 +5,9 @@ import pickle
 import pytest
 
 from core.errors import InputError
-from search.journal import finite
-from search.run import Run
-from search.storage import Storage
+from search.runs.journal import finite
+from search.runs.run import Run
+from search.runs.storage import Storage
 
 
 @pytest.fixture
@@ -18,9 +18,9 @@ def run(tmp_path):
 
 
 def end(run, number, *, objective, status="finished", checkpoint=True, **what):
-    run.record("start", number, values={"margin": number})
-    run.record("epoch", number, epoch=2, objective=objective, metrics={"best_dev_loss": 0.5}, seconds=1.0)
-    run.record("end", number, status=status, seconds=2.0, **what)
+    run.journal.record("start", number, values={"margin": number})
+    run.journal.record("epoch", number, epoch=2, objective=objective, metrics={"best_dev_loss": 0.5}, seconds=1.0)
+    run.journal.record("end", number, status=status, seconds=2.0, **what)
     if checkpoint:
         for epoch in (1, 2):
             path = run.path / "tune" / f"{number:05d}" / f"checkpoint_{epoch:06d}" / "checkpoint.pt"
@@ -54,8 +54,8 @@ def test_a_missing_run_names_those_there_are(tmp_path, run):
 def test_trials_are_folded_from_their_events(run):
     end(run, 0, objective=0.25)
     end(run, 1, objective=math.nan, status="failed", error="RuntimeError: broken", checkpoint=False)
-    run.record("start", 2, values={"margin": 2})
-    first, second, third = run.trials()
+    run.journal.record("start", 2, values={"margin": 2})
+    first, second, third = run.journal.trials()
     assert (first.status, first.epoch, first.objective, first.seconds) == ("finished", 2, 0.25, 2.0)
     assert (second.status, second.error, math.isnan(second.objective)) == ("failed", "RuntimeError: broken", True)
     assert (third.status, third.epoch) == ("running", 0)
@@ -65,7 +65,7 @@ def test_a_line_that_was_cut_off_is_passed_over(run):
     end(run, 0, objective=0.25)
     with (run.path / "trials.jsonl").open("a") as file:
         file.write('{"event": "epo')
-    assert [each.number for each in run.trials()] == [0]
+    assert [each.number for each in run.journal.trials()] == [0]
 
 
 def test_ranking_takes_the_best_that_can_be_exported(run):
@@ -89,17 +89,17 @@ def test_json_has_no_nan(run):
 def test_trials_that_are_asked_for_again_are_read_from_where_reading_ended(run):
     other = Run(run.path)  # the process of `status`, say
     end(run, 0, objective=0.25)
-    assert other.trials() == run.trials() == Run(run.path).trials()
-    run.record("start", 1, values={"margin": 1})
+    assert other.journal.trials() == run.journal.trials() == Run(run.path).journal.trials()
+    run.journal.record("start", 1, values={"margin": 1})
     with (run.path / "trials.jsonl").open("a") as file:
         file.write('{"event": "epoch", "trial": 1, "time": "", "epoch": 1')  # a line that is being written
-    assert [each.epoch for each in other.trials()] == [2, 0]
+    assert [each.epoch for each in other.journal.trials()] == [2, 0]
     with (run.path / "trials.jsonl").open("a") as file:
         file.write("}\n")
-    assert [each.epoch for each in other.trials()] == [2, 1]
-    assert other.trials() == Run(run.path).trials()
+    assert [each.epoch for each in other.journal.trials()] == [2, 1]
+    assert other.journal.trials() == Run(run.path).journal.trials()
     # A shorter file is another one.
     (run.path / "trials.jsonl").write_text('{"event": "start", "trial": 7, "time": "", "values": {}}\n')
-    assert [each.number for each in other.trials()] == [7]
+    assert [each.number for each in other.journal.trials()] == [7]
     copy = pickle.loads(pickle.dumps(other))  # noqa: S301 - Tune keeps its callbacks so
-    assert copy.trials() == other.trials()
+    assert copy.journal.trials() == other.journal.trials()

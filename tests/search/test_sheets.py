@@ -5,13 +5,13 @@ import io
 import numpy as np
 import pytest
 
-from core import metrics
-from core.score_file import CmScores
+from core.evaluation import metrics
+from core.evaluation.measure import measure
+from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
-from search.journal import TrialRecord
-from search.paper import PAPER
-from search.results import Result, measure
-from search.sheets import (
+from search.report.paper import PAPER
+from search.report.scoring import Result
+from search.report.tables import (
     as_csv,
     as_markdown,
     as_text,
@@ -21,7 +21,9 @@ from search.sheets import (
     paper_sheet,
     results_sheet,
 )
-from search.space_reader import read_space
+from search.runs.journal import TrialRecord
+from search.space.configurations import enumerated
+from search.space.reader import read_space
 from tests.search.test_space import SPACES
 
 
@@ -81,7 +83,7 @@ def test_the_grid_of_a_papers_table_fills_each_of_its_cells_once(number):
     path = next(each for each in SPACES if each.name == f"table{number}.yaml")
     space = read_space(path)
     table = PAPER[space.name]
-    found = [result(k, values) for k, values in enumerate(space.enumerated())]
+    found = [result(k, values) for k, values in enumerate(enumerated(space))]
     cells = [cell for row in table.rows.values() for cell in row]
     assert [len(matching(cell, found)) for cell in cells] == [1] * len(found)
     assert len(found) == space.search.trials

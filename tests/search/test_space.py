@@ -7,8 +7,10 @@ import yaml
 
 from core.config import experiment_from_plain, experiment_to_plain
 from core.errors import InputError
-from search.space_reader import read_space, space_from_tree
-from search.yaml_tree import parse
+from search.space.configurations import corners, enumerated, n_configurations, store_experiments
+from search.space.optuna_space import random_values, suggest
+from search.space.reader import read_space, space_from_tree
+from search.space.yaml_file import parse
 
 ROOT = Path(__file__).resolve().parents[2] / "spaces"
 SPACES = sorted(path for path in ROOT.rglob("*.yaml") if path.parent.name != "pretrain")
@@ -45,7 +47,7 @@ def problems(text):
 @pytest.mark.parametrize("path", SPACES, ids=lambda path: path.name)
 def test_every_space_that_ships_reads_and_every_corner_builds(path):
     found = read_space(path)
-    for values in found.corners():
+    for values in corners(found):
         experiment = found.experiment(values)
         assert experiment_from_plain(experiment_to_plain(experiment)) is not None
 
@@ -81,7 +83,7 @@ def test_parameters_go_by_their_place():
 def test_conditions_hold_in_every_configuration():
     seen = Counter()
     for seed in range(60):
-        values = space().random_values(seed)
+        values = random_values(space(), seed)
         assert ("backbone.width" in values) == (values["backbone.name"] == "senet18")
         assert ("loss.margin" in values) == (values["mode"] == "siamese")
         assert ("front_end.n_lfcc" in values) == (values["front_end.name"] == "lfcc")
@@ -110,32 +112,32 @@ def test_a_configuration_becomes_an_experiment():
 
 
 def test_the_seed_determines_a_configuration():
-    assert space().random_values(3) == space().random_values(3)
-    assert len({str(space().random_values(seed)) for seed in range(5)}) > 1
+    assert random_values(space(), 3) == random_values(space(), 3)
+    assert len({str(random_values(space(), seed)) for seed in range(5)}) > 1
 
 
 def test_corners_meet_every_choice_and_both_ends():
-    corners = list(space().corners())
+    met = list(corners(space()))
     for path, wanted in {
         "front_end.n_lfcc": {20, 40},
         "backbone.width": {4, 5, 6, 7, 8},
         "loss.margin": {0.5, 2.0},
         "mode": {"siamese", "original"},
     }.items():
-        assert {values[path] for values in corners if path in values} == wanted
+        assert {values[path] for values in met if path in values} == wanted
 
 
 def test_a_grid_counts_conditional_configurations_once():
     text = SPACE.replace("log_uniform: [0.5, 2]", "choice: [1, 2]")
     found = space(text)
     # (lfcc x 2 + logspec) x (lcnn + senet18 x 5) x (siamese x 2 + original) x 2 schedules
-    assert found.n_configurations() == 3 * 6 * 3 * 2
-    assert len({str(sorted(values.items())) for values in found.enumerated()}) == 3 * 6 * 3 * 2
-    assert space().n_configurations() is None
+    assert n_configurations(found) == 3 * 6 * 3 * 2
+    assert len({str(sorted(values.items())) for values in enumerated(found)}) == 3 * 6 * 3 * 2
+    assert n_configurations(space()) is None
 
 
 def test_one_store_for_every_front_end():
-    found = [experiment.front_end.plain() for experiment in space().store_experiments()]
+    found = [experiment.front_end.plain() for experiment in store_experiments(space())]
     assert found == [{"name": "lfcc", "n_lfcc": 20}, {"name": "lfcc", "n_lfcc": 40}, {"name": "logspec"}]
 
 
@@ -143,7 +145,7 @@ def test_a_conditional_value_is_not_searched():
     text = SPACE.replace("{integer: [4, 8], when", "{value: 6, when")
     found = space(text)
     assert "backbone.width" not in {each.path for each in found.searched}
-    widths = {found.experiment(found.random_values(seed)).backbone.options.get("width") for seed in range(20)}
+    widths = {found.experiment(random_values(found, seed)).backbone.options.get("width") for seed in range(20)}
     assert widths == {6, None}
 
 
@@ -151,7 +153,7 @@ def test_optuna_sees_only_active_parameters():
     study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
     for _ in range(10):
         trial = study.ask()
-        assert space().suggest(trial) == trial.params
+        assert suggest(space(), trial) == trial.params
 
 
 FIVE_MISTAKES = """\
@@ -247,60 +249,6 @@ def test_resolved_reads_back_as_the_same_space():
     assert plain["search"]["sampler"] == {"name": "random"}
     assert again.search == first.search
     for seed in range(5):
-        values = first.random_values(seed)
-        assert again.random_values(seed) == values
+        values = random_values(first, seed)
+        assert random_values(again, seed) == values
         assert experiment_to_plain(again.experiment(values)) == experiment_to_plain(first.experiment(values))
-
-
-SYSTEMS_SPACE = """\
-name: systems
-corpus: {layout: asvspoof2019_la, path: data}
-experiment:
-  system: {choice: [lfcc-gmm, wav2vec-lcnn, wav2vec-senet34]}
-  front_end:
-    checkpoint: {value: w.pt, when: {system: [wav2vec-lcnn, wav2vec-senet34]}}
-  backbone: {width: {choice: [8, 16], when: {system: wav2vec-senet34}}}
-  epochs: 3
-search: {sampler: grid}
-"""
-
-
-def test_a_system_can_be_searched_and_its_options_changed_under_its_condition():
-    found = space(SYSTEMS_SPACE)
-    assert found.n_configurations() == 4
-    experiments = [found.experiment(values) for values in found.enumerated()]
-    assert [each.mode for each in experiments] == ["gmm", "original", "original", "original"]
-    assert [each.front_end.plain() for each in experiments[:2]] == [
-        {"name": "lfcc"},
-        {"name": "wav2vec", "checkpoint": "w.pt"},
-    ]
-    assert [each.backbone.options.get("width") for each in experiments[2:]] == [8, 16]
-    assert {each.epochs for each in experiments} == {3}
-    assert {each.front_end.name for each in found.store_experiments()} == {"lfcc", "wav2vec"}
-    assert space(yaml.safe_dump(found.resolved(), sort_keys=False)).n_configurations() == 4
-
-
-def test_the_resolved_space_of_one_system_writes_it_out():
-    text = (
-        "name: a\ncorpus: {layout: asvspoof2019_la, path: d}\nexperiment: {system: lfcc-gmm, gmm: {n_components: 4}}\n"
-    )
-    resolved = space(text).resolved()["experiment"]
-    assert resolved["mode"] == "gmm"
-    assert resolved["gmm"]["n_components"] == 4
-    assert resolved["front_end"]["n_lfcc"] == 20
-    assert resolved["epochs"] == 10
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
-        ("lfcc-gmm,", "lfcc-gm,", "did you mean 'lfcc-gmm'"),
-        (", when: {system: [wav2vec-lcnn, wav2vec-senet34]}", "", r"give it the condition when: .system: ."),
-        ("when: {system: wav2vec-senet34}", "when: {system: wav2vec-senet}", "is never 'wav2vec-senet'"),
-        ("width:", "breadth:", r"lcnn has no .breadth.|senet34 has no .breadth."),
-    ],
-)
-def test_mistakes_about_systems_are_explained(old, new, message):
-    assert old in SYSTEMS_SPACE
-    with pytest.raises(InputError, match=message):
-        space(SYSTEMS_SPACE.replace(old, new))

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from core import bundle
-from core.errors import InputError
-from search import storage as module
-from search.cli import main
-from search.patience import StorageLost
-from search.run import Run
-from search.storage import Storage
+from core.errors import InputError, Unavailable
+from search.cli.main import main
+from search.runs import storage as module
+from search.runs.retry import StorageLost
+from search.runs.run import Run
+from search.runs.storage import Storage
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -82,11 +82,12 @@ def test_passwords_and_unknown_schemes_are_refused(tmp_path):
 
 
 def test_a_storage_that_is_away_for_long_is_lost(remote, monkeypatch, tmp_path):
-    monkeypatch.setattr("search.patience.PATIENCE", 1.0)
+    monkeypatch.setattr("search.runs.retry.PATIENCE", 1.0)
     (remote.folder / "runs").mkdir(parents=True)
     (remote.folder / "runs" / "x").write_text("x")
     shutil.rmtree(tmp_path / "bucket")
     (tmp_path / "bucket").write_text("no folder")
+    assert issubclass(StorageLost, Unavailable)  # the command line exits with 1: nothing that the user wrote is wrong
     with pytest.raises(StorageLost, match="could not be written for 1 s"):
         remote.push("runs")
     (tmp_path / "bucket").unlink()
@@ -101,7 +102,7 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     space.write_text(text.replace("concurrency: 2", "concurrency: 1"))  # a trial's process takes as long as its trial
 
     def spooftune(*arguments):
-        command = [sys.executable, "-m", "search.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
@@ -120,8 +121,8 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     assert main(["status", "far", "--storage", remote.place]) == 0
     assert "2 of 2 trials begun" in capsys.readouterr().out
     said = spooftune("resume", "far", "--storage", remote.place, "--trials", 3)
-    assert "2 trials stand, 0 continue, 1 are new" in said
-    assert "nothing to extract" in said
+    assert "2 trials kept, 0 resumed, 1 new" in said
+    assert "features cached" in said
     assert main(["export", "far", "--storage", remote.place, "--rank", "3", "--output", str(tmp_path / "third")]) == 0
     there = Storage(remote.place)
     assert bundle.load(tmp_path / "third").provenance["trial"] == Run.open(there, "far").ranked()[2].number

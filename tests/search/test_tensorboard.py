@@ -4,7 +4,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-from search.tensorboard import TensorBoardWriter
+from search.tuning.tensorboard import TensorBoardWriter
 
 
 def read(folder):

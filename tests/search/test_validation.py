@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from search.cli import main
-from search.run import Run
-from search.storage import Storage
+from search.cli.main import main
+from search.runs.run import Run
+from search.runs.storage import Storage
 from tests.search.conftest import SPACE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -28,12 +28,12 @@ def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
     shown = capsys.readouterr().out
     assert "objective fold_eer" in shown
     assert "attack_folds k=2" in shown
-    command = [sys.executable, "-m", "search.cli", "launch", str(space), "--name", "f"]
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(space), "--name", "f"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout
     run = Run.open(Storage(str(tmp_path / "storage")), "f")
-    for each in run.trials():
+    for each in run.journal.trials():
         # The tie-breaker lies below what is shown.
         assert each.objective == pytest.approx(each.metrics["best_fold_eer"], abs=2e-6)
         accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))

@@ -1,7 +1,7 @@
 import pytest
 
 from core.errors import InputError
-from search.yaml_tree import parse, read
+from search.space.yaml_file import parse, read
 
 
 def test_lines_of_keys_and_of_what_has_none():

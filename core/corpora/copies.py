@@ -1,0 +1,196 @@
+"""WIDENERS: further training utterances made from those there are: vocoded copies as new attacks, noise, codecs.
+
+`widen` makes them once, as recordings beside a table that names originals and copies; `experiment.widen` says which of
+them a training uses, so that a search can decide it. Dev and eval stay as they are.
+"""
+
+import csv
+import multiprocessing
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy
+import soundfile
+
+from core.audio import SAMPLE_RATE, AudioOptions, load
+from core.corpora.corpus import Corpus, Utterance
+from core.corpora.layouts import CSV_OPTIONAL
+from core.errors import InputError
+from core.seeds import derived_seed
+from core.table import did_you_mean
+from core.vocoders import VOCODERS
+from core.vocoders.material import Material
+from core.vocoders.signal_chain import (
+    Waveform,
+    as_int16,
+    coloured_noise,
+    resampled,
+    rms,
+    through_codec,
+    with_spectrum_of,
+)
+
+TABLE = "corpus.csv"
+LABELS = ("spoof", "bonafide")
+
+
+@dataclass(frozen=True)
+class Widener:
+    """A row of WIDENERS.
+
+    Attributes:
+        make: Waveform `(time,)` at 16 kHz and a generator -> what becomes of it.
+        spoofs: Whether a vocoder speaks: it is applied to bona fide speech alone, and what it makes is spoofed, an
+            attack of its own. Otherwise an utterance stays what it is, and both classes are treated alike.
+    """
+
+    make: Callable[[Waveform, np.random.Generator], Waveform]
+    spoofs: bool
+
+
+def rawboost(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """Distortions after RawBoost (Tak 2022): a filter with notches and harmonics, impulses, coloured noise."""
+    boosted = np.zeros_like(waveform)
+    for order in range(1, 4):  # each power of the signal through random notches of its own, the higher the fainter
+        taps = np.ones(1)
+        for centre in rng.uniform(100, 7000, size=rng.integers(1, 4)):
+            width = rng.uniform(100, 1000)
+            low, high = max(centre - width / 2, 20.0), min(centre + width / 2, SAMPLE_RATE / 2 - 20)
+            taps = np.convolve(taps, scipy.signal.firwin(65, [low, high], fs=SAMPLE_RATE, pass_zero="bandstop"))
+        part = np.convolve(waveform**order, taps, mode="same")
+        boosted += part * rms(waveform) / max(rms(part), 1e-9) * 10 ** (-rng.uniform(5, 20) * (order > 1) / 20)
+    hit = rng.random(len(waveform)) < rng.uniform(0, 0.1)
+    boosted += hit * rng.uniform(-1, 1, len(waveform)) * 0.5 * waveform
+    return boosted + coloured_noise(len(waveform), rng.uniform(0, 2), rng) * rms(waveform) * 10 ** (
+        -rng.uniform(10, 40) / 20
+    )
+
+
+def mulaw(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A telephone call: 300 to 3400 Hz at 8 kHz in eight bits (G.711 mu-law, the continuous formula)."""
+    band = scipy.signal.butter(4, [300, 3400], "bandpass", fs=SAMPLE_RATE, output="sos")
+    narrow = np.clip(resampled(scipy.signal.sosfilt(band, waveform), SAMPLE_RATE, 8000), -1, 1)
+    code = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
+    return resampled(np.sign(code) * (256 ** np.abs(code) - 1) / 255, 8000, SAMPLE_RATE)
+
+
+def g722(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """A wideband call: G.722 at 64 kbit/s."""
+    return through_codec(waveform, "g722", SAMPLE_RATE)
+
+
+def vorbis(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+    """Lossy compression as in files of the web: Ogg Vorbis at 22.05 kHz."""
+    return through_codec(waveform, "vorbis", 22050)
+
+
+def _vocoder(engine: Callable[[Material, np.random.Generator], Waveform]) -> Widener:
+    def make(waveform: Waveform, rng: np.random.Generator) -> Waveform:
+        # At the original's level and long-term spectrum: what is left to find is the vocoder.
+        return with_spectrum_of(engine(Material(waveform, waveform), rng), waveform)
+
+    return Widener(make, spoofs=True)
+
+
+WIDENERS: dict[str, Widener] = {
+    **{name: _vocoder(engine) for name, engine in VOCODERS.items()},
+    "rawboost": Widener(rawboost, spoofs=False),
+    "mulaw": Widener(mulaw, spoofs=False),
+    "g722": Widener(g722, spoofs=False),
+    "vorbis": Widener(vorbis, spoofs=False),
+}
+
+
+def widen(
+    corpus: Corpus,
+    folder: Path,
+    names: Sequence[str],
+    *,
+    seed: int = 0,
+    workers: int = 1,
+    report: Callable[[str], None] = lambda line: None,
+) -> Path:
+    """Makes copies of train's utterances, and the table of all partitions for the `csv` layout; returns the table.
+
+    Copies that are there already are left alone, so that an interrupted call goes on and other names can be added.
+
+    Args:
+        corpus: The originals; they stay where they are.
+        folder: Of the copies and the table.
+        names: Rows of WIDENERS.
+        seed: Determines what is random in the copies.
+        workers: Processes.
+        report: Called with lines of progress.
+
+    Raises:
+        InputError: an unknown name, a recording that cannot be read, or a folder that cannot be written.
+    """
+    for name in names:
+        if name not in WIDENERS:
+            raise InputError(f"no {name!r}; there are {', '.join(WIDENERS)}{did_you_mean(name, WIDENERS)}")
+    jobs = []
+    rows = []
+    for partition in corpus.partitions():
+        for each in corpus.partition(partition):
+            rows.append(_row(each, path=str(each.path.resolve())))
+            for name in names if partition == "train" else ():
+                spoofs = WIDENERS[name].spoofs
+                if spoofs and not each.label:
+                    continue
+                utterance_id, path = f"{each.utterance_id}+{name}", Path(name) / f"{each.path.stem}.flac"
+                changed = {"label": LABELS[0], "attack": f"X-{name}", "kind": f"X-{name}"} if spoofs else {}
+                rows.append(_row(each, path=str(path), utterance=utterance_id, copy=name, **changed))
+                if not (folder / path).exists():
+                    jobs.append((each.path, folder / path, name, derived_seed(seed, name, each.utterance_id)))
+    for name in names:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    for number, _ in enumerate(_made(jobs, workers), start=1):
+        if number % 100 == 0 or number == len(jobs):
+            report(f"{number} of {len(jobs)} copies")
+    table = folder / TABLE
+    with table.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, ["path", "label", "partition", *CSV_OPTIONAL])
+        writer.writeheader()
+        writer.writerows(rows)
+    return table
+
+
+Job = tuple[Path, Path, str, int]
+
+
+def _row(utterance: Utterance, /, **changed: str) -> dict[str, str]:
+    """The row of an utterance in the table, but for what is changed."""
+    return {
+        "label": LABELS[utterance.label],
+        "partition": utterance.partition,
+        "attack": utterance.attack_id,
+        "speaker": utterance.speaker_id,
+        "kind": utterance.kind,
+        "source": utterance.source if utterance.source != "-" else utterance.utterance_id,
+        "corpus": utterance.corpus,
+        "utterance": utterance.utterance_id,
+        "copy": utterance.copy or "",
+        **changed,
+    }
+
+
+def _made(jobs: list[Job], workers: int) -> Iterator[None]:
+    if workers == 1:
+        yield from map(_make, jobs)
+        return
+    context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
+    with ProcessPoolExecutor(workers, mp_context=context) as pool:
+        yield from pool.map(_make, jobs, chunksize=8)
+
+
+def _make(job: Job) -> None:
+    source, target, name, seed = job
+    waveform = load(source, AudioOptions()).astype(np.float64)
+    made = WIDENERS[name].make(waveform, np.random.default_rng(seed))[: len(waveform)]
+    peak = float(np.max(np.abs(made)))
+    temporary = target.with_suffix(".part")
+    soundfile.write(temporary, as_int16(made / max(peak, 1.0)), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+    temporary.replace(target)

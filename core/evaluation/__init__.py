@@ -1,0 +1,10 @@
+"""Evaluation of detectors: scores, error rates with their intervals, and the metrics that rank trials.
+
+- `metrics`: EER, AUC, DET curve, min t-DCF of 2019 and 2021.
+- `bootstrap`: 95 % intervals and paired tests over utterances and speakers.
+- `measure`: every metric of one set of scores.
+- `objectives`: OBJECTIVES, the metrics that a search can minimise; `judgement`: the value of an epoch.
+- `folds`: VALIDATIONS, how a corpus is divided into training and validation.
+- `score_file`: score files of the ASVspoof organisers.
+- `projection`: t-SNE of embeddings.
+"""

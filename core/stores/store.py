@@ -1,0 +1,228 @@
+"""The feature store: features of a partition in Arrow files that every trial of a node maps into its memory.
+
+A store is a folder of shards, each an Arrow IPC file of one record batch, and `manifest.json`, which is written last
+and marks the store as complete. Features are float16, frame by frame: a crop in time is one contiguous copy.
+"""
+
+import copy
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from core.errors import InputError
+from core.table import did_you_mean
+
+FORMAT = 2
+"""Raised when the columns or their meaning change; it is part of a store's key, so that stores are extracted anew."""
+
+MANIFEST = "manifest.json"
+
+SCHEMA = pa.schema(
+    [
+        ("utterance_id", pa.string()),
+        ("label", pa.int8()),
+        ("speaker_id", pa.string()),
+        ("attack_id", pa.string()),
+        ("copy", pa.string()),
+        ("n_frames", pa.int32()),
+        ("features", pa.large_list(pa.float16())),
+    ]
+)
+
+
+@dataclass(frozen=True)
+class InputOptions:
+    """How the features of an utterance become one backbone input.
+
+    Attributes:
+        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
+        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
+            first to its last; 1 = the first alone.
+        normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
+    """
+
+    n_frames: int = 400
+    score_windows: int = 1
+    normalize: Literal["none", "mean", "mean_variance"] = "none"
+
+    def __post_init__(self) -> None:
+        for name in ("n_frames", "score_windows"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
+
+    def positions(self) -> tuple[float, ...]:
+        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
+        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording that a store leaves out, and why."""
+
+    utterance_id: str
+    reason: str
+
+
+class FeatureStore:
+    """A complete store, mapped read-only: opening one reads no features, and processes share its pages.
+
+    Attributes:
+        path: Its folder.
+        key: What determines it; see `core.stores.key.store_key`.
+        utterance_ids: In the order of the protocol.
+        labels: `(n_utterances,)`, 1 = bona fide.
+        speaker_ids: One an utterance.
+        attack_ids: One an utterance, `-` for bona fide.
+        copies: One an utterance: the row of `core.corpora.copies.WIDENERS` that made it; None: it is an original.
+        n_frames: Frames of each utterance, `(n_utterances,)`.
+        n_features: Values a frame.
+        hop_length: Samples from one frame to the next.
+        skipped: Recordings that were left out.
+    """
+
+    def __init__(self, path: Path, manifest: dict[str, Any], batches: list[pa.RecordBatch]) -> None:
+        self.path = path
+        self.key = str(manifest["key"])
+        self.n_features = int(manifest["n_features"])
+        self.hop_length = int(manifest["hop_length"])
+        self.skipped = tuple(Skipped(**each) for each in manifest["skipped"])
+        self.utterance_ids: list[str] = _strings(batches, "utterance_id")
+        self.speaker_ids: list[str] = _strings(batches, "speaker_id")
+        self.attack_ids: list[str] = _strings(batches, "attack_id")
+        self.copies: list[str | None] = _strings(batches, "copy")
+        self.labels: NDArray[np.int64] = _numbers(batches, "label")
+        self.n_frames: NDArray[np.int64] = _numbers(batches, "n_frames")
+        self._values: list[NDArray[np.float16]] = []
+        shards, begins = [], []
+        for number, batch in enumerate(batches):
+            column = batch.column("features")
+            self._values.append(column.values.to_numpy(zero_copy_only=True))
+            offsets = column.offsets.to_numpy()
+            n_values = batch.column("n_frames").to_numpy().astype(np.int64) * self.n_features
+            if not np.array_equal(np.diff(offsets), n_values):
+                raise ValueError(f"shard {number} does not hold {self.n_features} values a frame")
+            begins.append(offsets[:-1])
+            shards.append(np.full(batch.num_rows, number))
+        self._shard = np.concatenate(shards)
+        self._begin = np.concatenate(begins)
+
+    @classmethod
+    def open(cls, path: Path) -> "FeatureStore":
+        """The store in a folder.
+
+        Raises:
+            InputError: there is none, it is not complete, or a file of it is damaged.
+        """
+        try:
+            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+        except FileNotFoundError as error:
+            raise InputError(f"{path}: no complete feature store; extract it first") from error
+        except (OSError, ValueError) as error:
+            raise InputError(
+                f"{path / MANIFEST}: cannot be read ({error}); delete the folder and extract again"
+            ) from error
+        found = manifest.get("format") if isinstance(manifest, dict) else None
+        if found != FORMAT:
+            raise InputError(
+                f"{path}: feature store of format {found!r}; this version reads {FORMAT}. Delete the folder"
+            )
+        try:
+            batches = [_map(path / shard["file"], shard["n_bytes"]) for shard in manifest["shards"]]
+            return cls(path, manifest, batches)
+        except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+            raise InputError(f"{path}: damaged ({error}); delete the folder and extract again") from error
+
+    def __len__(self) -> int:
+        """Number of utterances."""
+        return len(self.utterance_ids)
+
+    def subset(self, indices: NDArray[np.int64]) -> "FeatureStore":
+        """A store of some of the utterances, in the order given; it maps the same files."""
+        chosen = copy.copy(self)
+        for name in ("labels", "n_frames", "_shard", "_begin"):
+            setattr(chosen, name, getattr(self, name)[indices])
+        for name in ("utterance_ids", "speaker_ids", "attack_ids", "copies"):
+            setattr(chosen, name, [getattr(self, name)[index] for index in indices])
+        return chosen
+
+    def frames(self, index: int) -> NDArray[np.float16]:
+        """Features of an utterance, `(n_frames, n_features)`: a read-only view of the mapped file."""
+        begin, n_frames = int(self._begin[index]), int(self.n_frames[index])
+        values = self._values[self._shard[index]][begin : begin + n_frames * self.n_features]
+        return cast("NDArray[np.float16]", values.reshape(n_frames, self.n_features))
+
+    def windows(
+        self,
+        indices: NDArray[np.int64],
+        n_frames: int,
+        generator: np.random.Generator | None = None,
+        *,
+        position: float = 0.0,
+    ) -> torch.Tensor:
+        """One window of each utterance, `(len(indices), n_features, n_frames)`, float16.
+
+        Args:
+            indices: Which utterances.
+            n_frames: Frames of a window; an utterance that is shorter is repeated.
+            generator: Draws where the window of a longer utterance begins; None = at `position`.
+            position: Where it begins, from 0 (the first window) to 1 (the last).
+        """
+        out = np.empty((len(indices), n_frames, self.n_features), np.float16)
+        spare = np.maximum(self.n_frames[indices] - n_frames, 0)
+        starts = window_starts(spare, position) if generator is None else generator.integers(spare + 1)
+        for window, index, start in zip(out, indices, starts, strict=True):
+            frames = self.frames(int(index))
+            for begin in range(0, n_frames, len(frames)):
+                piece = frames[start : start + n_frames - begin]
+                window[begin : begin + len(piece)] = piece
+        return torch.from_numpy(out).transpose(1, 2)
+
+
+def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64]:
+    """First frames of windows at a position from 0 to 1, where `spare` frames lie outside the window."""
+    starts: NDArray[np.int64] = np.rint(spare * position).astype(np.int64)
+    return starts
+
+
+def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
+    """The originals of a store and the copies that the named rows of `core.corpora.copies.WIDENERS` made of them.
+
+    Raises:
+        InputError: the store has no copies of one of the names.
+    """
+    there = {name for name in train.copies if name is not None}
+    for name in names:
+        if name not in there:
+            known = f"{', '.join(sorted(there)) or 'nothing'}{did_you_mean(name, there)}"
+            hint = "spooftune corpus widen makes such copies"
+            raise InputError(f"widen: train has no utterances made by {name!r}; it has {known}; {hint}")
+    if not there:
+        return train
+    return train.subset(np.flatnonzero([name is None or name in names for name in train.copies]))
+
+
+def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
+    size = path.stat().st_size
+    if size != n_bytes:
+        raise ValueError(f"{path.name} has {size} bytes and should have {n_bytes}")
+    reader = pa.ipc.open_file(pa.memory_map(str(path)))
+    if reader.schema != SCHEMA or reader.num_record_batches != 1:
+        raise ValueError(f"{path.name} is no shard")
+    batch = reader.get_batch(0)
+    batch.validate(full=True)  # damaged offsets would crash the process, not raise; features are not read
+    return batch
+
+
+def _strings(batches: list[pa.RecordBatch], name: str) -> list[Any]:
+    return [value for batch in batches for value in batch.column(name).to_pylist()]
+
+
+def _numbers(batches: list[pa.RecordBatch], name: str) -> NDArray[np.int64]:
+    return np.concatenate([batch.column(name).to_numpy() for batch in batches]).astype(np.int64)

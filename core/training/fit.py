@@ -1,0 +1,135 @@
+"""Training of one experiment: representation learning, then the classifier, judged on dev after every epoch."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from core import gmm
+from core.config import Experiment, experiment_from_plain, experiment_to_plain
+from core.detector import Detector, build_detector
+from core.errors import InputError
+from core.evaluation.judgement import dev_metrics
+from core.evaluation.objectives import OBJECTIVES
+from core.gmm import GmmDetector
+from core.seeds import derived_seed
+from core.stores.store import FeatureStore, chosen_part
+from core.training.fit_network import fit_classifier, fit_network
+from core.training.fit_state import Epochs, FitState
+
+Report = Callable[[dict[str, float], dict[str, Any]], None]
+
+
+def fit(
+    experiment: Experiment,
+    train: FeatureStore,
+    dev: FeatureStore,
+    report: Report,
+    *,
+    device: torch.device | str = "cpu",
+    objective: str = "dev_eer",
+    resume: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    """The state after the last epoch: a checkpoint that holds the detector of the best epoch.
+
+    On the CPU the same experiment, stores and number of threads give the same bits, also when the run was
+    interrupted after any epoch and resumed: all randomness derives from the seed and the epoch's number.
+
+    Args:
+        experiment: What to train.
+        train: Features of the training partition; both classes.
+        dev: Features that judge each epoch; both classes. Nothing is fitted on them.
+        report: Called after every epoch with its metrics and the state to save. It may raise to stop the training.
+            Metrics: `epoch` (from 1), `loss`, `learning_rate`, `objective` (see `judgement`; best so far, absent until
+            the first evaluation), after an evaluation those of OBJECTIVES, rates in [0, 1], and `dev_threshold`; in
+            siamese mode `positive_distance` and `negative_distance`.
+        device: Where to compute.
+        objective: Key of OBJECTIVES that chooses the best epoch, with the tie-breaker.
+        resume: A state that `report` was given, of the same experiment.
+
+    Raises:
+        InputError: the stores do not fit each other or the experiment, or `resume` belongs to another experiment.
+        TrainingDiverged: a loss or an embedding is not finite.
+    """
+    state = resume or {}
+    for measured, state in epochs(experiment, train, dev, device=device, objective=objective, resume=resume):
+        report(measured, state)
+    return state
+
+
+def epochs(
+    experiment: Experiment,
+    train: FeatureStore,
+    dev: FeatureStore,
+    *,
+    device: torch.device | str = "cpu",
+    objective: str = "dev_eer",
+    resume: dict[str, Any] | None = None,
+) -> Epochs:
+    """Metrics and state after each epoch that is left to train; arguments, metrics and errors as of `fit`.
+
+    The state's tensors are those that go on training: whoever keeps a state copies or saves it before the next epoch.
+    """
+    device = torch.device(device)
+    train = chosen_part(train, experiment.widen)
+    _check(experiment, train, dev, objective)
+    if resume is not None:
+        if resume["experiment"] != experiment_to_plain(experiment):
+            raise InputError("the checkpoint to resume from belongs to another experiment")
+        if resume["epoch"] == experiment.epochs:
+            return
+    track = FitState(experiment, train.n_features, objective, resume)
+    fitted = {"gmm": _fit_mixtures, "classifier": fit_classifier}.get(experiment.mode, fit_network)
+    yield from fitted(experiment, train=train, dev=dev, device=device, track=track, resume=resume)
+
+
+def _fit_mixtures(
+    experiment: Experiment,
+    *,
+    train: FeatureStore,
+    dev: FeatureStore,
+    device: torch.device,
+    track: FitState,
+    resume: dict[str, Any] | None,
+) -> Epochs:
+    detector = GmmDetector(experiment.gmm, train.n_features, experiment.input).to(device)
+    if resume is not None:
+        detector.load_state_dict(resume["detector"])
+    else:
+        seeds = (derived_seed(experiment.seed, "bona_fide"), derived_seed(experiment.seed, "spoof"))
+        try:
+            gmm.initialise(detector, train, options=experiment.gmm, seeds=seeds)
+        except ValueError as error:
+            raise InputError(str(error)) from error
+    for epoch in range(resume["epoch"] + 1 if resume else 1, experiment.epochs + 1):
+        measured = {"epoch": epoch, **gmm.em_epoch(detector, train, options=experiment.gmm)}
+        if track.judged(epoch):
+            measured |= dev_metrics(detector.score_store(dev, device=device), dev, epoch)
+        yield measured, track.state(measured, detector)
+
+
+def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
+    """The detector of the best epoch of a state, on the CPU, in evaluation mode.
+
+    Raises:
+        InputError: the state is from before the first evaluation.
+    """
+    if state["best"] is None:
+        raise InputError(f"no epoch was evaluated yet (the checkpoint is of epoch {state['epoch']})")
+    detector = build_detector(experiment_from_plain(state["experiment"]), state["n_features"])
+    detector.load_state_dict(state["best"]["detector"])
+    return detector.eval()
+
+
+def _check(experiment: Experiment, train: FeatureStore, dev: FeatureStore, objective: str) -> None:
+    problems = []
+    if objective not in OBJECTIVES:
+        problems.append(f"objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
+    if train.n_features != dev.n_features:
+        problems.append(f"train has {train.n_features} features a frame and dev {dev.n_features}")
+    for name, store in (("train", train), ("dev", dev)):
+        if len(np.unique(store.labels)) < 2:
+            problems.append(f"{name} ({store.path}) lacks bona fide or spoofed utterances; both are needed")
+    if problems:
+        raise InputError(problems)

@@ -1,0 +1,49 @@
+"""The state after each epoch of a training, from which the training can be resumed and the best detector taken."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from torch import nn
+
+from core.config import Experiment, experiment_to_plain
+from core.evaluation.judgement import judgement
+from core.training.best_epoch import BestEpoch, copied
+
+Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
+"""Metrics and state after each epoch."""
+
+
+class FitState:
+    """The best epoch so far and the snapshots: what a state holds besides the detector that is trained on.
+
+    Attributes:
+        best: The best epoch so far, by `judgement` and then by the loss on dev.
+        snapshots: Number of an epoch of `Experiment.snapshot_epochs` -> the detector's tensors after it.
+    """
+
+    def __init__(self, experiment: Experiment, n_features: int, objective: str, resume: dict[str, Any] | None) -> None:
+        self.experiment, self.n_features, self.objective = experiment, n_features, objective
+        self.best = BestEpoch(resume["best"] if resume else None)
+        self.snapshots: dict[str, Any] = resume["snapshots"] if resume else {}
+
+    def judged(self, epoch: int) -> bool:
+        """Whether an epoch is to be evaluated."""
+        return epoch % self.experiment.evaluate_every == 0 or epoch == self.experiment.epochs
+
+    def state(self, measured: dict[str, float], detector: nn.Module) -> dict[str, Any]:
+        """The state after an epoch, but for the optimiser; adds `objective` to the epoch's metrics."""
+        epoch = int(measured["epoch"])
+        if self.objective in measured:
+            rank = (judgement(self.objective, measured), measured["dev_loss"])
+            self.best.offer(rank, epoch=epoch, metrics=measured, weights=detector.state_dict())
+        measured.update(self.best.objective())
+        if epoch in self.experiment.snapshot_epochs:
+            self.snapshots = {**self.snapshots, str(epoch): copied(detector.state_dict())}
+        return {
+            "experiment": experiment_to_plain(self.experiment),
+            "n_features": self.n_features,
+            "epoch": epoch,
+            "detector": detector.state_dict(),
+            "best": self.best.kept,
+            "snapshots": self.snapshots,
+        }

@@ -1,0 +1,98 @@
+"""Minibatches that are there before they are asked for."""
+
+import threading
+from collections.abc import Iterable, Iterator
+from queue import Full, Queue
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from core.siamese.pairs import minibatches
+from core.stores.store import FeatureStore
+
+Item = TypeVar("Item")
+
+
+def read_ahead(items: Iterable[Item], *, depth: int) -> Iterator[Item]:
+    """The items in their order, made by a thread ahead of who asks for them.
+
+    An error of the thread is raised where the item would have come. The thread ends with the iterator, also where that
+    is closed early.
+
+    Args:
+        items: Only the thread iterates over it; what else it uses must not be used meanwhile.
+        depth: How many items wait at most; the thread holds one more.
+    """
+    queue: Queue[tuple[Item] | Exception | None] = Queue(maxsize=depth)
+    stopped = threading.Event()
+
+    def put(entry: tuple[Item] | Exception | None) -> None:
+        while not stopped.is_set():
+            try:
+                queue.put(entry, timeout=0.1)
+                break
+            except Full:
+                continue
+
+    def produce() -> None:
+        try:
+            for item in items:
+                put((item,))
+                if stopped.is_set():
+                    return
+            put(None)
+        except Exception as error:  # noqa: BLE001 - raised again where the item would have come
+            put(error)
+
+    thread = threading.Thread(target=produce, name="minibatches", daemon=True)
+    thread.start()
+    try:
+        while (entry := queue.get()) is not None:
+            if isinstance(entry, Exception):
+                raise entry
+            yield entry[0]
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def prefetched(
+    store: FeatureStore,
+    targets: NDArray[np.int64],
+    *,
+    batch_size: int,
+    n_frames: int,
+    generator: torch.Generator,
+    device: torch.device,
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Minibatches of one epoch, gathered from the store by a thread ahead of the arithmetic.
+
+    Features `(batch_size, n_features, n_frames)` come on `device`; their targets `(batch_size,)` stay on the host,
+    where pairs are drawn.
+
+    Args:
+        store: Features of the training partition.
+        targets: What each utterance is to be taken for, `(n_utterances,)`.
+        batch_size: Utterances of a minibatch, half bona fide and half spoof.
+        n_frames: Frames of each crop.
+        generator: Seeds the order and the crops.
+        device: Where to compute.
+    """
+    # Its own generators: the thread runs ahead of the loop, which draws pairs from `generator` meanwhile.
+    seeds = torch.randint(2**62, (2,), generator=generator)
+    order = torch.Generator().manual_seed(int(seeds[0]))
+    crops = np.random.default_rng(int(seeds[1]))
+    labels, wanted = torch.from_numpy(store.labels), torch.from_numpy(targets)
+
+    def gathered() -> Iterator[tuple[Tensor, Tensor]]:
+        for indices in minibatches(labels, batch_size, order):
+            features, batch_targets = store.windows(indices.numpy(), n_frames, crops), wanted[indices]
+            if device.type == "cuda":
+                features, batch_targets = features.pin_memory(), batch_targets.pin_memory()
+            yield features, batch_targets
+
+    for features, batch_targets in read_ahead(gathered(), depth=3):
+        yield features.to(device, non_blocking=True), batch_targets

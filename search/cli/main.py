@@ -1,0 +1,164 @@
+"""The entry point: every command with its group in the help and an example; exit codes; how errors are shown."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any, NamedTuple
+
+import typer
+
+from core.errors import InputError, Unavailable
+from search.cli import corpora, results, runs, scores, searches
+from search.cli.typer_classes import FastCommand, GroupedCommands
+
+EXIT_CODES = (
+    "Exit codes: 0 done; 1 part of the work failed, or something is not available now; 2 wrong input; 130 interrupted."
+)
+
+
+class Command(NamedTuple):
+    """A command, whose signature declares its arguments and whose docstring is its help."""
+
+    function: Callable[..., int]
+    group: str
+    """Heading in `spooftune --help`."""
+    example: str
+
+
+COMMANDS = {
+    "check": Command(searches.check, "Search", "spooftune check spaces/quickstart.yaml --samples 5"),
+    "extract": Command(searches.extract, "Search", "spooftune extract spaces/lfcc.yaml --set corpus.path=/data/LA"),
+    "launch": Command(searches.launch, "Search", "spooftune launch spaces/quickstart.yaml --name monday"),
+    "resume": Command(searches.resume, "Search", "spooftune resume monday --trials 200 --hours 8"),
+    "stop": Command(runs.stop, "Search", "spooftune stop monday"),
+    "list": Command(runs.list_runs, "Runs", "spooftune list --storage /data/storage"),
+    "status": Command(runs.status, "Runs", "spooftune status monday --limit 5"),
+    "logs": Command(runs.logs, "Runs", "spooftune logs monday --trial 7"),
+    "tensorboard": Command(runs.tensorboard, "Runs", "spooftune tensorboard monday --port 6007"),
+    "report": Command(results.report, "Results", "spooftune report monday --top 10 --format markdown"),
+    "export": Command(results.export, "Results", "spooftune export monday --rank 2 --output second-best"),
+    "score": Command(scores.score, "Results", "spooftune score storage/runs/monday/export recording.flac"),
+    "evaluate": Command(scores.evaluate, "Results", "spooftune evaluate scores.txt --asv-rates la19-eval"),
+    "pretrain": Command(corpora.pretrain, "Corpora", "spooftune pretrain spaces/pretrain/small.yaml"),
+}
+
+CORPUS_COMMANDS = {
+    "demo": Command(corpora.demo, "Commands", "spooftune corpus demo data/demo"),
+    "widen": Command(corpora.widen, "Commands", "spooftune corpus widen /data/LA data/wide world_coded rawboost"),
+}
+"""What follows `spooftune corpus`."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs one command and returns its exit code; a mistake of the user gives its messages and no traceback.
+
+    Args:
+        arguments: The words after `spooftune`; None = those of this process.
+    """
+    try:
+        code = typer.main.get_command(app()).main(arguments, prog_name="spooftune", standalone_mode=False)
+    except typer.TyperException as error:
+        print(f"spooftune: {_usage_problem(error)}", file=sys.stderr)
+        return 2
+    return int(code or 0)
+
+
+def app() -> typer.Typer:
+    """The command line, built from COMMANDS and CORPUS_COMMANDS."""
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+    looks: dict[str, Any] = {"cls": GroupedCommands, "rich_markup_mode": None, "invoke_without_command": True}
+    built = typer.Typer(
+        **looks,
+        callback=spooftune,
+        epilog=_epilog(COMMANDS["launch"]),
+        context_settings=settings,
+        pretty_exceptions_enable=False,
+    )
+    corpus = typer.Typer(**looks, callback=_corpus)
+    for within, commands in ((built, COMMANDS), (corpus, CORPUS_COMMANDS)):
+        for name, command in commands.items():
+            add = within.command(name, cls=FastCommand, epilog=_epilog(command), rich_help_panel=command.group)
+            add(_guarded(command.function))
+    built.add_typer(corpus, name="corpus", rich_help_panel="Corpora", epilog=EXIT_CODES)
+    return built
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            print(f"spooftune {version('spooftune')}")
+        except PackageNotFoundError:
+            print("spooftune (version unknown: it is not installed)")
+        raise typer.Exit
+
+
+def spooftune(
+    context: typer.Context,
+    *,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", is_eager=True, callback=_version),
+    ] = False,
+) -> None:
+    """Hyperparameter search for detectors of spoofed speech.
+
+    A search space, a YAML file, says what is searched. `launch` runs the search, `report` shows what it gave, and
+    `score` applies the exported detector to recordings. With --cluster, a command works on a Ray cluster.
+    `spooftune COMMAND --help` explains a command.
+    """
+    _help_alone(context)
+
+
+def _corpus(context: typer.Context) -> None:
+    """Make a demonstration corpus, or further training utterances of a corpus."""
+    _help_alone(context)
+
+
+def _epilog(command: Command) -> str:
+    """What stands below the help; the control character keeps the lines of the example as they are."""
+    return f"\b\nExample:\n  {command.example}\n\n{EXIT_CODES}"
+
+
+def _help_alone(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+def _guarded(command: Callable[..., int]) -> Callable[..., int]:
+    """A command that turns what may end it into messages and an exit code."""
+
+    @functools.wraps(command)
+    def guarded(**arguments: Any) -> int:
+        try:
+            return command(**arguments)
+        except InputError as error:
+            for problem in error.problems:
+                print(f"spooftune: {problem}", file=sys.stderr)
+            return 1 if isinstance(error, Unavailable) else 2
+        except KeyboardInterrupt:
+            print("spooftune: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            # The reader of a pipe has left: nothing is there to flush to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 1
+
+    return guarded
+
+
+def _usage_problem(error: typer.TyperException) -> str:
+    """What is wrong with the words of a command line, in one line that says where help is."""
+    message = " ".join(error.format_message().replace("Value error, ", "").split())
+    close = getattr(error, "possibilities", None)  # of a mistyped option
+    if close:
+        message = f"{error.message}. Did you mean {', '.join(map(repr, close))}?"
+    context = getattr(error, "ctx", None)
+    where = context.command_path if context else "spooftune"
+    return f"{message}{'' if message.endswith(('.', '?')) else '.'} See {where} --help"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,184 @@
+"""Commands about what a search has given: export, report."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from core.errors import InputError
+from search.cli.arguments import ClusterPlace, RunName, RunStorage, kept, open_console, open_run
+
+if TYPE_CHECKING:
+    from core.evaluation.metrics import AsvErrorRates
+    from search.prepare.plan import Plan
+    from search.runs.run import Run
+
+
+def export(
+    run: RunName,
+    *,
+    storage: RunStorage = None,
+    rank: Annotated[
+        int, typer.Option("--rank", metavar="K", help="Place of the trial in the ranking; 1 is the best.")
+    ] = 1,
+    trial: Annotated[
+        int | None,
+        typer.Option(
+            "--trial",
+            metavar="N",
+            help="Number of the trial, for example of one on the Pareto front of EER and cost.",
+            show_default="the trial of --rank",
+        ),
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Folder of the bundle; it must not exist.",
+            show_default="export-rank1 or the like, in the run's folder; with --cluster, RUN-rank1 here",
+        ),
+    ] = None,
+    no_eval: Annotated[bool, typer.Option("--no-eval", help="Do not score the eval partition.")] = False,
+    cluster: ClusterPlace = None,
+) -> int:
+    """Export the detector of a trial as a bundle, which needs neither the run nor its features."""
+    if cluster:
+        from search.cli import remote
+
+        return remote.export(cluster, run, storage=storage, rank=rank, trial=trial, output=output, no_eval=no_eval)
+
+    opened, plan = open_run(run, storage)
+    folder = output or opened.path / f"export-{trial_label(rank, trial)}"
+    with kept(opened, plan):
+        export_trial(opened, plan, folder, rank=rank, number=trial, look_at_eval=not no_eval)
+    return 0
+
+
+def report(
+    run: RunName,
+    *,
+    storage: RunStorage = None,
+    score_eval: Annotated[
+        bool, typer.Option("--eval", help="Score the trials on eval too. The report counts every such look at eval.")
+    ] = False,
+    score_train: Annotated[bool, typer.Option("--train", help="Score the trials on train too.")] = False,
+    top: Annotated[
+        int | None,
+        typer.Option(
+            "--top", metavar="K", help="Report only the K trials that are best on dev.", show_default="all trials"
+        ),
+    ] = None,
+    output_format: Annotated[
+        Literal["text", "markdown", "csv", "json"],
+        typer.Option("--format", help="Format of the tables on the terminal."),
+    ] = "text",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="DIR",
+            help="Folder of the report; it must not exist.",
+            show_default="report-001, report-002, ... in the run's folder",
+        ),
+    ] = None,
+    no_figures: Annotated[bool, typer.Option("--no-figures", help="Write tables, but no figures.")] = False,
+    no_cost: Annotated[
+        bool, typer.Option("--no-cost", help="Do not measure parameters, GMACs and real-time factors.")
+    ] = False,
+    tsne: Annotated[
+        bool,
+        typer.Option("--tsne", help="Draw the embeddings of the best trial with t-SNE (the paper's figures 2 and 3)."),
+    ] = False,
+    asv_rates: Annotated[
+        Literal["la19"] | None,
+        typer.Option(
+            "--asv-rates",
+            help="Known error rates of an ASV system, for min t-DCF: those of ASVspoof 2019 LA.",
+            show_default="no min t-DCF",
+        ),
+    ] = None,
+    asv_scores: Annotated[
+        list[str],
+        typer.Option(
+            "--asv-scores",
+            metavar="PARTITION=FILE",
+            help="ASV scores of a partition, for min t-DCF, for example eval=asv_eval.txt. May be repeated.",
+            default_factory=list,
+            show_default="none",
+        ),
+    ],
+) -> int:
+    """Write tables and figures of a run's trials, and print the tables.
+
+    The tables of a space of the paper have the layout of the paper.
+    """
+    from search.report.report import ReportOptions, publish
+
+    opened, plan = open_run(run, storage)
+    wanted = {"dev": True, "eval": score_eval, "train": score_train}
+    chosen = ReportOptions(
+        partitions=tuple(partition for partition, is_wanted in wanted.items() if is_wanted),
+        top=top,
+        asv=_asv(asv_rates, asv_scores),
+        figures=not no_figures,
+        cost=not no_cost,
+        tsne=tsne,
+    )
+    candidates = (opened.path / f"report-{k:03d}" for k in range(1, 100_000))
+    folder = output or next(path for path in candidates if not path.exists())
+    # Progress goes to stderr: the report itself may be piped.
+    with kept(opened, plan):
+        forms = publish(opened, plan, folder, chosen, open_console(stderr=True))
+    print(forms[output_format], end="")
+    print(f"spooftune: the report's tables and figures are in {folder}", file=sys.stderr)
+    return 0
+
+
+def trial_label(rank: int, number: int | None) -> str:
+    """How a folder's name says which trial it holds: `rank1`, or `trial7` where the user named the trial."""
+    return f"rank{rank}" if number is None else f"trial{number}"
+
+
+def export_trial(
+    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, look_at_eval: bool = True
+) -> None:
+    """Exports the detector of a trial and shows its metrics.
+
+    Args:
+        run: The run of the trial.
+        plan: What the run's space gives here.
+        folder: New folder of the bundle.
+        rank: Place of the trial in the ranking, from 1.
+        number: Number of the trial, which then counts instead of the rank.
+        look_at_eval: Whether eval is scored.
+
+    Raises:
+        InputError: there is no such trial, or the folder exists.
+    """
+    from search.cli.terminal import show_measured
+    from search.report.export import export as write_bundle
+
+    console = open_console()
+    record, measured = write_bundle(
+        run, plan, folder, rank=rank, number=number, look_at_eval=look_at_eval, console=console
+    )
+    which = f"rank {rank}" if number is None else "as you named it"
+    print(f"exported trial {record.number} ({which}) to {folder}", flush=True)
+    show_measured(measured, console)
+
+
+def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":
+    """Error rates of an ASV system for each partition for which they are known."""
+    from core.evaluation import metrics
+    from core.evaluation.score_file import read_asv_scores
+
+    known = dict(metrics.LA19_ASV) if rates else {}
+    for named in score_files:
+        partition, equals, path = named.partition("=")
+        if not equals or partition not in ("train", "dev", "eval"):
+            raise InputError(f"--asv-scores {named}: expected PARTITION=FILE, such as eval=asv_eval.txt")
+        scores = read_asv_scores(Path(path))
+        known[partition] = metrics.asv_error_rates(scores.target, scores.nontarget, scores.spoof)
+    return known

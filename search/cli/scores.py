@@ -1,0 +1,107 @@
+"""Commands about recordings and scores: score, evaluate. They need no run."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from core.errors import InputError
+
+
+def score(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the exported bundle.")],
+    audio: Annotated[
+        list[Path], typer.Argument(metavar="AUDIO", help="Recordings: WAV, FLAC or OGG, of any sample rate.")
+    ],
+    *,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "--output",
+            metavar="FILE",
+            help="Also write the lines to this file; it must not exist.",
+            show_default="print them alone",
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Compute on cpu or cuda.")] = "cpu",
+) -> int:
+    """Score recordings with an exported bundle.
+
+    A line gives path, CM score (higher means more bona fide) and decision.
+    """
+    from core import bundle as bundles
+
+    loaded = bundles.load(bundle)
+    n_failed = 0
+    lines = []
+    for path, result in bundles.score(loaded, audio, device=device):
+        if isinstance(result, InputError):
+            n_failed += 1
+            print(f"spooftune: {result}", file=sys.stderr)
+            continue
+        decision = "bonafide" if result >= loaded.threshold else "spoof"
+        line = f"{path}\t{result:.6f}\t{decision}"
+        lines.append(line)
+        print(line, flush=True)
+    if output:
+        _write_text(output, "".join(line + "\n" for line in lines))
+    return 1 if n_failed else 0
+
+
+def evaluate(
+    scores: Annotated[
+        Path,
+        typer.Argument(
+            metavar="SCOREFILE",
+            help="CM scores: lines `utterance attack key score`, or `speaker utterance - attack key score`.",
+        ),
+    ],
+    *,
+    asv_scores: Annotated[
+        str | None,
+        typer.Option(
+            "--asv-scores",
+            metavar="FILE",
+            help="ASV scores of the same partition, for min t-DCF: lines `attack key score`.",
+            show_default="no min t-DCF",
+        ),
+    ] = None,
+    asv_rates: Annotated[
+        Literal["la19-dev", "la19-eval"] | None,
+        typer.Option(
+            "--asv-rates",
+            help="Known error rates of an ASV system instead: those of ASVspoof 2019 LA.",
+            show_default="no min t-DCF",
+        ),
+    ] = None,
+    compare: Annotated[
+        Path | None,
+        typer.Option(
+            "--compare",
+            metavar="SCOREFILE",
+            help="CM scores of another system on the same utterances; the two are compared.",
+            show_default="no comparison",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, with rates as fractions.")] = False,
+) -> int:
+    """Compute EER, min t-DCF, AUC and the EER of every attack from a score file."""
+    if asv_scores and asv_rates:
+        raise InputError("--asv-scores and --asv-rates exclude each other: give one of them")
+    from search.cli.terminal import show_evaluation
+    from search.report.evaluate import evaluate as measure
+
+    result = measure(scores, other=compare, asv_scores=asv_scores, asv_rates=asv_rates)
+    print(json.dumps(result, indent=2) if as_json else show_evaluation(result))
+    return 0
+
+
+def _write_text(path: Path, text: str) -> None:
+    if path.exists():
+        raise InputError(f"--output {path}: exists already; nothing of it was touched. Choose another --output")
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"--output {path}: cannot be written: {error}") from error

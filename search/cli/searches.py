@@ -1,0 +1,226 @@
+"""Commands that prepare a search and carry it out: check, extract, launch, resume."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from search.cli.arguments import (
+    Changes,
+    ClusterPlace,
+    RayAddress,
+    RunName,
+    RunStorage,
+    SpaceFile,
+    SpaceStorage,
+    kept,
+    open_console,
+    open_run,
+    read_plan,
+)
+from search.cli.results import export_trial
+
+if TYPE_CHECKING:
+    from search.prepare.plan import Plan
+    from search.runs.run import Run
+
+# Commands import what they need themselves: none waits for torch and Ray that can do without.
+
+
+def check(
+    space: SpaceFile,
+    *,
+    samples: Annotated[
+        int, typer.Option("--samples", metavar="K", help="Number of sampled configurations to show.")
+    ] = 3,
+    changes: Changes,
+    storage: SpaceStorage = None,
+) -> int:
+    """Validate a search space and show what it would run."""
+    from search.cli.terminal import show_plan
+
+    show_plan(read_plan(space, changes, storage), open_console(), n_samples=samples)
+    return 0
+
+
+def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None, address: RayAddress = None) -> int:
+    """Extract the features of a space into its feature stores.
+
+    Features that are cached already stay. With --address, all nodes of the cluster extract.
+    """
+    from search.prepare.preflight import join_cluster
+    from search.prepare.stores import build_stores
+
+    plan, console = read_plan(space, changes, storage), open_console()
+    if address:
+        join_cluster(plan, address, console)
+    build_stores(plan, console, spread=address is not None)
+    return 0
+
+
+def launch(
+    space: SpaceFile,
+    *,
+    changes: Changes,
+    storage: SpaceStorage = None,
+    name: Annotated[
+        str | None,
+        typer.Option("--name", metavar="NAME", help="Name of the run.", show_default="name of the space, and a number"),
+    ] = None,
+    address: RayAddress = None,
+    cluster: ClusterPlace = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="With --cluster: show the output of the search until it ends.")
+    ] = False,
+) -> int:
+    """Run a search: extract features, train the trials, export the best detector."""
+    if cluster:
+        from search.cli import remote
+
+        return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
+
+    from search.cli.terminal import show_corpus
+    from search.prepare.preflight import join_cluster
+    from search.runs.run import Run
+    from search.tuning.launch import run_search
+
+    plan, console = read_plan(space, changes, storage, embedded=address is None), open_console()
+    if address:
+        join_cluster(plan, address, console)
+    run = Run.create(plan.storage, prefix=plan.space.name, name=name)
+    print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
+    with kept(run, plan):
+        show_corpus(plan.sealed(), console)
+        state = run_search(plan, run, address=address, console=console)
+        return _conclude(run, plan, state)
+
+
+def resume(
+    run: RunName,
+    *,
+    storage: RunStorage = None,
+    trials: Annotated[
+        int | None,
+        typer.Option(
+            "--trials", metavar="N", help="Number of trials, earlier ones included.", show_default="as before"
+        ),
+    ] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(
+            "--hours", metavar="H", help="Wall-clock hours from now on.", show_default="search.hours of the space"
+        ),
+    ] = None,
+    gpu_hours: Annotated[
+        float | None,
+        typer.Option(
+            "--gpu-hours", metavar="H", help="GPU-hours from now on.", show_default="search.gpu_hours of the space"
+        ),
+    ] = None,
+    space: Annotated[
+        Path | None,
+        typer.Option(
+            "--space",
+            metavar="FILE",
+            help="YAML file of the space with which the run continues.",
+            show_default="the run's own",
+        ),
+    ] = None,
+    changes: Changes,
+    allow_changed_space: Annotated[
+        bool,
+        typer.Option(
+            "--allow-changed-space",
+            help="Continue although the space differs. The sampler learns from the earlier trials that fit in it.",
+        ),
+    ] = False,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Continue although the run still counts as running, on a host that is gone."),
+    ] = False,
+    address: RayAddress = None,
+    cluster: ClusterPlace = None,
+) -> int:
+    """Continue a search that was interrupted, or extend one that ended.
+
+    The changes of --set apply to the file of --space.
+    """
+    if cluster:
+        from search.cli import remote
+
+        return remote.resume(
+            cluster,
+            run,
+            storage=storage,
+            space_file=space,
+            changes=changes,
+            options={
+                "trials": trials,
+                "hours": hours,
+                "gpu_hours": gpu_hours,
+                "retry_failed": retry_failed,
+                "force": force,
+                "allow_changed_space": allow_changed_space,
+            },
+        )
+
+    from search.prepare.preflight import join_cluster
+    from search.tuning.launch import resume_search
+
+    opened, plan = open_run(run, storage)
+    former = None
+    if space:
+        former, plan = plan.space, _changed(opened, plan, space, changes, allowed=allow_changed_space)
+    console = open_console()
+    if address:
+        join_cluster(plan, address, console)
+    with kept(opened, plan):
+        state = resume_search(
+            plan,
+            opened,
+            n_trials=trials,
+            hours=hours,
+            gpu_hours=gpu_hours,
+            retry_failed=retry_failed,
+            force=force,
+            address=address,
+            console=console,
+            former=former,
+        )
+        return _conclude(opened, plan, state)
+
+
+def _conclude(run: "Run", plan: "Plan", state: str) -> int:
+    """Shows the trials and exports the best one; returns the exit code."""
+    from search.cli.terminal import show_run
+
+    show_run(run, open_console())
+    n_failed = sum(trial.status == "failed" for trial in run.journal.trials())
+    if n_failed:
+        print(f"{n_failed} trials failed; {run.path / 'errors'} says why", flush=True)
+    if not run.ranked():
+        print(f"spooftune: run {run.name}: no trial gave a detector", file=sys.stderr)
+        return 130 if state == "interrupted" else 1
+    bundle = run.free_folder("export")
+    export_trial(run, plan, bundle, rank=1)
+    print(f"watch the trials: tensorboard --logdir {run.tensorboard}")
+    print(f"score recordings: spooftune score {bundle} RECORDING.flac")
+    if state == "interrupted":
+        hint = f"the best detector so far is exported; spooftune resume {run.name} continues the search"
+        print(f"spooftune: run {run.name} was interrupted; {hint}", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":
+    """The plan of another space with which a run continues."""
+    from search.prepare.plan import make_plan
+    from search.space.diff import check_change
+    from search.space.reader import read_space
+
+    space = read_space(path, changes)
+    for line in check_change(run.name, plan.space, space, allowed=allowed):
+        print(f"changed: {line}", flush=True)
+    return make_plan(space, plan.storage)

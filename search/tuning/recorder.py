@@ -1,0 +1,74 @@
+"""What a run's record keeps of its trials: a callback of Tune that writes it down."""
+
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from ray.tune import Callback
+
+from core.evaluation.objectives import OBJECTIVES
+from search.runs.trial_folder import TrialFolder
+
+FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())
+BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
+DISTANCES = ("positive_distance", "negative_distance")
+KEPT = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)
+"""Metrics of an epoch that a run's records keep."""
+
+
+class RecordTrials(Callback):
+    """Appends what trials do to the journal of their folder."""
+
+    def __init__(self, trials: TrialFolder) -> None:
+        self.folder = trials
+        self.started: dict[int, float] = {}
+
+    def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        number = int(trial.config["number"])
+        if number in self.started:  # HyperBand starts a trial again after a pause
+            return
+        known = {record.number: record for record in self.folder.journal.trials()}
+        if number in known:
+            self.started[number] = time.time() - known[number].seconds
+            self.folder.journal.record("resume", number, status="running", error="")
+        else:
+            self.started[number] = time.time()
+            self.folder.journal.record("start", number, values=trial.config["values"])
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
+    ) -> None:
+        if not ended_badly(result):
+            self._record("epoch", trial, result)
+
+    def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        result = trial.last_result or {}
+        if "storage_lost" in result:
+            return  # it is unfinished, and resume lets it go on
+        if "failed" in result:
+            number = int(trial.config["number"])
+            folder = self.folder.path / "errors"
+            folder.mkdir(exist_ok=True)
+            (folder / f"{number:05d}.txt").write_text(result["failed"], encoding="utf-8")
+            self._record("end", trial, {}, status="failed", error=result["failed"].splitlines()[0])
+            return
+        finished = result.get("epoch", 0) >= result.get("epochs", math.inf)
+        self._record("end", trial, result, status="finished" if finished else "stopped")
+
+    def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
+        error = f"the trial's process died again and again: {trial.get_error()}"
+        self._record("end", trial, trial.last_result or {}, status="failed", error=error.strip().splitlines()[0])
+
+    def _record(self, event: str, trial: Any, result: dict[str, Any], **what: Any) -> None:
+        number = int(trial.config["number"])
+        if result.get("epoch"):
+            what |= {"epoch": result["epoch"], "objective": result["objective"]}
+            what["node"] = result.get("node_ip", "")
+            what["metrics"] = {name: result[name] for name in KEPT if name in result}
+        self.folder.journal.record(event, number, seconds=round(time.time() - self.started[number], 3), **what)
+
+
+def ended_badly(result: Mapping[str, Any]) -> bool:
+    """Whether a trial reports that it failed, or that it lost its storage, and not an epoch."""
+    return "failed" in result or "storage_lost" in result
