@@ -59,6 +59,18 @@ def launch(space_file, cluster, name, **environment):
     return subprocess.run(**options, capture_output=True, text=True, timeout=600, check=False)
 
 
+def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path):
+    corpus = make_corpus(tmp_path / "LA", n_per_class=70, duration_s=0.3)
+    bad = next((corpus / "ASVspoof2019_LA_train").rglob("*139.flac"))
+    bad.write_bytes(b"fLaC")
+    path = tmp_path / "wide.yaml"
+    path.write_text(SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(tmp_path / "storage")))
+    done = launch(path, cluster, "bad")
+    assert done.returncode == 2
+    assert bad.name in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 @pytest.fixture(scope="module")
 def long(cluster, tmp_path_factory):
     """A search of very many trials that goes on while the tests run: its space, run, output and process."""
@@ -102,18 +114,6 @@ def test_nodes_extract_together_what_one_process_would(long, tmp_path):
         assert files == ["000000.arrow", "000001.arrow", "000002.arrow", "manifest.json"]
         for name in files:
             assert (alone.path / name).read_bytes() == (together / name).read_bytes()
-
-
-def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path):
-    corpus = make_corpus(tmp_path / "LA", n_per_class=70, duration_s=0.3)
-    bad = next((corpus / "ASVspoof2019_LA_train").rglob("*139.flac"))
-    bad.write_bytes(b"fLaC")
-    path = tmp_path / "wide.yaml"
-    path.write_text(SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(tmp_path / "storage")))
-    done = launch(path, cluster, "bad")
-    assert done.returncode == 2
-    assert bad.name in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_a_search_finishes_while_a_longer_one_holds_the_nodes(cluster, long, space_file, tmp_path):
