@@ -84,7 +84,7 @@ def test_text_that_is_no_list_of_layers_is_refused_and_not_run(tmp_path, monkeyp
     [
         (lambda content: content.pop("args"), "it has no 'args' and 'model' as fairseq writes them"),
         (lambda content: content.update(model=[1]), "it has no 'args' and 'model'"),
-        (lambda content: content["args"].__dict__.pop("conv_feature_layers"), "not of wav2vec version 1"),
+        (lambda content: content["args"].__dict__.pop("conv_feature_layers"), "it is not wav2vec version 1"),
         (lambda content: setattr(content["args"], "aggregator", "gru"), "aggregator is 'gru'; only 'cnn' is read"),
         (lambda content: setattr(content["args"], "vq_type", "gumbel"), "vq_type is 'gumbel'; only 'none' is read"),
         (lambda content: setattr(content["args"], "activation", "tanh"), "activation is 'tanh'; it must be one of"),

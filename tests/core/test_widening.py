@@ -104,7 +104,7 @@ def test_a_table_of_an_earlier_version_is_an_error_that_says_what_to_do(widened,
         writer = csv.DictWriter(file, columns, extrasaction="ignore")
         writer.writeheader()
         writer.writerows(rows)
-    with pytest.raises(InputError, match=r"no column `copy`.*Run spooftune corpus widen again") as raised:
+    with pytest.raises(InputError, match=r"no column `copy`.*run spooftune corpus widen again") as raised:
         CORPORA["csv"](tmp_path / "corpus.csv").partition("train")
     assert len(raised.value.problems) == 1
 

@@ -169,7 +169,7 @@ def test_mistakes_are_explained(tmp_path, search, message):
 def test_the_corpus_of_a_search_refuses_eval(space_file):
     plan = make_plan(read_space(space_file), Storage(str(space_file.parent / "storage")))
     assert plan.corpus.partition("eval")
-    with pytest.raises(SealedPartition, match="nothing that decides may look at it"):
+    with pytest.raises(SealedPartition, match="the search must not read it"):
         plan.sealed().corpus.partition("eval")
     assert plan.sealed().corpus.partition("dev") == plan.corpus.partition("dev")
 

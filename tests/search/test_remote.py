@@ -23,8 +23,8 @@ class FakeCluster:
         self.asked.append([command, *arguments])
         return Job(f"{run}.{command}-1", run, storage, command, "PENDING", 0.0)
 
-    def follow(self, job, say, *, until=None):
-        return until or "SUCCEEDED"
+    def follow(self, job, say, *, until_started=False):
+        return "RUNNING" if until_started else "SUCCEEDED"
 
     def ask(self, command, run, storage, arguments, say):
         self.asked.append([command, *arguments])
