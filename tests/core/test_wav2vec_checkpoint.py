@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from core.features.wav2vec import load, parse_layers, save, wav2vec
+from core.features.fairseq_checkpoint import parse_layers
+from core.features.wav2vec import load, save, wav2vec
 from core.features.wav2vec_network import wav2vec_large, wav2vec_tiny
 from tests.core.wav2vec_models import CONFIGS, fairseq_arguments, fairseq_names, noise, unlike_new
 
