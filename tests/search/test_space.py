@@ -195,7 +195,7 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
         ("epochs: 3", "epochs: {integer: [1.5, 3]}", "two integers"),
         ("epochs: 3", "epochs: {uniform: [1, 3]}", "it must be int"),
         ("epochs: 3", "epochs: {choice: []}", "must be a list of values"),
-        ("epochs: 3", "epochs: {choice: [1, 1]}", "stands twice"),
+        ("epochs: 3", "epochs: {choice: [1, 1]}", "is listed twice"),
         ("epochs: 3", "epochs: {choice: [1, 2], step: 1}", "found also step"),
         ("epochs: 3", "epochs: 3\n  batch_size: 7", "batch_size is 7; it must be even"),
         ("epochs: 3", "epochs: 3\n  input: {n_frame: 7}", "did you mean 'n_frames'?"),
@@ -219,7 +219,7 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
         ),
         ("scheduler: none", "scheduler: {name: asha, reduction_factor: 1}", "must be above 1"),
         ("name: example", "name: ../example", "it must be letters"),
-        ("corpus: {", "corpus: {on_bad_audio: ignore, ", "it is stop or skip"),
+        ("corpus: {", "corpus: {on_bad_audio: ignore, ", "it must be stop or skip"),
     ],
 )
 def test_one_mistake_one_clear_message(old, new, words):

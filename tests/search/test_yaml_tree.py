@@ -24,8 +24,8 @@ def test_every_duplicate_key_is_named_with_both_lines():
     with pytest.raises(InputError) as caught:
         parse("a: 1\nb: {c: 1,\n c: 2}\na: 3\n", "s.yaml")
     assert caught.value.problems == (
-        "s.yaml:3: b.c stands twice; the first is in line 2",
-        "s.yaml:4: a stands twice; the first is in line 1",
+        "s.yaml:3: b.c is listed twice; the first is in line 2",
+        "s.yaml:4: a is listed twice; the first is in line 1",
     )
 
 
