@@ -73,9 +73,8 @@ class _Reader:
                 )
         name = data.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            self.add_problem(
-                ("name",), f"name is {name!r}; it must be letters, digits, '.', '_' or '-', and begin with one"
-            )
+            valid = "at most 100 letters, digits, '.', '_' or '-', and begin with a letter or digit"
+            self.add_problem(("name",), f"name is {name!r}; it must be {valid}")
         corpus = read_corpus(self.section("corpus"), self.add_problem)
         self.read_experiment(self.section("experiment"))
         search = read_search(self.section("search"), self.add_problem)

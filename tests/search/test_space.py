@@ -218,7 +218,7 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
             "asha has no 'grace_perod'; it takes grace_epochs",
         ),
         ("scheduler: none", "scheduler: {name: asha, reduction_factor: 1}", "must be above 1"),
-        ("name: example", "name: ../example", "it must be letters"),
+        ("name: example", "name: ../example", "it must be at most 100 letters"),
         ("corpus: {", "corpus: {on_bad_audio: ignore, ", "it must be stop or skip"),
     ],
 )
