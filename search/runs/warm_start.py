@@ -9,7 +9,7 @@ from search.space.space import Space
 
 
 def warm_start_trials(space: Space, storage: Storage) -> list[TrialRecord]:
-    """Trials that have ended, of the runs in `search.warm_start`, and whose configurations lie in this space.
+    """Ended trials of the runs in `search.warm_start` whose configurations lie in this space.
 
     Args:
         space: Space of the new search.

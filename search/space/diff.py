@@ -44,7 +44,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str
         new: The new space as plain data.
 
     Returns:
-        Dotted key -> `old value -> new value`; a missing value is written as `not there`.
+        Dotted key -> `old value -> new value`; a missing value is written as `missing`.
     """
     before, after = dict(_flat(old)), dict(_flat(new))
     free = {f"search.{name}" for name in FREE_SETTINGS}
@@ -53,7 +53,7 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str
         return key in free or key.startswith("search.confirm.")
 
     return {
-        key: f"{before.get(key, 'not there')} -> {after.get(key, 'not there')}"
+        key: f"{before.get(key, 'missing')} -> {after.get(key, 'missing')}"
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key) and not is_free(key)
     }

@@ -78,8 +78,8 @@ def condition_problems(parameter: Parameter, parameters: Mapping[str, Parameter]
     names = [candidate.path for candidate in parameters.values() if candidate.kind in ("choice", "integer")]
     for other, allowed in parameter.when.items():
         if other not in names:
-            there = f"there are {', '.join(names) or 'none'}{did_you_mean(other, names)}"
-            yield f"{parameter.path}: when: {other} is not a choice or integer range of this space; {there}"
+            known = f"there are {', '.join(names) or 'none'}{did_you_mean(other, names)}"
+            yield f"{parameter.path}: when: {other} is not a choice or integer range of this space; {known}"
             continue
         valid = parameters[other].finite() or ()
         for value in allowed:
