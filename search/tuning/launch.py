@@ -149,4 +149,4 @@ def resume_search(
 
 def _the_same_in(values: Values, former: Space, space: Space) -> bool:
     """Whether two spaces train a configuration in the same way."""
-    return space.holds(values) and space.experiment(values) == former.experiment(values)
+    return space.contains(values) and space.experiment(values) == former.experiment(values)

@@ -16,7 +16,7 @@ from core.evaluation.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from search.methods.samplers import SAMPLERS
 from search.runs.journal import TrialRecord
-from search.space.configurations import baseline, enumerated
+from search.space.configurations import all_configurations, baseline
 from search.space.optuna_space import distributions, suggest
 from search.space.parameter import Values
 from search.space.space import Space
@@ -62,7 +62,7 @@ class OptunaBrain(Searcher):
         self._running: dict[str, optuna.Trial] = {}
         self._taken: set[int] = set()
         self._observed: list[float] = []
-        self._grid: list[Values] = list(enumerated(space)) if space.search.sampler.name == "grid" else []
+        self._grid: list[Values] = list(all_configurations(space)) if space.search.sampler.name == "grid" else []
         self._unfinished = list(unfinished)
         self._adopted = adopted
         self._part = part
@@ -70,7 +70,7 @@ class OptunaBrain(Searcher):
             self._remember(each.values, math.nan if each.status == "failed" else each.objective)
         for each in sorted([*history, *unfinished], key=lambda record: record.number):
             self._taken.add(each.number)
-            if each in history and each.status != "interrupted" and space.holds(each.values):
+            if each in history and each.status != "interrupted" and space.contains(each.values):
                 self._remember(each.values, math.nan if each.status == "failed" else each.objective)
 
     def suggest(self, trial_id: str) -> Any:

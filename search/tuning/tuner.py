@@ -65,7 +65,7 @@ def tune_trials(
         unfinished: Trials of the run that go on.
         shared: Whether other searches may run on the same Ray.
     """
-    from search.runs.warm_start import known_trials
+    from search.runs.warm_start import warm_start_trials
     from search.tuning.searcher import OptunaBrain
 
     space, options = plan.space, plan.space.search
@@ -76,7 +76,7 @@ def tune_trials(
     unfinished = [record for record in unfinished if record.number not in ended]
     waiting = frozenset(record.number for record in unfinished)
     history = [record for record in run.journal.trials() if record.number not in waiting]
-    known = known_trials(space, plan.storage)
+    known = warm_start_trials(space, plan.storage)
     with shared_places(plan, run, shared=shared) as part:
         brain = OptunaBrain(
             space,
