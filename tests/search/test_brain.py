@@ -7,7 +7,7 @@ from search.runs.journal import TrialRecord
 from search.space.configurations import baseline
 from search.space.reader import space_from_yaml
 from search.space.yaml_file import parse
-from search.tuning.searcher import OptunaBrain
+from search.tuning.searcher import OptunaSearcher
 
 SPACE = """\
 name: example
@@ -20,8 +20,8 @@ search: {trials: 7, sampler: SAMPLER, seed: 3}
 """
 
 
-def brain(sampler="{name: tpe, n_startup_trials: 3}", text=SPACE):
-    return OptunaBrain(space_from_yaml(parse(text.replace("SAMPLER", sampler))))
+def new_searcher(sampler="{name: tpe, n_startup_trials: 3}", text=SPACE):
+    return OptunaSearcher(space_from_yaml(parse(text.replace("SAMPLER", sampler))))
 
 
 def value_of(config):
@@ -29,31 +29,31 @@ def value_of(config):
     return abs(config["values"].get("loss.margin", 0.0) - 2) / 4
 
 
-def searched(brain, n, value=value_of):
+def searched(searcher, n, value=value_of):
     configs = []
     for number in range(n):
-        config = brain.suggest(f"id{number}")
-        brain.on_trial_complete(f"id{number}", {"objective": value(config)})
+        config = searcher.suggest(f"id{number}")
+        searcher.on_trial_complete(f"id{number}", {"objective": value(config)})
         configs.append(config)
     return configs
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random", "gp", "{name: tpe, n_startup_trials: 3}"])
 def test_the_seed_determines_the_search(sampler):
-    configs = searched(brain(sampler), 6)
-    assert configs == searched(brain(sampler), 6)
+    configs = searched(new_searcher(sampler), 6)
+    assert configs == searched(new_searcher(sampler), 6)
     assert [each["number"] for each in configs] == list(range(6))
 
 
 def test_tpe_learns():
-    configs = searched(brain(), 30)
+    configs = searched(new_searcher(), 30)
     late = [value_of(each) for each in configs[20:]]
     assert sum(late) / len(late) < 0.8 * sum(map(value_of, configs[:10])) / 10
 
 
 @pytest.mark.parametrize("result", [None, {}, {"objective": math.nan}, {"objective": math.inf}])
 def test_a_failed_trial_is_known_as_the_worst(result):
-    searcher = brain()
+    searcher = new_searcher()
     searched(searcher, 3)
     worst = max(0.5, *(trial.value for trial in searcher._study.trials))
     searcher.suggest("failing")
@@ -66,7 +66,7 @@ def test_a_failed_trial_is_known_as_the_worst(result):
 
 def test_failures_drive_the_search_away():
     """Half of the space crashes: TPE must come to leave it, which it cannot if failures stay unknown."""
-    searcher = brain()
+    searcher = new_searcher()
     for number in range(30):
         config = searcher.suggest(str(number))
         crashes = config["values"]["mode"] == "original"
@@ -78,7 +78,7 @@ def test_failures_drive_the_search_away():
 
 def test_a_grid_runs_every_configuration_once_and_ends():
     text = SPACE.replace("uniform: [0.5, 3]", "choice: [1, 2]")
-    searcher = brain("grid", text)
+    searcher = new_searcher("grid", text)
     assert [searcher.suggest(str(k))["values"] for k in range(3)] == [
         {"mode": "siamese", "loss.margin": 1},
         {"mode": "siamese", "loss.margin": 2},
@@ -88,20 +88,20 @@ def test_a_grid_runs_every_configuration_once_and_ends():
 
 
 def test_a_saved_history_goes_on_as_if_never_stopped(tmp_path):
-    whole = searched(brain(), 8)
-    first = brain()
+    whole = searched(new_searcher(), 8)
+    first = new_searcher()
     searched(first, 5)
     first.save(str(tmp_path / "history.json"))
-    second = brain()
+    second = new_searcher()
     second.restore(str(tmp_path / "history.json"))
     assert searched(second, 3) == whole[5:]
 
 
 def test_a_trial_that_had_not_begun_when_the_search_was_cut_off_is_not_skipped():
     values = {"mode": "siamese", "loss.margin": 1.0}
-    begun = [TrialRecord(number, values, status="finished", epoch=4, objective=0.1) for number in (1, 3)]
+    started = [TrialRecord(number, values, status="finished", epoch=4, objective=0.1) for number in (1, 3)]
     space = space_from_yaml(parse(SPACE.replace("SAMPLER", "tpe")))
-    resumed = OptunaBrain(space, history=begun[:1], unfinished=begun[1:])
+    resumed = OptunaSearcher(space, history=started[:1], unfinished=started[1:])
     assert [resumed.suggest(f"t{k}")["number"] for k in range(4)] == [3, 0, 2, 4]
 
 
@@ -121,7 +121,7 @@ search: {trials: 3, baseline: BASELINE}
 
 
 def test_the_first_trial_is_the_papers_as_nearly_as_the_space_holds_it():
-    searcher = brain(text=PAPERS.replace("BASELINE", "true"))
+    searcher = new_searcher(text=PAPERS.replace("BASELINE", "true"))
     assert searcher.suggest("a")["values"] == {
         "front_end.name": "lfcc",  # neither is the paper's: the first
         "mode": "siamese",
@@ -136,7 +136,7 @@ def test_the_first_trial_is_the_papers_as_nearly_as_the_space_holds_it():
 
 
 def test_a_search_without_the_papers_settings_begins_at_random():
-    searcher = brain(text=PAPERS.replace("BASELINE", "false"))
+    searcher = new_searcher(text=PAPERS.replace("BASELINE", "false"))
     assert searcher.suggest("a")["values"] != baseline(searcher._space)
 
 
@@ -146,18 +146,18 @@ def test_trials_of_earlier_runs_are_learnt_from_and_take_no_number():
         TrialRecord(number, {"mode": "siamese", "loss.margin": 0.5 + number / 10}, "finished", 4, abs(number - 15) / 30)
         for number in range(25)
     ]
-    searcher = OptunaBrain(space, known=known)
+    searcher = OptunaSearcher(space, warm_start=known)
     assert [trial.value for trial in searcher._study.trials] == [each.objective for each in known]
     configs = searched(searcher, 4)
     assert [each["number"] for each in configs] == list(range(4))
-    assert configs[1:] != searched(OptunaBrain(space), 4)[1:]  # which are random: it is past its random beginnings
+    assert configs[1:] != searched(OptunaSearcher(space), 4)[1:]  # which are random: it is past its random beginnings
 
 
 @pytest.mark.parametrize("sampler", ["{name: tpe, n_startup_trials: 5}", "{name: gp, n_startup_trials: 5}", "random"])
 def test_a_search_over_cost_too_looks_along_the_front(sampler):
     """The objective falls with the margin as the cost rises: no margin beats another in both."""
     space = space_from_yaml(parse(SPACE.replace("SAMPLER", sampler)))
-    searcher = OptunaBrain(space, cost=lambda values: values.get("loss.margin", 10.0))
+    searcher = OptunaSearcher(space, cost=lambda values: values.get("loss.margin", 10.0))
     for number in range(12):
         config = searcher.suggest(str(number))
         failed = config["values"]["mode"] == "original"
@@ -173,5 +173,5 @@ def test_a_search_over_cost_too_looks_along_the_front(sampler):
 def test_a_history_is_taken_up_with_its_costs():
     space = space_from_yaml(parse(SPACE.replace("SAMPLER", "tpe")))
     history = [TrialRecord(0, {"mode": "siamese", "loss.margin": 1.5}, "finished", 4, 0.2)]
-    searcher = OptunaBrain(space, history=history, cost=lambda values: 7.0)
+    searcher = OptunaSearcher(space, history=history, cost=lambda values: 7.0)
     assert [trial.values for trial in searcher._study.trials] == [[0.2, 7.0]]

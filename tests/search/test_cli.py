@@ -135,7 +135,7 @@ def going_on(space_file):
 
 def test_what_is_not_available_now_is_no_wrong_input(going_on, capsys):
     assert main(["resume", "r", "--storage", going_on]) == 1
-    assert "run r: goes on still, in process 1 on host elsewhere" in capsys.readouterr().err
+    assert "run r: is still running, in process 1 on host elsewhere" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "nan"])

@@ -12,7 +12,7 @@ import pytest
 
 from core import bundle
 from search.cli.main import main
-from search.cluster.jobs import JOB, STARTED, Cluster, Job, check_for_cluster, tell_client
+from search.cluster.jobs import JOB, STARTED, Cluster, Job, announce_start, check_for_cluster
 from search.runs.confirmed import confirmed_configurations, select_trial
 from search.runs.run import Run
 from search.space.reader import read_space
@@ -110,8 +110,8 @@ def test_a_storage_that_the_nodes_do_not_share_is_refused_before_anything_runs(m
     done = made.spooftune("launch", space, *arguments)
     assert done.returncode == 1
     for host in made.workers:
-        assert f"node {host.address}: storage {private}: is not the one of the head" in done.stdout
-    assert "a trial takes 2 CPUs and 0 GPUs; no node of the cluster has that" in done.stdout
+        assert f"node {host.address}: storage {private}: is not the storage of the head" in done.stdout
+    assert "a trial needs 2 CPUs and 0 GPUs; no node of the cluster has that" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
 
 
@@ -226,10 +226,10 @@ def test_a_job_that_ended_is_followed_to_its_end(state, monkeypatch):
 
 def test_a_process_that_is_no_job_prints_no_mark(monkeypatch, capsys):
     monkeypatch.delenv(JOB, raising=False)
-    tell_client()
+    announce_start()
     assert capsys.readouterr().out == ""
     monkeypatch.setenv(JOB, "1")
-    tell_client()
+    announce_start()
     assert capsys.readouterr().out == f"{STARTED}\n"
 
 
@@ -252,8 +252,8 @@ def test_a_cluster_file_with_a_mistake_is_refused(tmp_path, capsys, monkeypatch)
     monkeypatch.setenv("RAY_AUTH_TOKEN", 64 * "a")
     path = tmp_path / "cluster.yaml"
     for text, said in (
-        ("cluster_name: x\n", "is no cluster"),
-        ("a: [", "no YAML"),
+        ("cluster_name: x\n", "not a cluster file"),
+        ("a: [", "not valid YAML"),
         (
             json.dumps(
                 {"cluster_name": "x", "provider": {"type": "local", "head_ip": "h", "worker_ips": []}, "auht": {}}

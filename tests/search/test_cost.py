@@ -32,5 +32,5 @@ def test_the_cost_is_that_of_the_configurations_detector(space_file, cost):
 
 
 def test_mixtures_have_no_operations(space_file):
-    with pytest.raises(InputError, match="Gaussian mixtures have no layers to count; take parameters"):
+    with pytest.raises(InputError, match="Gaussian mixtures have no layers to count; use parameters"):
         planned(space_file, "gmacs", ("  batch_size", "  mode: gmm\n  batch_size"))

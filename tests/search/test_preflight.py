@@ -2,8 +2,8 @@
 
 import pytest
 
-from search.cluster.capacity import fitting
-from search.prepare.preflight import differences
+from search.cluster.capacity import trials_per_node
+from search.prepare.preflight import version_differences
 from search.space.options import SearchOptions
 
 
@@ -22,13 +22,13 @@ from search.space.options import SearchOptions
     ],
 )
 def test_trials_that_fit_on_a_node(cpus, gpus, node, fits):
-    assert fitting(SearchOptions(cpus=cpus, gpus=gpus), node) == fits
+    assert trials_per_node(SearchOptions(cpus=cpus, gpus=gpus), node) == fits
 
 
 def test_versions_that_differ_are_named():
     ours = {"torch": "2.11.0", "source": "abc", "platform": "Linux-1"}
-    assert differences(ours, {**ours, "platform": "Linux-2"}) == []
-    assert differences(ours, {"torch": "2.10.0", "platform": "Linux-1"}) == [
+    assert version_differences(ours, {**ours, "platform": "Linux-2"}) == []
+    assert version_differences(ours, {"torch": "2.10.0", "platform": "Linux-1"}) == [
         "source is missing; on the head it is abc",
         "torch is 2.10.0; on the head it is 2.11.0",
     ]

@@ -43,13 +43,13 @@ def cluster(monkeypatch):
         fake.token = True
 
     @contextlib.contextmanager
-    def reached(place):
+    def connect(place):
         assert place == "c.yaml"
         assert fake.token  # before Ray is imported
         yield fake
 
     monkeypatch.setattr(remote, "require_token", require_token)
-    monkeypatch.setattr(remote, "reached", reached)
+    monkeypatch.setattr(remote, "connect", connect)
     return fake
 
 

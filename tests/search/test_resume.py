@@ -20,8 +20,8 @@ from search.prepare.plan import make_plan
 from search.runs.run import Run, this_process
 from search.runs.storage import Storage
 from search.space.reader import read_space
-from search.tuning.replay import end_what_had_ended, replay
-from search.tuning.searcher import OptunaBrain
+from search.tuning.replay import record_missing_ends, replay
+from search.tuning.searcher import OptunaSearcher
 from tests import interruptions
 from tests.search.conftest import SPACE
 
@@ -148,7 +148,7 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
             assert main(["resume", "k", "--storage", storage, limit, value]) == 2
             assert f"{limit} is {value}; it must be" in capsys.readouterr().err
     assert main(["resume", "k", "--storage", storage, "--trials", "2"]) == 2
-    assert "has begun 5 trials already" in capsys.readouterr().err
+    assert "has already started 5 trials" in capsys.readouterr().err
     before = run.journal.trials()
     exported = {path: path.read_bytes() for path in (run.path / "export").rglob("*.txt")}
     done = subprocess.run(
@@ -168,7 +168,7 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     for where in (this_process(), {"pid": 1, "host": "elsewhere"}):
         run.update(state="running", **where)
         assert main(["resume", "k", "--storage", storage]) == 1
-        assert "goes on still" in capsys.readouterr().err
+        assert "is still running" in capsys.readouterr().err
     assert main(["stop", "k", "--storage", storage]) == 2
     assert "runs on host elsewhere" in capsys.readouterr().err
     run.update(**{key: state[key] for key in ("state", "pid", "pid_start", "host")})
@@ -191,7 +191,7 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
     shown, _ = process.communicate(timeout=300)
     assert process.returncode == 130, shown
-    assert "spooftune resume s goes on" in shown
+    assert "spooftune resume s continues" in shown
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.journal.trials()} == {"interrupted"}
     assert (run.path / "export" / "weights.safetensors").exists()  # the best so far
@@ -205,26 +205,26 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
         assert len(epochs) == len(set(epochs)) >= 19
 
 
-def test_the_brain_suggests_what_it_would_have_suggested(killed, tmp_path, corpus):
+def test_the_searcher_suggests_what_it_would_have_suggested(killed, tmp_path, corpus):
     space = read_space(write(tmp_path, corpus))
 
-    def told(brain, n, first=0):
+    def told(searcher, n, first=0):
         found = []
         for k in range(first, first + n):
-            config = brain.suggest(f"{brain!r}{k}")
+            config = searcher.suggest(f"{searcher!r}{k}")
             found.append(config)
-            brain.on_trial_complete(f"{brain!r}{k}", {"objective": config["values"]["loss.margin"] / 10})
+            searcher.on_trial_complete(f"{searcher!r}{k}", {"objective": config["values"]["loss.margin"] / 10})
         return found
 
-    whole = told(OptunaBrain(space), 8)
+    whole = told(OptunaSearcher(space), 8)
     records = [record(each) for each in whole]
-    assert told(OptunaBrain(space, history=records[:5]), 3) == whole[5:]
-    adopted = []
-    brain = OptunaBrain(
-        space, history=records[:5], unfinished=records[5:6], adopted=lambda number, name: adopted.append(number)
+    assert told(OptunaSearcher(space, history=records[:5]), 3) == whole[5:]
+    resumed = []
+    searcher = OptunaSearcher(
+        space, history=records[:5], unfinished=records[5:6], on_resumed=lambda number, name: resumed.append(number)
     )
-    assert told(brain, 3) == whole[5:]
-    assert adopted == [5]
+    assert told(searcher, 3) == whole[5:]
+    assert resumed == [5]
 
 
 def record(config):
@@ -247,7 +247,7 @@ def test_a_trial_that_had_ended_when_the_search_was_cut_off_is_not_run_again(kil
     options = plan.space.search
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, "objective", 12)
     stopped = replay(scheduler, copy.journal.events()).stopped
-    assert end_what_had_ended(plan.space, copy, copy.journal.trials(), stopped) == ends
+    assert record_missing_ends(plan.space, copy, copy.journal.trials(), stopped) == ends
     assert [(each.status, each.epoch) for each in copy.journal.trials()] == [
         (each.status, each.epoch) for each in whole
     ]
