@@ -58,7 +58,7 @@ def test_a_scheduler_judges_no_trial_before_its_first_evaluation():
     (problem,) = problems(judged)
     assert "s.yaml:" in problem
     assert "trials are judged from epoch 2 on, and evaluate_every is 4" in problem
-    assert "grace_epochs: 4 or more" in problem
+    assert "set grace_epochs to 4 or more" in problem
     for fine in (
         late,
         judged.replace("grace_epochs: 2", "grace_epochs: 4"),
