@@ -24,8 +24,7 @@ HOSTS = """
 import sys
 from ray.cluster_utils import Cluster
 
-started = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
-started.add_node(num_cpus=1)
+started = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
 started.add_node(num_cpus=1)
 print("at", started.address, flush=True)
 sys.stdin.read()
