@@ -8,8 +8,19 @@ os.environ["OMP_NUM_THREADS"] = "1"
 # Trials have an environment of their own: the processes that Ray would start before them would serve none.
 os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
-LONGEST = ("test_cluster.py", "test_resume.py", "test_address.py", "test_confirmation.py", "test_storage.py")
-"""Files that launch several searches, the longest first."""
+LONGEST = (
+    "test_cluster.py",
+    "test_resume.py",
+    "test_address.py",
+    "test_confirmation.py",
+    "test_storage.py",
+    "test_launch.py",
+    "test_validation.py",
+    "test_changes.py",
+    "test_closed.py",
+    "test_pretrain.py",
+)
+"""Files that launch searches, the longest first."""
 
 
 def pytest_collection_modifyitems(items):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 SCRIPT = """
 import json, os, sys, time
-from search.ray_session import start_ray
+from search.cluster.ray_session import start_ray
 
 start_ray(None)
 import ray
