@@ -9,7 +9,7 @@ from core.table import Block
 from search.methods.confirmations import CONFIRMATIONS
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
-from search.runs.confirmed import to_train
+from search.runs.confirmed import confirmation_trainings
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.space import Space
@@ -25,7 +25,7 @@ def confirmation_left(space: Space, run: Run) -> bool:
     if confirmation is None:
         return False
     ended = {record.number for record in run.confirmation().journal.trials() if record.status in ENDED}
-    return any(training["number"] not in ended for training in to_train(space, run, confirmation))
+    return any(training["number"] not in ended for training in confirmation_trainings(space, run, confirmation))
 
 
 def confirm_trials(
@@ -60,7 +60,7 @@ def confirm_trials(
         return state
     trainings = run.confirmation()
     trainings.path.mkdir(exist_ok=True)
-    wanted = to_train(plan.space, run, confirmation)
+    wanted = confirmation_trainings(plan.space, run, confirmation)
     known = {record.number: record.status for record in trainings.journal.trials()}
     todo = [training for training in wanted if known.get(training["number"]) not in ENDED]
     trainings.update(state="running", wanted=[training["number"] for training in wanted])

@@ -155,4 +155,4 @@ def resume_search(
 
 def _trains_the_same(values: Values, former: Space, space: Space) -> bool:
     """Whether both spaces train a configuration in the same way."""
-    return space.holds(values) and space.experiment(values) == former.experiment(values)
+    return space.contains(values) and space.experiment(values) == former.experiment(values)

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from core import table
 from search.methods.proxies import PROXIES
-from search.methods.ray_internals import rename_in_rungs, rungs_end
+from search.methods.ray_internals import rename_in_rungs, report_to_rungs
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
 from search.space.parameter import Values
@@ -36,7 +36,7 @@ def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
 
     if isinstance(scheduler, ASHAScheduler):
         earlier: Any = _Rungs(scheduler)
-    elif hasattr(scheduler, "heard"):
+    elif hasattr(scheduler, "replay_report"):
         earlier = scheduler
     else:
         return Replayed(set(), lambda number, trial_id: None)
@@ -45,10 +45,10 @@ def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
         number = int(event["trial"])
         if event["event"] == "epoch":
             objective = event.get("objective")
-            ended = earlier.heard(number, int(event["epoch"]), math.inf if objective is None else objective)
+            ended = earlier.replay_report(number, int(event["epoch"]), math.inf if objective is None else objective)
             stopped = stopped | {number} if ended else stopped - {number}
         elif event["event"] == "end" and event.get("status") in ("finished", "stopped"):
-            earlier.ended(number)
+            earlier.replay_end(number)
     return Replayed(stopped, earlier.adopt)
 
 
@@ -58,10 +58,10 @@ class _Rungs:
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
 
-    def heard(self, number: int, epoch: int, objective: float) -> bool:
-        return rungs_end(self._scheduler, _former(number), epoch, objective)
+    def replay_report(self, number: int, epoch: int, objective: float) -> bool:
+        return report_to_rungs(self._scheduler, _former(number), epoch, objective)
 
-    def ended(self, number: int) -> None:
+    def replay_end(self, number: int) -> None:
         pass  # The rungs know all from the report of the last epoch.
 
     def adopt(self, number: int, trial_id: str) -> None:

@@ -16,7 +16,7 @@ from core.evaluation.objectives import OBJECTIVES
 from core.seeds import derived_seed
 from search.methods.samplers import SAMPLERS
 from search.runs.journal import TrialRecord
-from search.space.configurations import baseline, enumerated
+from search.space.configurations import all_configurations, baseline
 from search.space.optuna_space import distributions, suggest
 from search.space.parameter import Values
 from search.space.space import Space
@@ -64,7 +64,7 @@ class OptunaSearcher(Searcher):
         self._running: dict[str, optuna.Trial] = {}
         self._taken: set[int] = set()
         self._observed: list[float] = []
-        self._grid: list[Values] = list(enumerated(space)) if space.search.sampler.name == "grid" else []
+        self._grid: list[Values] = list(all_configurations(space)) if space.search.sampler.name == "grid" else []
         self._unfinished = list(unfinished)
         self._on_resumed = on_resumed
         self._max_running = max_running
@@ -72,7 +72,7 @@ class OptunaSearcher(Searcher):
             self._learn(record.values, math.nan if record.status == "failed" else record.objective)
         for record in sorted([*history, *unfinished], key=lambda record: record.number):
             self._taken.add(record.number)
-            if record in history and record.status != "interrupted" and space.holds(record.values):
+            if record in history and record.status != "interrupted" and space.contains(record.values):
                 self._learn(record.values, math.nan if record.status == "failed" else record.objective)
 
     def suggest(self, trial_id: str) -> Any:

@@ -17,7 +17,7 @@ from core.stores.store import FeatureStore
 from core.training.fit import fit
 from core.training.fit_folds import fit_folds
 from search.methods.proxies import PROXIES
-from search.runs.retry import StorageLost, patiently
+from search.runs.retry import StorageLost, with_retries
 from search.runs.storage import Storage
 from search.runs.trial_folder import CHECKPOINT
 from search.space.parameter import Values
@@ -112,9 +112,9 @@ def _train(trial: TrialConfig, setup: TrialSetup) -> None:
             _report(resume["measured"], resume)
         if ended:
             return
-    train, dev = (FeatureStore.open(storage.fetched(folders[partition])) for partition in ("train", "dev"))
+    train, dev = (FeatureStore.open(storage.local_store(folders[partition])) for partition in ("train", "dev"))
     if proxy:
-        train = proxy.train(train, experiment.seed)
+        train = proxy.training_subset(train, experiment.seed)
     folds = table.build("search.validation", VALIDATIONS, options.validation)(train, dev, setup.origins)
     fit_options: dict[str, Any] = {"device": device, "objective": options.objective, "resume": resume}
     if folds:
@@ -135,4 +135,4 @@ def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
         checkpoint.save(Path(folder) / CHECKPOINT, {**state, "measured": metrics})
         saved = tune.Checkpoint.from_directory(folder)
-        patiently(lambda: tune.report(reported, checkpoint=saved), "the trial's checkpoint")
+        with_retries(lambda: tune.report(reported, checkpoint=saved), "the trial's checkpoint")

@@ -69,7 +69,7 @@ def tune_trials(
         InputError: No node has the CPUs and GPUs of a trial.
         Unavailable: The storage was lost.
     """
-    from search.runs.warm_start import known_trials
+    from search.runs.warm_start import warm_start_trials
     from search.tuning.searcher import OptunaSearcher
 
     space, options = plan.space, plan.space.search
@@ -80,7 +80,7 @@ def tune_trials(
     unfinished = [record for record in unfinished if record.number not in ended]
     numbers = frozenset(record.number for record in unfinished)
     history = [record for record in run.journal.trials() if record.number not in numbers]
-    warm_start = known_trials(space, plan.storage)
+    warm_start = warm_start_trials(space, plan.storage)
     state = "finished"
     with fair_share(plan, run, shared=shared) as max_running:
         searcher = OptunaSearcher(

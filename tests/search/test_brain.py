@@ -5,7 +5,7 @@ from ray.tune.search import Searcher
 
 from search.runs.journal import TrialRecord
 from search.space.configurations import baseline
-from search.space.reader import space_from_tree
+from search.space.reader import space_from_yaml
 from search.space.yaml_file import parse
 from search.tuning.searcher import OptunaSearcher
 
@@ -21,7 +21,7 @@ search: {trials: 7, sampler: SAMPLER, seed: 3}
 
 
 def new_searcher(sampler="{name: tpe, n_startup_trials: 3}", text=SPACE):
-    return OptunaSearcher(space_from_tree(parse(text.replace("SAMPLER", sampler))))
+    return OptunaSearcher(space_from_yaml(parse(text.replace("SAMPLER", sampler))))
 
 
 def value_of(config):
@@ -100,7 +100,7 @@ def test_a_saved_history_goes_on_as_if_never_stopped(tmp_path):
 def test_a_trial_that_had_not_begun_when_the_search_was_cut_off_is_not_skipped():
     values = {"mode": "siamese", "loss.margin": 1.0}
     started = [TrialRecord(number, values, status="finished", epoch=4, objective=0.1) for number in (1, 3)]
-    space = space_from_tree(parse(SPACE.replace("SAMPLER", "tpe")))
+    space = space_from_yaml(parse(SPACE.replace("SAMPLER", "tpe")))
     resumed = OptunaSearcher(space, history=started[:1], unfinished=started[1:])
     assert [resumed.suggest(f"t{k}")["number"] for k in range(4)] == [3, 0, 2, 4]
 
@@ -141,7 +141,7 @@ def test_a_search_without_the_papers_settings_begins_at_random():
 
 
 def test_trials_of_earlier_runs_are_learnt_from_and_take_no_number():
-    space = space_from_tree(parse(SPACE.replace("SAMPLER", "{name: tpe, n_startup_trials: 10}")))
+    space = space_from_yaml(parse(SPACE.replace("SAMPLER", "{name: tpe, n_startup_trials: 10}")))
     known = [
         TrialRecord(number, {"mode": "siamese", "loss.margin": 0.5 + number / 10}, "finished", 4, abs(number - 15) / 30)
         for number in range(25)
@@ -156,7 +156,7 @@ def test_trials_of_earlier_runs_are_learnt_from_and_take_no_number():
 @pytest.mark.parametrize("sampler", ["{name: tpe, n_startup_trials: 5}", "{name: gp, n_startup_trials: 5}", "random"])
 def test_a_search_over_cost_too_looks_along_the_front(sampler):
     """The objective falls with the margin as the cost rises: no margin beats another in both."""
-    space = space_from_tree(parse(SPACE.replace("SAMPLER", sampler)))
+    space = space_from_yaml(parse(SPACE.replace("SAMPLER", sampler)))
     searcher = OptunaSearcher(space, cost=lambda values: values.get("loss.margin", 10.0))
     for number in range(12):
         config = searcher.suggest(str(number))
@@ -171,7 +171,7 @@ def test_a_search_over_cost_too_looks_along_the_front(sampler):
 
 
 def test_a_history_is_taken_up_with_its_costs():
-    space = space_from_tree(parse(SPACE.replace("SAMPLER", "tpe")))
+    space = space_from_yaml(parse(SPACE.replace("SAMPLER", "tpe")))
     history = [TrialRecord(0, {"mode": "siamese", "loss.margin": 1.5}, "finished", 4, 0.2)]
     searcher = OptunaSearcher(space, history=history, cost=lambda values: 7.0)
     assert [trial.values for trial in searcher._study.trials] == [[0.2, 7.0]]

@@ -13,7 +13,7 @@ import pytest
 from core import bundle
 from search.cli.main import main
 from search.cluster.jobs import JOB, STARTED, Cluster, Job, announce_start, check_for_cluster
-from search.runs.confirmed import confirmed, selected
+from search.runs.confirmed import confirmed_configurations, select_trial
 from search.runs.run import Run
 from search.space.reader import read_space
 from tests.chaos import kill_trial, kill_worker, problems_of, write_space
@@ -75,7 +75,7 @@ def test_the_best_are_trained_again_on_the_workers(made, launched):
         each.address for each in made.workers
     }
     exported = bundle.load(run.path / "export").provenance
-    assert exported["trial"] == confirmed(run)[0].record.number
+    assert exported["trial"] == confirmed_configurations(run)[0].record.number
     assert len(exported["confirmation"]["by_seed"]) == 2
 
 
@@ -97,7 +97,7 @@ def test_a_run_is_seen_from_outside(made, launched, tmp_path):
     assert "run first: finished, 4 of 4 trials begun" in status.stdout
     assert "[4/4] trial" in logs.stdout
     assert done.returncode == 0, done.stdout + done.stderr
-    assert bundle.load(tmp_path / "second").provenance["trial"] == selected(run, 2).record.number
+    assert bundle.load(tmp_path / "second").provenance["trial"] == select_trial(run, 2).record.number
     assert unknown.returncode == 2
     assert "it remembers: first" in unknown.stderr
 

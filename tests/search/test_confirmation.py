@@ -18,12 +18,18 @@ from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
 from search.cli.terminal import seeds_in_words, show_confirmation
-from search.methods.confirmations import SEEDS, Confirmation
+from search.methods.confirmations import NUMBER_STRIDE, Confirmation
 from search.methods.proxies import Proxy
 from search.prepare.plan import make_plan
 from search.prepare.stores import store_opener
 from search.report.export import _by_seed
-from search.runs.confirmed import confirmed, fresh_seed, selected, to_train, winner
+from search.runs.confirmed import (
+    best_in_search,
+    confirmation_trainings,
+    confirmed_configurations,
+    fresh_seed,
+    select_trial,
+)
 from search.runs.run import Run
 from search.runs.storage import Storage
 from search.space.configurations import baseline
@@ -38,7 +44,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_a_proxy_takes_the_same_share_of_each_speaker_and_attack(stores):  # noqa: F811
     train = stores["train"]
-    part = Proxy(None, 0.5).train(train, seed=3)
+    part = Proxy(None, 0.5).training_subset(train, seed=3)
 
     def counts(store):
         keys = list(zip(store.speaker_ids, store.attack_ids, strict=True))
@@ -46,9 +52,9 @@ def test_a_proxy_takes_the_same_share_of_each_speaker_and_attack(stores):  # noq
 
     whole, kept = counts(train), counts(part)
     assert kept == {key: max(1, round(n / 2)) for key, n in whole.items()}
-    assert part.utterance_ids == Proxy(None, 0.5).train(train, seed=3).utterance_ids
-    assert part.utterance_ids != Proxy(None, 0.5).train(train, seed=4).utterance_ids
-    assert Proxy(None, 1.0).train(train, seed=3) is train
+    assert part.utterance_ids == Proxy(None, 0.5).training_subset(train, seed=3).utterance_ids
+    assert part.utterance_ids != Proxy(None, 0.5).training_subset(train, seed=4).utterance_ids
+    assert Proxy(None, 1.0).training_subset(train, seed=3) is train
 
 
 def written(folder, corpus, **search):
@@ -82,10 +88,10 @@ def made_up(space_file, objectives, confirmation=None):
 
 def test_the_best_and_the_papers_configuration_are_trained_again(space_file):
     space, run = made_up(space_file, {0: 0.4, 1: 0.3, 2: 0.1, 3: 0.2})
-    trainings = to_train(space, run, Confirmation(top=2, seeds=2))
+    trainings = confirmation_trainings(space, run, Confirmation(top=2, seeds=2))
     assert [each["number"] for each in trainings] == [2000, 3000, 0, 2001, 3001, 1]
     values = {each.number: each.values for each in run.journal.trials()}
-    assert all(each["values"] == values[each["number"] // SEEDS] for each in trainings)
+    assert all(each["values"] == values[each["number"] // NUMBER_STRIDE] for each in trainings)
     seeds = {each["confirmation_seed"] for each in trainings}
     assert len(seeds) == 2  # the same for every configuration: they are compared in pairs
     assert space.experiment({}).seed not in seeds
@@ -94,7 +100,7 @@ def test_the_best_and_the_papers_configuration_are_trained_again(space_file):
 def test_the_mean_over_seeds_decides_and_the_one_in_the_middle_is_exported(space_file):
     again = {2000: 0.30, 2001: 0.20, 2002: 0.40, 1000: 0.25, 1001: 0.27, 1002: 0.26, 3000: 0.1, 3001: np.nan, 3002: 0.1}
     _, run = made_up(space_file, {1: 0.2, 2: 0.1, 3: 0.15, 4: 0.5}, again)
-    found = confirmed(run)
+    found = confirmed_configurations(run)
     assert [each.record.number for each in found] == [1, 2, 3]  # one that fails with a seed comes last
     first = found[0]
     assert first.mean == pytest.approx(0.26)
@@ -103,23 +109,23 @@ def test_the_mean_over_seeds_decides_and_the_one_in_the_middle_is_exported(space
     # Student's t of two degrees of freedom is 4.3027; the deviation 0.01; the root of three 1.7321.
     assert first.half_width == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-4)
     assert found[2].n_failed == 1
-    best = winner(found)
+    best = best_in_search(found)
     assert best is not None
     assert best.mean - best.record.objective == pytest.approx(0.30 - 0.10)  # trial 2 won the search
-    assert selected(run, 1).checkpoint.parent.parent.name == "01002"
-    assert selected(run, 1).confirmed == first
-    assert [selected(run, rank).record.number for rank in (1, 2, 3, 4)] == [1, 2, 3, 4]
-    assert selected(run, 4).confirmed is None
+    assert select_trial(run, 1).checkpoint.parent.parent.name == "01002"
+    assert select_trial(run, 1).confirmed == first
+    assert [select_trial(run, rank).record.number for rank in (1, 2, 3, 4)] == [1, 2, 3, 4]
+    assert select_trial(run, 4).confirmed is None
     with pytest.raises(InputError, match="no trial of rank 5; 4 trials"):
-        selected(run, 5)
+        select_trial(run, 5)
 
 
 def test_a_trial_may_be_named(space_file):
     _, run = made_up(space_file, {1: 0.2, 2: 0.1, 3: 0.3}, {2000: 0.30})
-    assert selected(run, 1, 3).record.number == 3
-    assert selected(run, 1, 2).confirmed is not None
+    assert select_trial(run, 1, 3).record.number == 3
+    assert select_trial(run, 1, 2).confirmed is not None
     with pytest.raises(InputError, match="trial 7 has no detector to export; these have: 1, 2, 3"):
-        selected(run, 1, 7)
+        select_trial(run, 1, 7)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_eers_of_seeds_in_words():
 def test_a_configuration_counts_once_all_its_seeds_have_ended(space_file):
     _, run = made_up(space_file, {1: 0.2, 2: 0.1}, {2000: 0.3, 2001: 0.2})
     run.confirmation().update(wanted=[2000, 2001, 1000, 1001])
-    assert [each.record.number for each in confirmed(run)] == [2]
+    assert [each.record.number for each in confirmed_configurations(run)] == [2]
 
 
 @pytest.mark.parametrize(
@@ -211,7 +217,7 @@ def test_a_killed_confirmation_goes_on_and_nothing_is_trained_twice(killed_and_r
     _, run, before, _ = killed_and_resumed
     again = run.confirmation()
     after = {each.number: each for each in again.journal.trials()}
-    n_configurations = len({each // SEEDS for each in after})
+    n_configurations = len({each // NUMBER_STRIDE for each in after})
     assert len(after) == 3 * n_configurations
     assert {each.status for each in after.values()} == {"finished"}
     for each in before:
@@ -227,14 +233,14 @@ def test_a_killed_confirmation_goes_on_and_nothing_is_trained_twice(killed_and_r
 
 def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     folder, run, _, done = killed_and_resumed
-    best = confirmed(run)[0]
+    best = confirmed_configurations(run)[0]
     state = checkpoint.load(run.confirmation().checkpoint(best.median.number))
     experiment = read_space(folder / "s.yaml").experiment(best.record.values)
-    assert state["experiment"]["seed"] == fresh_seed(experiment, best.median.number % SEEDS) != experiment.seed
+    assert state["experiment"]["seed"] == fresh_seed(experiment, best.median.number % NUMBER_STRIDE) != experiment.seed
     config = json.loads((run.path / "export" / "config.json").read_text())
     assert config["provenance"]["seed"] == state["experiment"]["seed"]
     told = config["provenance"]["confirmation"]
-    assert told["seed_index"] == best.median.number % SEEDS
+    assert told["seed_index"] == best.median.number % NUMBER_STRIDE
     assert told["mean"] == pytest.approx(best.mean)
     assert told["by_seed"] == [each.objective for each in best.trainings]
     assert config["experiment"]["seed"] == state["experiment"]["seed"]
@@ -245,7 +251,7 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
 def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     folder, run, _, _ = killed_and_resumed
     plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
-    best = confirmed(run)[0]
+    best = confirmed_configurations(run)[0]
     dev = store_opener(plan, console=Console(quiet=True))(plan.space.experiment(best.record.values), "dev")
     rates = _by_seed(run, best, dev)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)

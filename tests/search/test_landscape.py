@@ -11,7 +11,7 @@ from search.report.search_figures import history, importance_bars, parallel, sli
 from search.report.tables import cost_sheet, importance_sheet
 from search.runs.journal import TrialRecord
 from search.space.optuna_space import random_values
-from search.space.reader import space_from_tree
+from search.space.reader import space_from_yaml
 from search.space.yaml_file import parse
 
 SPACE = """\
@@ -28,7 +28,7 @@ experiment:
 
 @pytest.fixture(scope="module")
 def space():
-    return space_from_tree(parse(SPACE))
+    return space_from_yaml(parse(SPACE))
 
 
 def trials(space, n, value):

@@ -32,14 +32,14 @@ def test_names_are_numbered_and_never_reused(tmp_path):
     assert Run.create(Storage(str(tmp_path)), prefix="quick").name == "quick-001"
     assert Run.create(Storage(str(tmp_path)), prefix="quick").name == "quick-002"
     assert Run.create(Storage(str(tmp_path)), prefix="quick", name="mine").name == "mine"
-    with pytest.raises(InputError, match="a run of that name is there already"):
+    with pytest.raises(InputError, match="a run with this name exists"):
         Run.create(Storage(str(tmp_path)), prefix="quick", name="mine")
 
 
 @pytest.mark.parametrize("name", ["../up", "/abs", ".hidden", "a/b", "", "a" * 101])
 def test_names_stay_in_the_storage(tmp_path, name):
     if name:
-        with pytest.raises(InputError, match="a name is letters"):
+        with pytest.raises(InputError, match="a name has at most 100 letters"):
             Run.create(Storage(str(tmp_path)), prefix="quick", name=name)
     with pytest.raises(InputError, match="no run"):
         Run.open(Storage(str(tmp_path)), name)

@@ -22,7 +22,7 @@ from search.report.tables import (
     results_sheet,
 )
 from search.runs.journal import TrialRecord
-from search.space.configurations import enumerated
+from search.space.configurations import all_configurations
 from search.space.reader import read_space
 from tests.search.test_space import SPACES
 
@@ -83,7 +83,7 @@ def test_the_grid_of_a_papers_table_fills_each_of_its_cells_once(number):
     path = next(each for each in SPACES if each.name == f"table{number}.yaml")
     space = read_space(path)
     table = PAPER[space.name]
-    found = [result(k, values) for k, values in enumerate(enumerated(space))]
+    found = [result(k, values) for k, values in enumerate(all_configurations(space))]
     cells = [cell for row in table.rows.values() for cell in row]
     assert [len(matching(cell, found)) for cell in cells] == [1] * len(found)
     assert len(found) == space.search.trials

@@ -7,9 +7,9 @@ import yaml
 
 from core.config import experiment_from_plain, experiment_to_plain
 from core.errors import InputError
-from search.space.configurations import corners, enumerated, n_configurations, store_experiments
+from search.space.configurations import all_configurations, corners, n_configurations, store_experiments
 from search.space.optuna_space import random_values, suggest
-from search.space.reader import read_space, space_from_tree
+from search.space.reader import read_space, space_from_yaml
 from search.space.yaml_file import parse
 
 ROOT = Path(__file__).resolve().parents[2] / "spaces"
@@ -35,7 +35,7 @@ search: {trials: 7, sampler: random, scheduler: none}
 
 
 def space(text=SPACE):
-    return space_from_tree(parse(text, "s.yaml"))
+    return space_from_yaml(parse(text, "s.yaml"))
 
 
 def problems(text):
@@ -132,7 +132,7 @@ def test_a_grid_counts_conditional_configurations_once():
     found = space(text)
     # (lfcc x 2 + logspec) x (lcnn + senet18 x 5) x (siamese x 2 + original) x 2 schedules
     assert n_configurations(found) == 3 * 6 * 3 * 2
-    assert len({str(sorted(values.items())) for values in enumerated(found)}) == 3 * 6 * 3 * 2
+    assert len({str(sorted(values.items())) for values in all_configurations(found)}) == 3 * 6 * 3 * 2
     assert n_configurations(space()) is None
 
 
@@ -195,7 +195,7 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
         ("epochs: 3", "epochs: {integer: [1.5, 3]}", "two integers"),
         ("epochs: 3", "epochs: {uniform: [1, 3]}", "it must be int"),
         ("epochs: 3", "epochs: {choice: []}", "must be a list of values"),
-        ("epochs: 3", "epochs: {choice: [1, 1]}", "stands twice"),
+        ("epochs: 3", "epochs: {choice: [1, 1]}", "is listed twice"),
         ("epochs: 3", "epochs: {choice: [1, 2], step: 1}", "found also step"),
         ("epochs: 3", "epochs: 3\n  batch_size: 7", "batch_size is 7; it must be even"),
         ("epochs: 3", "epochs: 3\n  input: {n_frame: 7}", "did you mean 'n_frames'?"),
@@ -218,8 +218,8 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
             "asha has no 'grace_perod'; it takes grace_epochs",
         ),
         ("scheduler: none", "scheduler: {name: asha, reduction_factor: 1}", "must be above 1"),
-        ("name: example", "name: ../example", "it must be letters"),
-        ("corpus: {", "corpus: {on_bad_audio: ignore, ", "it is stop or skip"),
+        ("name: example", "name: ../example", "it must be at most 100 letters"),
+        ("corpus: {", "corpus: {on_bad_audio: ignore, ", "it must be stop or skip"),
     ],
 )
 def test_one_mistake_one_clear_message(old, new, words):

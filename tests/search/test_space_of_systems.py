@@ -4,13 +4,13 @@ import pytest
 import yaml
 
 from core.errors import InputError
-from search.space.configurations import enumerated, n_configurations, store_experiments
-from search.space.reader import space_from_tree
+from search.space.configurations import all_configurations, n_configurations, store_experiments
+from search.space.reader import space_from_yaml
 from search.space.yaml_file import parse
 
 
 def space(text):
-    return space_from_tree(parse(text, "s.yaml"))
+    return space_from_yaml(parse(text, "s.yaml"))
 
 
 SYSTEMS_SPACE = """\
@@ -29,7 +29,7 @@ search: {sampler: grid}
 def test_a_system_can_be_searched_and_its_options_changed_under_its_condition():
     found = space(SYSTEMS_SPACE)
     assert n_configurations(found) == 4
-    experiments = [found.experiment(values) for values in enumerated(found)]
+    experiments = [found.experiment(values) for values in all_configurations(found)]
     assert [each.mode for each in experiments] == ["gmm", "original", "original", "original"]
     assert [each.front_end.plain() for each in experiments[:2]] == [
         {"name": "lfcc"},

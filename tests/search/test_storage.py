@@ -57,7 +57,7 @@ def test_a_folder_is_used_as_it_is(tmp_path):
     (tmp_path / "x").write_text("x")
     plain.push("x")
     plain.pull("x")
-    assert plain.fetched("stores/s") == tmp_path / "stores" / "s"
+    assert plain.local_store("stores/s") == tmp_path / "stores" / "s"
     assert plain.names("none") == []
 
 
@@ -67,11 +67,11 @@ def test_a_node_copies_a_store_once(tmp_path):
     for name in ("000000.arrow", "manifest.json"):
         (source / name).write_text(name)
     cached = Storage(str(tmp_path / "shared"), str(tmp_path / "disk"))
-    copy = cached.fetched("stores/s")
+    copy = cached.local_store("stores/s")
     assert copy.is_relative_to(tmp_path / "disk")
     assert sorted(each.name for each in copy.iterdir()) == ["000000.arrow", "manifest.json"]
     shutil.rmtree(source)
-    assert cached.fetched("stores/s") == copy
+    assert cached.local_store("stores/s") == copy
 
 
 def test_passwords_and_unknown_schemes_are_refused(tmp_path):
@@ -82,7 +82,7 @@ def test_passwords_and_unknown_schemes_are_refused(tmp_path):
 
 
 def test_a_storage_that_is_away_for_long_is_lost(remote, monkeypatch, tmp_path):
-    monkeypatch.setattr("search.runs.retry.PATIENCE", 1.0)
+    monkeypatch.setattr("search.runs.retry.RETRY_SECONDS", 1.0)
     (remote.folder / "runs").mkdir(parents=True)
     (remote.folder / "runs" / "x").write_text("x")
     shutil.rmtree(tmp_path / "bucket")
@@ -91,7 +91,7 @@ def test_a_storage_that_is_away_for_long_is_lost(remote, monkeypatch, tmp_path):
     with pytest.raises(StorageLost, match="could not be written for 1 s"):
         remote.push("runs")
     (tmp_path / "bucket").unlink()
-    with remote.kept("runs"):
+    with remote.pushing("runs"):
         pass
     assert (tmp_path / "bucket" / "runs" / "x").exists()
 

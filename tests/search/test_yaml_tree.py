@@ -5,10 +5,10 @@ from search.space.yaml_file import parse, read
 
 
 def test_lines_of_keys_and_of_what_has_none():
-    tree = parse("name: a\nexperiment:\n  loss:\n    margin: 2\n", "s.yaml")
-    assert tree.where(("experiment", "loss", "margin")) == "s.yaml:4"
-    assert tree.where(("experiment", "loss", "absent")) == "s.yaml:3"
-    assert tree.where(("absent",)) == "s.yaml:1"
+    yaml_file = parse("name: a\nexperiment:\n  loss:\n    margin: 2\n", "s.yaml")
+    assert yaml_file.location(("experiment", "loss", "margin")) == "s.yaml:4"
+    assert yaml_file.location(("experiment", "loss", "absent")) == "s.yaml:3"
+    assert yaml_file.location(("absent",)) == "s.yaml:1"
 
 
 @pytest.mark.parametrize(
@@ -24,8 +24,8 @@ def test_every_duplicate_key_is_named_with_both_lines():
     with pytest.raises(InputError) as caught:
         parse("a: 1\nb: {c: 1,\n c: 2}\na: 3\n", "s.yaml")
     assert caught.value.problems == (
-        "s.yaml:3: b.c stands twice; the first is in line 2",
-        "s.yaml:4: a stands twice; the first is in line 1",
+        "s.yaml:3: b.c is listed twice; the first is in line 2",
+        "s.yaml:4: a is listed twice; the first is in line 1",
     )
 
 
@@ -36,8 +36,8 @@ def test_what_is_no_safe_mapping_is_refused(text):
 
 
 def test_changes_of_the_command_line():
-    tree = parse("corpus: {path: a}\n", changes=["corpus.path=/b", "search.trials=3", "new.deep.key=[1, 2]"])
-    assert tree.data == {"corpus": {"path": "/b"}, "search": {"trials": 3}, "new": {"deep": {"key": [1, 2]}}}
+    yaml_file = parse("corpus: {path: a}\n", changes=["corpus.path=/b", "search.trials=3", "new.deep.key=[1, 2]"])
+    assert yaml_file.data == {"corpus": {"path": "/b"}, "search": {"trials": 3}, "new": {"deep": {"key": [1, 2]}}}
 
 
 @pytest.mark.parametrize("change", ["corpus.path", "=3", "a=[1"])
