@@ -129,7 +129,7 @@ class OptunaSearcher(Searcher):
         """Does nothing: samplers learn only from ended trials."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the study the best value of a trial; the class says what a failed trial counts."""
+        """Reports the best value of a trial to the study. The class docstring says how a failed trial counts."""
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
