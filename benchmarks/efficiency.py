@@ -25,7 +25,7 @@ sys.path.insert(0, str(ROOT))
 
 from search.prepare.plan import make_plan  # noqa: E402
 from search.prepare.stores import store_opener  # noqa: E402
-from search.report.scoring import collect  # noqa: E402
+from search.report.scoring import score_trials  # noqa: E402
 from search.runs.run import Run  # noqa: E402
 from search.runs.storage import Storage  # noqa: E402
 from search.space.configurations import baseline  # noqa: E402
@@ -97,7 +97,7 @@ def report(options: argparse.Namespace) -> None:
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]
             value, number = min((objective, number) for number, _, objective in spent)
-            (result,) = collect(
+            (result,) = score_trials(
                 searched,
                 [records[number]],
                 corpus=plan.corpus,

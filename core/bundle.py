@@ -1,4 +1,4 @@
-"""A bundle: an exported detector with everything that scoring needs but the weights of a pretrained front end."""
+"""A bundle: an exported detector with all that scoring needs, except the weights of a pretrained front end."""
 
 import dataclasses
 import json
@@ -29,12 +29,13 @@ class Bundle:
     """An exported detector.
 
     Attributes:
-        detector: In evaluation mode, on the CPU.
-        experiment: What it was trained with.
-        n_features: Values a frame of its front end.
-        threshold: CM score at the equal error rate of dev; a score at or above it is taken for bona fide.
-        metrics: Metrics by partition, such as `{"dev": {"eer": 0.01}}`.
-        provenance: Corpus, run, trial, versions, date: plain data.
+        detector: The detector, in evaluation mode, on the CPU.
+        experiment: The experiment that trained the detector.
+        n_features: Features per frame of the front end.
+        threshold: CM score at the equal error rate on dev. An utterance with this score or a higher one counts as bona
+            fide.
+        metrics: Metrics by partition, such as `{"dev": {"eer": 0.01}}`; rates are fractions.
+        provenance: Corpus, run, trial and date as plain data; after loading also `front_end_weights`.
     """
 
     detector: Detector | GmmDetector
@@ -46,18 +47,18 @@ class Bundle:
 
 
 def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) -> None:
-    """Writes a bundle into a new folder; the folder is there whole or not at all.
+    """Writes a bundle into a new folder. If writing fails, there is no folder.
 
     Args:
-        bundle: What to write.
-        folder: Must not exist, or be empty.
+        bundle: The bundle.
+        folder: Folder of the bundle; it must be missing or empty.
         front_end_weights: File name -> SHA-256 of the pretrained weights that the front end needs.
 
     Raises:
-        InputError: the folder holds something already, or cannot be written.
+        InputError: The folder is not empty, or cannot be written.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise InputError(f"{folder}: is not empty; nothing of it was touched. Choose another folder with --output")
+        raise InputError(f"{folder}: is not empty and was not changed; choose another --output")
     config = {
         "format": FORMAT,
         "experiment": experiment_to_plain(bundle.experiment),
@@ -87,18 +88,18 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) 
 
 
 def load(folder: Path) -> Bundle:
-    """The bundle in a folder. Nothing in it is run: the weights are safetensors, the rest is JSON.
+    """The bundle in a folder. Loading executes no code from it: the weights are safetensors, the rest is JSON.
 
     Raises:
-        InputError: not a bundle, of another format, or its weights do not fit its configuration.
+        InputError: The folder is not a bundle, has another format, or its weights do not fit its configuration.
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
         tensors = safetensors.torch.load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
-        raise InputError(f"{folder}: not a bundle: it lacks {Path(str(error.filename or WEIGHTS)).name}") from error
+        raise InputError(f"{folder}: not a bundle: {Path(str(error.filename or WEIGHTS)).name} is missing") from error
     except (OSError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(f"{folder}: not a bundle that can be read: {error}") from error
+        raise InputError(f"{folder}: the bundle cannot be read: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{folder / CONFIG}: not a bundle of format {FORMAT}, which this version reads")
     try:
@@ -111,21 +112,21 @@ def load(folder: Path) -> Bundle:
             detector.eval(), experiment, n_features, float(config["threshold"]), config["metrics"], provenance
         )
     except (KeyError, TypeError, RuntimeError) as error:
-        raise InputError(f"{folder}: its weights and configuration do not fit together: {error}") from error
+        raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
 
 
 def front_end_of(bundle: Bundle) -> torch.nn.Module:
-    """The front end of a bundle, its pretrained weights checked against those of the training.
+    """The front end of a bundle. Its pretrained weights have the SHA-256 of those of the training.
 
     Raises:
-        InputError: the weights are missing or not the same.
+        InputError: The weights are missing, or differ from those of the training.
     """
     front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, bundle.experiment.front_end)
-    found: Any = front_end.weights
+    weights: Any = front_end.weights
     expected = bundle.provenance.get("front_end_weights", {})
-    if sorted(found.values()) != sorted(expected.values()):
+    if sorted(weights.values()) != sorted(expected.values()):
         raise InputError(
-            f"front_end: {bundle.experiment.front_end.name}: its weights have SHA-256 {sorted(found.values())}; "
+            f"front_end: {bundle.experiment.front_end.name}: the weights have SHA-256 {sorted(weights.values())}; "
             f"the bundle was trained with {sorted(expected.values())} ({', '.join(expected)})"
         )
     return front_end
@@ -135,23 +136,28 @@ def front_end_of(bundle: Bundle) -> torch.nn.Module:
 def score(
     bundle: Bundle, paths: Iterable[Path], *, device: torch.device | str = "cpu"
 ) -> Iterator[tuple[Path, float | InputError]]:
-    """For each recording its CM score (higher = more bona fide), or what is wrong with it; in the order given.
+    """Yields every recording with its CM score (higher = more bona fide) or its error, in the given order.
 
-    The features are rounded to float16 as in the feature store, so that a file scores as it did in the search.
+    Features are rounded to float16 as in the feature store, so that a recording has the same score as in the search.
 
     Args:
-        bundle: The detector.
-        paths: Audio files; any format, rate and channel count that `core.audio.load` takes.
-        device: Where to compute.
+        bundle: The bundle.
+        paths: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts.
+        device: Device that computes.
+
+    Raises:
+        InputError: The weights of the front end are missing, or differ from those of the training.
     """
     front_end = front_end_of(bundle).to(device)
     detector = bundle.detector.to(device)
-    shortest: Any = front_end.min_samples
+    min_samples: Any = front_end.min_samples
     for path in paths:
         try:
             waveform = audio.load(path, bundle.experiment.audio)
-            if len(waveform) < shortest:
-                raise InputError(f"{path}: {len(waveform)} samples at 16 kHz; the front end needs {shortest}")
+            if len(waveform) < min_samples:
+                raise InputError(
+                    f"{path}: {len(waveform)} samples at 16 kHz; the front end needs at least {min_samples}"
+                )
             features = front_end(torch.from_numpy(waveform)[None].to(device))[0].half()
             yield path, detector.score_utterance(features)
         except InputError as error:
@@ -159,28 +165,28 @@ def score(
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    found = {"python": platform.python_version()}
+    """Versions of Python and of the installed packages that affect results."""
+    known = {"python": platform.python_version()}
     for name in ("spooftune", "torch", "torchaudio", "transformers", "numpy", "ray", "optuna"):
         try:
-            found[name] = version(name)
+            known[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return known
 
 
 def _n_parameters(detector: torch.nn.Module) -> int:
-    """Numbers that training moved; mixtures and their like, which no gradient reaches, keep theirs as buffers."""
+    """Number of trained parameters. Gaussian mixtures are trained without gradients and keep theirs as buffers."""
     trained = sum(parameter.numel() for parameter in detector.parameters())
     return trained or sum(value.numel() for value in detector.buffers())
 
 
 def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
-    """The bundle's README: what it is, how good it is on which data, how to use it, what to beware of, its licence.
+    """The model card of a bundle in Markdown: detector, metrics, usage, limits and licence.
 
     Args:
-        config: The content of `config.json`.
-        n_parameters: Of the detector, the front end apart.
+        config: Content of `config.json`.
+        n_parameters: Number of parameters of the detector, without the front end.
     """
     experiment, provenance = config["experiment"], config["provenance"]
     body = f"backbone `{experiment['backbone']['name']}`"
@@ -190,12 +196,12 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         f"# Spoofing countermeasure {provenance.get('run', '')} / trial {provenance.get('trial', '')}",
         "",
         f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`, {body}, "
-        f"{n_parameters:,} parameters. It scores 16 kHz speech: higher = more bona fide.",
+        f"{n_parameters:,} parameters. It gives a CM score to 16 kHz speech: higher = more bona fide.",
         "",
-        f"Decision: bona fide at or above {config['threshold']:.6g}, the threshold of the equal error rate on dev. "
-        "Another application wants another threshold.",
+        f"Decision: bona fide if the score is at least {config['threshold']:.6g}. This is the threshold of the equal error "
+        "rate on dev; another application needs another threshold.",
         "",
-        "| partition | EER % | 95 % over utterances | over speakers | AUC | bona fide | spoofed |",
+        "| partition | EER % | 95 % interval over utterances | over speakers | AUC | bona fide | spoofed |",
         "|---|---|---|---|---|---|---|",
     ]
     for partition, values in config["metrics"].items():
@@ -212,21 +218,21 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
             lines += [f"| {attack} | {100 * rate:.2f} |" for attack, rate in values["eer_per_attack"].items()]
     lines += [
         "",
-        "Dev chose this detector, so its EER on dev is optimistic. The search did not read eval.",
-        f"Trained on {provenance.get('corpus', 'an unnamed corpus')} alone: on other speech, channels and attacks "
-        "expect worse.",
+        "Dev was used to select this detector, so its EER on dev is optimistic. The search did not read eval.",
+        f"The detector was trained only on {provenance.get('corpus', 'an unnamed corpus')}. Expect a higher EER on "
+        "other speech, channels and attacks.",
         "",
         "```",
         "spooftune score THIS_FOLDER RECORDING.flac",
         "```",
         "",
-        "Front-end weights needed (SHA-256): "
+        "Pretrained weights that the front end needs (SHA-256): "
         + (", ".join(f"{name} {digest}" for name, digest in config["front_end_weights"].items()) or "none"),
         "",
-        "Whole configuration, metrics and versions: `config.json`.",
+        "`config.json` has the whole experiment, all metrics and the versions of the software.",
         "",
         "Licence: the software is under Apache-2.0. The weights are not part of it: their licence depends on the "
-        f"training data and on the front end (`{experiment['front_end']['name']}`) with any pretrained weights of it.",
+        f"training data and on the front end (`{experiment['front_end']['name']}`) with its pretrained weights.",
         "",
     ]
     return "\n".join(lines)

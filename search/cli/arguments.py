@@ -1,4 +1,4 @@
-"""Arguments that several commands share, and what they open: a space, a storage, a run."""
+"""Arguments that several commands share, and functions that open the space, storage or run that they name."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
     from search.runs.storage import Storage
 
 STORAGE = "storage"
-"""Folder of runs and feature stores where neither the command line nor a space names one."""
+"""Folder of runs and feature stores if neither the command line nor a space names one."""
 
 
 def run_names(context: typer.Context, incomplete: str) -> list[str]:
-    """Names of the runs of the storage so far typed, for the shell to complete."""
+    """Names of runs that begin with `incomplete`, for shell completion."""
     runs = Path(context.params.get("storage") or STORAGE) / "runs"
     return sorted(path.parent.name for path in runs.glob(f"{incomplete}*/run.json"))
 
@@ -32,7 +32,7 @@ Changes = Annotated[
         metavar="KEY=VALUE",
         help="Change a value of the YAML file, for example corpus.path=/data/LA. May be repeated.",
         default_factory=list,
-        show_default="the file as it is",
+        show_default="no change",
     ),
 ]
 SpaceStorage = Annotated[
@@ -50,7 +50,7 @@ RunStorage = Annotated[
         "--storage",
         metavar="DIR|URL",
         help="Folder or URL that holds runs and feature stores.",
-        show_default=f"the folder {STORAGE}; with --cluster, where the cluster keeps the run",
+        show_default=f"the folder {STORAGE}; with --cluster, the storage of the run on the cluster",
     ),
 ]
 RayAddress = Annotated[
@@ -58,8 +58,8 @@ RayAddress = Annotated[
     typer.Option(
         "--address",
         metavar="ADDRESS",
-        help="Run on the Ray cluster that this node belongs to: its address, or auto.",
-        show_default="this machine alone",
+        help="Address of the Ray cluster that this node belongs to, or auto: run there.",
+        show_default="only this machine",
     ),
 ]
 ClusterPlace = Annotated[
@@ -74,30 +74,34 @@ ClusterPlace = Annotated[
 
 
 def read_plan(space: Path, changes: list[str], storage: str | None, *, embedded: bool = False) -> "Plan":
-    """What a space would run here.
+    """The plan of a search of a space.
 
     Args:
-        space: Its YAML file.
-        changes: `KEY=VALUE`, laid over the file.
-        storage: Folder or URL of runs and feature stores; None = the space's.
-        embedded: Whether Ray is started on this machine, whose CPUs and GPUs must then suffice.
+        space: YAML file of the space.
+        changes: `KEY=VALUE`, applied to the file.
+        storage: Folder or URL of runs and feature stores; None = the storage of the space.
+        embedded: Whether Ray is started on this machine. Its CPUs and GPUs must then suffice.
 
     Raises:
-        InputError: the space has mistakes, or cannot run here.
+        InputError: The space has mistakes, or cannot run here.
     """
     from search.prepare.plan import make_plan
     from search.runs.storage import Storage
     from search.space.reader import read_space
 
-    known = read_space(space, changes)
-    return make_plan(known, Storage(storage or known.search.storage), embedded=embedded)
+    checked = read_space(space, changes)
+    return make_plan(checked, Storage(storage or checked.search.storage), embedded=embedded)
 
 
 def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":
-    """A run and what its space would run.
+    """A run and its plan.
+
+    Args:
+        name: Name of the run.
+        storage: Folder or URL of runs; None = the folder STORAGE.
 
     Raises:
-        InputError: there is no such run, or its space is no longer valid here.
+        InputError: The run is missing, or its space is not valid here.
     """
     from search.prepare.plan import make_plan
     from search.runs.run import Run
@@ -116,12 +120,12 @@ def open_storage(place: str | None) -> "Storage":
 
 
 def kept(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
-    """Keeps a run's folder at its URL up to date; what Tune wrote is there already."""
+    """Copies the folder of a run to its URL while a command works on it. Ray Tune copies its own folders itself."""
     return plan.storage.pushing(f"runs/{run.name}", skip=("tune",))
 
 
 def open_console(*, stderr: bool = False) -> "Console":
-    """Where a command shows tables and progress."""
+    """The console for tables and progress of a command."""
     from search.cli.terminal import console
 
     return console(stderr=stderr)

@@ -21,7 +21,7 @@ def demo(
             show_default="recordings of Debian's packages",
         ),
     ] = None,
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed; the same one gives the same corpus.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed; equal seeds make equal corpora.")] = 0,
 ) -> int:
     """Make a small corpus of bona fide and spoofed speech."""
     from core.demo import build_demo_corpus
@@ -41,7 +41,7 @@ def widen(
     ],
     *,
     layout: Annotated[str, typer.Option("--layout", metavar="NAME", help="Layout of the corpus.")] = "asvspoof2019_la",
-    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of what is random.")] = 0,
+    seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the random copies.")] = 0,
     workers: Annotated[
         int,
         typer.Option("--workers", metavar="N", help="Number of processes.", show_default="number of processors"),
@@ -81,6 +81,6 @@ def pretrain(
     plan = read_pretraining(config, changes)
     print(f"wav2vec ({plan.options.size}) on {len(plan.files)} recordings, in {plan.output}", flush=True)
     path = run_pretraining(plan, open_console())
-    print(f"watch it: tensorboard --logdir {plan.output / 'tensorboard'}")
+    print(f"TensorBoard: tensorboard --logdir {plan.output / 'tensorboard'}")
     print(f"in a search space: front_end: {{name: wav2vec, checkpoint: {path}}}")
     return 0

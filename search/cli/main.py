@@ -1,4 +1,4 @@
-"""The entry point: every command with its group in the help and an example; exit codes; how errors are shown."""
+"""The entry point: the table of commands, exit codes, and messages for errors."""
 
 import functools
 import os
@@ -47,11 +47,11 @@ CORPUS_COMMANDS = {
     "demo": Command(corpora.demo, "Commands", "spooftune corpus demo data/demo"),
     "widen": Command(corpora.widen, "Commands", "spooftune corpus widen /data/LA data/wide world_coded rawboost"),
 }
-"""What follows `spooftune corpus`."""
+"""The commands below `spooftune corpus`."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs one command and returns its exit code; a mistake of the user gives its messages and no traceback.
+    """Runs one command and returns its exit code. Wrong input gives a message and no traceback.
 
     Args:
         arguments: The words after `spooftune`; None = those of this process.
@@ -105,8 +105,8 @@ def spooftune(
 ) -> None:
     """Hyperparameter search for detectors of spoofed speech.
 
-    A search space, a YAML file, says what is searched. `launch` runs the search, `report` shows what it gave, and
-    `score` applies the exported detector to recordings. With --cluster, a command works on a Ray cluster.
+    A search space is a YAML file with fixed values and ranges. `launch` searches it, `report` shows the results, and
+    `score` applies the exported detector to recordings. With --cluster, a command runs on a Ray cluster.
     `spooftune COMMAND --help` explains a command.
     """
     _help_alone(context)
@@ -118,7 +118,7 @@ def _corpus(context: typer.Context) -> None:
 
 
 def _epilog(command: Command) -> str:
-    """What stands below the help; the control character keeps the lines of the example as they are."""
+    """The text below the help. The control character keeps the lines of the example unwrapped."""
     return f"\b\nExample:\n  {command.example}\n\n{EXIT_CODES}"
 
 
@@ -128,7 +128,7 @@ def _help_alone(context: typer.Context) -> None:
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., int]:
-    """A command that turns what may end it into messages and an exit code."""
+    """The command with a message and an exit code for wrong input and interrupts."""
 
     @functools.wraps(command)
     def guarded(**arguments: Any) -> int:
@@ -142,7 +142,7 @@ def _guarded(command: Callable[..., int]) -> Callable[..., int]:
             print("spooftune: interrupted", file=sys.stderr)
             return 130
         except BrokenPipeError:
-            # The reader of a pipe has left: nothing is there to flush to.
+            # The reader of a pipe has ended: the output is discarded, so that the final flush does not fail.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 1
 
@@ -150,9 +150,9 @@ def _guarded(command: Callable[..., int]) -> Callable[..., int]:
 
 
 def _usage_problem(error: typer.TyperException) -> str:
-    """What is wrong with the words of a command line, in one line that says where help is."""
+    """The mistake in a command line, and the command that shows the help, in one line."""
     message = " ".join(error.format_message().replace("Value error, ", "").split())
-    close = getattr(error, "possibilities", None)  # of a mistyped option
+    close = getattr(error, "possibilities", None)  # options similar to a mistyped one
     if close:
         message = f"{error.message}. Did you mean {', '.join(map(repr, close))}?"
     context = getattr(error, "ctx", None)

@@ -16,8 +16,8 @@ from search.cluster.jobs import Cluster, Job, check_for_cluster, connect, launch
 from search.runs.journal import now
 from search.runs.run import check_name
 
-# Everywhere below, `place` is the cluster's YAML file or the URL of its Jobs API, and `storage` is None where the
-# cluster itself remembers where the run lies.
+# In this module `place` is the YAML file of the cluster or the URL of its Jobs API. `storage` is the folder or URL of
+# runs; None means that the cluster knows the storage of the run.
 
 say = functools.partial(print, flush=True)
 
@@ -25,17 +25,17 @@ say = functools.partial(print, flush=True)
 def launch(
     place: str, space_file: Path, *, changes: list[str], storage: str | None, name: str | None, wait: bool
 ) -> int:
-    """Submits a search; shows what it prints until it has begun or, with `wait`, until it ends."""
+    """Submits a search; shows its output until it has started or, with `wait`, until it ends."""
     require_token()  # before the space is read, which imports Ray
     from search.space.reader import read_space
 
     space = read_space(space_file, changes)
-    lies = storage or space.search.storage
-    check_for_cluster(space, lies)
+    storage = storage or space.search.storage
+    check_for_cluster(space, storage)
     if name is not None:
         check_name(name)
     with _head(place) as cluster:
-        job, state = launch_on(cluster, space, lies, name, say, wait=wait)
+        job, state = launch_on(cluster, space, storage, name, say, wait=wait)
     return _submitted(place, job, state)
 
 
@@ -48,14 +48,14 @@ def resume(
     changes: list[str],
     options: dict[str, object],
 ) -> int:
-    """Submits the resumption of a run; shows what it prints until it has begun.
+    """Submits the resumption of a run; shows its output until it has started.
 
     Args:
         place: The cluster.
         run: Name of the run.
-        storage: Where the run lies.
-        space_file: Another space with which the run continues.
-        changes: Of that space.
+        storage: Storage of the run.
+        space_file: YAML file of another space with which the run continues; None = the run's own space.
+        changes: `KEY=VALUE`, applied to that file.
         options: Further options of `spooftune resume`, for `flags`.
     """
     require_token()
@@ -63,9 +63,9 @@ def resume(
 
     space = read_space(space_file, changes) if space_file else None
     with _head(place) as cluster:
-        lies = cluster.storage_of(run, storage)
-        arguments = [run, "--storage", lies, "--address", "auto", *flags(**options)]
-        job = cluster.submit("resume", run, lies, arguments, space)
+        storage = cluster.storage_of(run, storage)
+        arguments = [run, "--storage", storage, "--address", "auto", *flags(**options)]
+        job = cluster.submit("resume", run, storage, arguments, space)
         state = cluster.follow(job, say, until_started=True)
     return _submitted(place, job, state)
 
@@ -78,7 +78,7 @@ def list_jobs(place: str) -> int:
 
 
 def logs(place: str, run: str, *, storage: str | None, trial: int | None, follow: bool) -> int:
-    """Shows the output of a search, or what happened in one trial."""
+    """Shows the output of a search, or the events of one trial."""
     if trial is not None:
         return ask(place, "logs", run, storage=storage, trial=trial)
     with _head(place) as cluster:
@@ -91,10 +91,10 @@ def logs(place: str, run: str, *, storage: str | None, trial: int | None, follow
 
 
 def ask(place: str, command: str, run: str, *, storage: str | None, **options: object) -> int:
-    """Runs a short command about a run on the head, with the given options."""
+    """Runs a short command about a run on the head, with the given options; returns its exit code."""
     with _head(place) as cluster:
-        lies = cluster.storage_of(run, storage)
-        return cluster.ask(command, run, lies, [run, "--storage", lies, *flags(**options)], say)
+        storage = cluster.storage_of(run, storage)
+        return cluster.ask(command, run, storage, [run, "--storage", storage, *flags(**options)], say)
 
 
 def tensorboard(place: str, run: str, *, storage: str | None, port: int) -> int:
@@ -106,7 +106,7 @@ def tensorboard(place: str, run: str, *, storage: str | None, port: int) -> int:
         def refresh() -> None:
             try:
                 cluster.fetch(source, Path(folder))
-            except InputError as error:  # the cluster may be back at the next look
+            except InputError as error:  # the cluster may be reachable again at the next copy
                 print(f"spooftune: {error}", file=sys.stderr)
 
         return show_folder(Path(folder), port=port, refresh=refresh)
@@ -122,12 +122,12 @@ def export(
     """
     target = output or Path(f"{run}-{trial_label(rank, trial)}")
     if target.exists():
-        raise InputError(f"{target}: exists already; nothing of it was touched. Choose another --output")
+        raise InputError(f"{target}: exists already and was not changed; choose another --output")
     with _head(place) as cluster:
-        lies = cluster.storage_of(run, storage)
-        folder = f"{lies}/runs/{run}/export-{now()[:19].replace(':', '')}"
+        storage = cluster.storage_of(run, storage)
+        folder = f"{storage}/runs/{run}/export-{now()[:19].replace(':', '')}"
         options = flags(output=folder, rank=rank, trial=trial, no_eval=no_eval)
-        if cluster.ask("export", run, lies, [run, "--storage", lies, *options], say):
+        if cluster.ask("export", run, storage, [run, "--storage", storage, *options], say):
             return 1
         cluster.fetch(folder, target)
     print(f"copied to {target}")
@@ -135,7 +135,7 @@ def export(
 
 
 def flags(**options: object) -> list[str]:
-    """Options as they stand on a command line, such as `--gpu-hours 2 --force`; those that are None or False do not."""
+    """Options as words of a command line, such as `--gpu-hours 2 --force`; None and False are left out."""
     words = []
     for name, value in options.items():
         if value is not None and value is not False:
@@ -145,7 +145,7 @@ def flags(**options: object) -> list[str]:
 
 @contextlib.contextmanager
 def _head(place: str) -> Iterator[Cluster]:
-    """The cluster, while its head is reached. The token is required first: Ray reads it when it is imported."""
+    """A connection to the cluster. The token is required first: Ray reads it when it is imported."""
     require_token()
     with connect(place) as cluster:
         yield cluster
@@ -156,7 +156,7 @@ def _submitted(place: str, job: Job, state: str) -> int:
         print(f"spooftune: job {job.id} {state.lower()}", file=sys.stderr)
         return 1
     if state == "RUNNING":
-        print(f"job {job.id} runs on the cluster and needs this machine no more. From any machine:")
+        print(f"job {job.id} runs on the cluster and no longer needs this machine. From any machine:")
         for command in ("status", "logs", "tensorboard", "stop", "resume", "export"):
             print(f"  spooftune {command} {job.run} --cluster {place}")
     return 0

@@ -1,4 +1,4 @@
-"""Commands about what a search has given: export, report."""
+"""Commands about the results of a search: export, report."""
 
 import sys
 from pathlib import Path
@@ -19,9 +19,7 @@ def export(
     run: RunName,
     *,
     storage: RunStorage = None,
-    rank: Annotated[
-        int, typer.Option("--rank", metavar="K", help="Place of the trial in the ranking; 1 is the best.")
-    ] = 1,
+    rank: Annotated[int, typer.Option("--rank", metavar="K", help="Rank of the trial; 1 is the best.")] = 1,
     trial: Annotated[
         int | None,
         typer.Option(
@@ -52,7 +50,7 @@ def export(
     opened, plan = open_run(run, storage)
     folder = output or opened.path / f"export-{trial_label(rank, trial)}"
     with kept(opened, plan):
-        export_trial(opened, plan, folder, rank=rank, number=trial, look_at_eval=not no_eval)
+        export_trial(opened, plan, folder, rank=rank, number=trial, score_eval=not no_eval)
     return 0
 
 
@@ -61,14 +59,12 @@ def report(
     *,
     storage: RunStorage = None,
     score_eval: Annotated[
-        bool, typer.Option("--eval", help="Score the trials on eval too. The report counts every such look at eval.")
+        bool, typer.Option("--eval", help="Score the trials on eval too. The run counts how often eval is scored.")
     ] = False,
     score_train: Annotated[bool, typer.Option("--train", help="Score the trials on train too.")] = False,
     top: Annotated[
         int | None,
-        typer.Option(
-            "--top", metavar="K", help="Report only the K trials that are best on dev.", show_default="all trials"
-        ),
+        typer.Option("--top", metavar="K", help="Report only the K best trials on dev.", show_default="all trials"),
     ] = None,
     output_format: Annotated[
         Literal["text", "markdown", "csv", "json"],
@@ -112,9 +108,9 @@ def report(
 ) -> int:
     """Write tables and figures of a run's trials, and print the tables.
 
-    The tables of a space of the paper have the layout of the paper.
+    For a space of the paper, the report has the paper's table with the paper's figures beside ours.
     """
-    from search.report.report import ReportOptions, publish
+    from search.report.report import ReportOptions, write_report
 
     opened, plan = open_run(run, storage)
     wanted = {"dev": True, "eval": score_eval, "train": score_train}
@@ -130,55 +126,53 @@ def report(
     folder = output or next(path for path in candidates if not path.exists())
     # Progress goes to stderr: the report itself may be piped.
     with kept(opened, plan):
-        forms = publish(opened, plan, folder, chosen, open_console(stderr=True))
+        forms = write_report(opened, plan, folder, chosen, open_console(stderr=True))
     print(forms[output_format], end="")
     print(f"spooftune: the report's tables and figures are in {folder}", file=sys.stderr)
     return 0
 
 
 def trial_label(rank: int, number: int | None) -> str:
-    """How a folder's name says which trial it holds: `rank1`, or `trial7` where the user named the trial."""
+    """The trial in the name of a folder: `rank1`, or `trial7` if the user gave the number of the trial."""
     return f"rank{rank}" if number is None else f"trial{number}"
 
 
 def export_trial(
-    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, look_at_eval: bool = True
+    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, score_eval: bool = True
 ) -> None:
     """Exports the detector of a trial and shows its metrics.
 
     Args:
         run: The run of the trial.
-        plan: What the run's space gives here.
+        plan: Plan of the run.
         folder: New folder of the bundle.
-        rank: Place of the trial in the ranking, from 1.
+        rank: Rank of the trial, from 1 = best.
         number: Number of the trial, which then counts instead of the rank.
-        look_at_eval: Whether eval is scored.
+        score_eval: Whether to score eval too.
 
     Raises:
-        InputError: there is no such trial, or the folder exists.
+        InputError: No trial has that rank or number, or the folder is not empty.
     """
-    from search.cli.terminal import show_measured
+    from search.cli.metrics_text import show_metrics
     from search.report.export import export as write_bundle
 
     console = open_console()
-    record, measured = write_bundle(
-        run, plan, folder, rank=rank, number=number, look_at_eval=look_at_eval, console=console
-    )
-    which = f"rank {rank}" if number is None else "as you named it"
-    print(f"exported trial {record.number} ({which}) to {folder}", flush=True)
-    show_measured(measured, console)
+    record, measured = write_bundle(run, plan, folder, rank=rank, number=number, score_eval=score_eval, console=console)
+    choice = f"rank {rank}" if number is None else "chosen by --trial"
+    print(f"exported trial {record.number} ({choice}) to {folder}", flush=True)
+    show_metrics(measured, console)
 
 
 def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":
-    """Error rates of an ASV system for each partition for which they are known."""
+    """Error rates of an ASV system by partition; partitions without them are left out."""
     from core.evaluation import metrics
     from core.evaluation.score_file import read_asv_scores
 
     known = dict(metrics.LA19_ASV) if rates else {}
-    for named in score_files:
-        partition, equals, path = named.partition("=")
+    for argument in score_files:
+        partition, equals, path = argument.partition("=")
         if not equals or partition not in ("train", "dev", "eval"):
-            raise InputError(f"--asv-scores {named}: expected PARTITION=FILE, such as eval=asv_eval.txt")
+            raise InputError(f"--asv-scores {argument}: expected PARTITION=FILE, such as eval=asv_eval.txt")
         scores = read_asv_scores(Path(path))
         known[partition] = metrics.asv_error_rates(scores.target, scores.nontarget, scores.spoof)
     return known

@@ -1,4 +1,4 @@
-"""Commands that look at runs, or stop one: list, status, logs, stop, tensorboard. They need no torch and no Ray."""
+"""Commands that show or stop runs: list, status, logs, stop, tensorboard. They need no torch and no Ray."""
 
 from typing import Annotated
 
@@ -56,7 +56,7 @@ def logs(
         typer.Option(
             "--trial",
             metavar="N",
-            help="Show one trial alone, with the error that ended it.",
+            help="Show only one trial, with the error that ended it.",
             show_default="all trials",
         ),
     ] = None,
@@ -65,7 +65,7 @@ def logs(
     ] = False,
     cluster: ClusterPlace = None,
 ) -> int:
-    """Show what has happened in a run so far, or why a trial failed."""
+    """Show the events of a run so far, or why a trial failed."""
     if cluster:
         from search.cli import remote
 
@@ -79,7 +79,7 @@ def logs(
 
 
 def stop(run: RunName, *, storage: RunStorage = None, cluster: ClusterPlace = None) -> int:
-    """Stop a search as Ctrl-C does: export the best detector so far. It can be resumed."""
+    """Stop a search as Ctrl-C does, and export the best detector so far. The search can be resumed."""
     if cluster:
         from search.cli import remote
 
@@ -89,9 +89,9 @@ def stop(run: RunName, *, storage: RunStorage = None, cluster: ClusterPlace = No
 
     opened = Run.open(open_storage(storage), run)
     opened.stop()
-    name = opened.name
     print(
-        f"run {name} was asked to stop; spooftune status {name} says when it has, spooftune resume {name} continues it"
+        f"run {opened.name} is stopping; spooftune status {opened.name} shows when it has stopped, "
+        f"spooftune resume {opened.name} continues it"
     )
     return 0
 
@@ -103,7 +103,7 @@ def tensorboard(
     port: Annotated[int, typer.Option("--port", metavar="PORT", help="TensorBoard port.")] = 6006,
     cluster: ClusterPlace = None,
 ) -> int:
-    """Show a run in TensorBoard, which only this machine can reach, until Ctrl-C."""
+    """Show a run in TensorBoard until Ctrl-C. Only this machine can reach it."""
     if cluster:
         from search.cli import remote
 

@@ -1,4 +1,4 @@
-"""Commands about recordings and scores: score, evaluate. They need no run."""
+"""Commands about recordings and score files: score, evaluate. They need no run."""
 
 import json
 import sys
@@ -21,15 +21,15 @@ def score(
         typer.Option(
             "--output",
             metavar="FILE",
-            help="Also write the lines to this file; it must not exist.",
-            show_default="print them alone",
+            help="Also write the output to this file; it must not exist.",
+            show_default="only print",
         ),
     ] = None,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Compute on cpu or cuda.")] = "cpu",
 ) -> int:
     """Score recordings with an exported bundle.
 
-    A line gives path, CM score (higher means more bona fide) and decision.
+    A line of output has the path, the CM score (higher means more bona fide) and the decision.
     """
     from core import bundle as bundles
 
@@ -72,7 +72,7 @@ def evaluate(
         Literal["la19-dev", "la19-eval"] | None,
         typer.Option(
             "--asv-rates",
-            help="Known error rates of an ASV system instead: those of ASVspoof 2019 LA.",
+            help="Instead of --asv-scores: known error rates of the ASV system of ASVspoof 2019 LA.",
             show_default="no min t-DCF",
         ),
     ] = None,
@@ -81,7 +81,7 @@ def evaluate(
         typer.Option(
             "--compare",
             metavar="SCOREFILE",
-            help="CM scores of another system on the same utterances; the two are compared.",
+            help="CM scores of another system on the same utterances, to compare with.",
             show_default="no comparison",
         ),
     ] = None,
@@ -89,18 +89,18 @@ def evaluate(
 ) -> int:
     """Compute EER, min t-DCF, AUC and the EER of every attack from a score file."""
     if asv_scores and asv_rates:
-        raise InputError("--asv-scores and --asv-rates exclude each other: give one of them")
-    from search.cli.terminal import show_evaluation
+        raise InputError("--asv-scores and --asv-rates exclude each other; give only one of them")
+    from search.cli.metrics_text import describe_evaluation
     from search.report.evaluate import evaluate as measure
 
     result = measure(scores, other=compare, asv_scores=asv_scores, asv_rates=asv_rates)
-    print(json.dumps(result, indent=2) if as_json else show_evaluation(result))
+    print(json.dumps(result, indent=2) if as_json else describe_evaluation(result))
     return 0
 
 
 def _write_text(path: Path, text: str) -> None:
     if path.exists():
-        raise InputError(f"--output {path}: exists already; nothing of it was touched. Choose another --output")
+        raise InputError(f"--output {path}: exists already and was not changed; choose another --output")
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Commands that prepare a search and carry it out: check, extract, launch, resume."""
+"""Commands that prepare and run a search: check, extract, launch, resume."""
 
 import sys
 from pathlib import Path
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from search.prepare.plan import Plan
     from search.runs.run import Run
 
-# Commands import what they need themselves: none waits for torch and Ray that can do without.
+# Every command imports what it needs, so that commands that need no torch and no Ray start without them.
 
 
 def check(
@@ -37,7 +37,7 @@ def check(
     changes: Changes,
     storage: SpaceStorage = None,
 ) -> int:
-    """Validate a search space and show what it would run."""
+    """Validate a search space and show what a search would run."""
     from search.cli.terminal import show_plan
 
     show_plan(read_plan(space, changes, storage), open_console(), n_samples=samples)
@@ -47,7 +47,7 @@ def check(
 def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None, address: RayAddress = None) -> int:
     """Extract the features of a space into its feature stores.
 
-    Features that are cached already stay. With --address, all nodes of the cluster extract.
+    Cached features are kept. With --address, all nodes of the cluster extract.
     """
     from search.prepare.preflight import join_cluster
     from search.prepare.stores import build_stores
@@ -103,7 +103,7 @@ def resume(
     trials: Annotated[
         int | None,
         typer.Option(
-            "--trials", metavar="N", help="Number of trials, earlier ones included.", show_default="as before"
+            "--trials", metavar="N", help="Number of trials, including earlier ones.", show_default="as before"
         ),
     ] = None,
     hours: Annotated[
@@ -132,20 +132,22 @@ def resume(
         bool,
         typer.Option(
             "--allow-changed-space",
-            help="Continue although the space differs. The sampler learns from the earlier trials that fit in it.",
+            help="Continue with a changed space. The sampler learns from the earlier trials that this space contains.",
         ),
     ] = False,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Run failed trials again.")] = False,
     force: Annotated[
         bool,
-        typer.Option("--force", help="Continue although the run still counts as running, on a host that is gone."),
+        typer.Option(
+            "--force", help="Continue although the run is marked as running, on a host that no longer exists."
+        ),
     ] = False,
     address: RayAddress = None,
     cluster: ClusterPlace = None,
 ) -> int:
     """Continue a search that was interrupted, or extend one that ended.
 
-    The changes of --set apply to the file of --space.
+    --set changes values of the file that --space names.
     """
     if cluster:
         from search.cli import remote
@@ -199,14 +201,14 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
     show_run(run, open_console())
     n_failed = sum(trial.status == "failed" for trial in run.journal.trials())
     if n_failed:
-        print(f"{n_failed} trials failed; {run.path / 'errors'} says why", flush=True)
+        print(f"{n_failed} trials failed; the reasons are in {run.path / 'errors'}", flush=True)
     if not run.ranked():
-        print(f"spooftune: run {run.name}: no trial gave a detector", file=sys.stderr)
+        print(f"spooftune: run {run.name}: no trial produced a detector", file=sys.stderr)
         return 130 if state == "interrupted" else 1
     bundle = run.free_folder("export")
     export_trial(run, plan, bundle, rank=1)
-    print(f"watch the trials: tensorboard --logdir {run.tensorboard}")
-    print(f"score recordings: spooftune score {bundle} RECORDING.flac")
+    print(f"TensorBoard: tensorboard --logdir {run.tensorboard}")
+    print(f"to score recordings: spooftune score {bundle} RECORDING.flac")
     if state == "interrupted":
         hint = f"the best detector so far is exported; spooftune resume {run.name} continues the search"
         print(f"spooftune: run {run.name} was interrupted; {hint}", file=sys.stderr)
@@ -215,7 +217,7 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
 
 
 def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":
-    """The plan of another space with which a run continues."""
+    """The plan of a changed space with which a run continues; prints the changes."""
     from search.prepare.plan import make_plan
     from search.space.diff import check_change
     from search.space.reader import read_space

@@ -1,4 +1,4 @@
-"""TensorBoard on this machine, for a run that lies here or on a cluster."""
+"""TensorBoard on this machine, for a run here or on a cluster."""
 
 import signal
 import subprocess
@@ -7,23 +7,23 @@ from collections.abc import Callable
 from pathlib import Path
 
 REFRESH = 30.0
-"""Seconds between two copies from a cluster."""
+"""Seconds between two copies of event files from a cluster."""
 
 
 def show_folder(folder: Path, *, port: int, refresh: Callable[[], None] | None = None) -> int:
-    """Runs TensorBoard on a folder, on the loopback, until Ctrl-C.
+    """Runs TensorBoard on a folder until Ctrl-C. Only this machine can reach it.
 
     Args:
         folder: Folder of the event files.
         port: TensorBoard port.
-        refresh: Called every REFRESH seconds meanwhile; None = never.
+        refresh: Called every REFRESH seconds; None = never.
 
     Returns:
         The exit code of TensorBoard; 0 after Ctrl-C.
     """
     command = [sys.executable, "-m", "tensorboard.main", "--logdir", str(folder), "--host", "127.0.0.1"]
     process = subprocess.Popen([*command, "--port", str(port)])
-    print(f"TensorBoard: http://127.0.0.1:{port}/ (Ctrl-C ends it)", flush=True)
+    print(f"TensorBoard: http://127.0.0.1:{port}/ (stop with Ctrl-C)", flush=True)
     try:
         while True:
             try:

@@ -1,4 +1,4 @@
-"""Typer's classes with a fast start, commands listed in groups, and plain text in which brackets stay what they are."""
+"""Typer's classes with a fast start, commands in groups, and help texts without markup."""
 
 import inspect
 import re
@@ -10,14 +10,14 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class FastCommand(TyperCommand):
-    """A command that converts only the words that need it, and calls an argument SPACE where Typer says {SPACE}."""
+    """A command that converts only words that need it, and whose help writes SPACE where Typer writes {SPACE}."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """Its arguments and options."""
+        """The arguments and options of the command."""
         return _converting_if_needed(super().get_params(ctx))
 
     def format_options(self, ctx: Any, formatter: Any) -> None:
-        """Writes a line or more for every argument, by its name alone, and for every option."""
+        """Writes the help of every argument and option."""
         rows: dict[str, list[tuple[str, str]]] = {"argument": [], "option": []}
         for param in self.get_params(ctx):
             name, text = param.get_help_record(ctx)
@@ -38,7 +38,7 @@ class GroupedCommands(TyperGroup):
     """Commands that the help lists under the headings of their groups."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        """The options before a command."""
+        """The options that precede a command."""
         return _converting_if_needed(super().get_params(ctx))
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
@@ -56,7 +56,7 @@ class GroupedCommands(TyperGroup):
 
 @dataclass(frozen=True)
 class _Conversion(RuntimeParam):
-    """Typer's conversion of a word; nothing happens to a value that has its type already.
+    """Typer's conversion of a word. A value that already has the type stays as it is.
 
     Typer converts with Pydantic, whose import would take a third of the time of `spooftune list`.
     """

@@ -1,8 +1,10 @@
 """Reports and exports of a run.
 
-- `export`: from a trial to a bundle.
+- `export`: writes the detector of a trial as a bundle.
 - `report`: writes the tables and figures of a run.
-- `scoring`: scores trials on partitions; `evaluate`: metrics of a score file.
-- `tables`, `score_figures`, `search_figures`, `importance`: parts of a report.
+- `scoring`: scores trials on partitions.
+- `evaluate`: metrics of a score file.
+- `tables`: the tables of a report; `importance`: importance of hyperparameters, Pareto front.
+- `figures`: draws the figures, with the plots of `score_figures` and `search_figures`.
 - `paper`: the tables of the paper.
 """

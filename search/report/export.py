@@ -1,4 +1,4 @@
-"""From a run's trial to a bundle, and the one look at eval."""
+"""Exports the detector of a trial as a bundle, and scores it on dev and eval."""
 
 from pathlib import Path
 from typing import Any
@@ -30,27 +30,27 @@ def export(
     *,
     rank: int = 1,
     number: int | None = None,
-    look_at_eval: bool = True,
+    score_eval: bool = True,
     console: Console,
 ) -> tuple[TrialRecord, dict[str, Any]]:
-    """Writes the bundle of a run's trial of the given rank, with its scores on dev and eval beside it.
+    """Writes the detector of one trial as a bundle, with its CM scores on dev and eval in the same folder.
 
-    Eval decides nothing: it is read here, for a detector that dev has chosen, and every look is counted in run.json.
+    Eval takes no part in the selection. It is scored only here, after the selection, and `run.json` counts how often.
 
     Args:
         run: The run.
-        plan: Its plan; names the corpus and the stores.
+        plan: Plan of the run; names the corpus and the stores.
         folder: New folder of the bundle.
-        rank: 1 = best, by the mean of fresh seeds where there are such.
-        number: A trial's, instead of the rank.
-        look_at_eval: Whether to score eval too, where the corpus has one.
+        rank: Rank of the trial, from 1 = best. Confirmed configurations come first, by the mean of their fresh seeds.
+        number: Number of the trial, which then counts instead of the rank.
+        score_eval: Whether to score eval too, if the corpus has it.
         console: Where progress is shown.
 
     Returns:
         The trial and the metrics by partition.
 
     Raises:
-        InputError: no trial of that rank, or the folder is not empty.
+        InputError: No trial has that rank or number, or the folder is not empty.
     """
     record, path, confirmed = select_trial(run, rank, number)
     state = checkpoint.load(path)
@@ -59,10 +59,10 @@ def export(
     store_of = store_opener(plan, console=console)
     stores = {"dev": store_of(experiment, "dev")}
     looks = int(run.info().get("eval_looks", 0))
-    if look_at_eval and "eval" in plan.corpus.partitions():
+    if score_eval and "eval" in plan.corpus.partitions():
         try:
             stores["eval"] = store_of(experiment, "eval")
-        except InputError as error:  # there may be none yet, or none at hand: the detector is worth as much
+        except InputError as error:  # eval may be missing on this machine: the bundle is complete without it
             console.print(f"eval: not scored: {error.problems[0]}", highlight=False, markup=False)
         else:
             looks += 1
@@ -73,7 +73,7 @@ def export(
         scores[partition] = scores_of(detector, store)
         measured[partition] = measure(scores[partition])
     if confirmed and "eval" in stores:
-        measured["eval"]["eer_by_seed"] = _by_seed(run, confirmed, stores["eval"])
+        measured["eval"]["eer_by_seed"] = _eer_by_seed(run, confirmed, stores["eval"])
     front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
     exported = bundle.Bundle(
         detector,
@@ -95,15 +95,15 @@ def export(
         },
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights)
-    for partition, each in scores.items():
-        score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", each)
+    for partition, partition_scores in scores.items():
+        score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", partition_scores)
     return record, measured
 
 
-def _by_seed(run: Run, found: ConfirmedConfiguration, store: FeatureStore) -> list[float]:
-    """EER on a partition of the detector of each fresh seed: the choice is made, and one seed says little."""
+def _eer_by_seed(run: Run, configuration: ConfirmedConfiguration, store: FeatureStore) -> list[float]:
+    """EER of the detector of every fresh seed on the utterances of a store, in the order of the trainings."""
     rates = []
-    for training in found.trainings:
+    for training in configuration.trainings:
         path = run.confirmation().checkpoint(training.number)
         assert path is not None
         scores = scores_of(best_detector(checkpoint.load(path)), store)
@@ -111,14 +111,15 @@ def _by_seed(run: Run, found: ConfirmedConfiguration, store: FeatureStore) -> li
     return rates
 
 
-def _confirmation(run: Run, found: ConfirmedConfiguration) -> dict[str, Any]:
-    """What the bundle tells of the trainings with fresh seeds."""
+def _confirmation(run: Run, configuration: ConfirmedConfiguration) -> dict[str, Any]:
+    """Results of the trainings with fresh seeds, for the provenance of a bundle."""
     return {
         "objective": run.info()["objective"],
-        "in_search": found.record.objective,
-        "by_seed": [training.objective for training in found.trainings],
-        "mean": found.mean,
-        "worst": found.worst,
-        "failed_seeds": found.n_failed,
-        "seed_index": found.median.number % NUMBER_STRIDE,  # of the seed with the median result, which is exported
+        "in_search": configuration.record.objective,
+        "by_seed": [training.objective for training in configuration.trainings],
+        "mean": configuration.mean,
+        "worst": configuration.worst,
+        "failed_seeds": configuration.n_failed,
+        # The index of the seed with the median result: its detector is exported.
+        "seed_index": configuration.median.number % NUMBER_STRIDE,
     }

@@ -1,4 +1,4 @@
-"""Which hyperparameters of a search matter, and which of its trials are on the Pareto front of EER and cost."""
+"""Importance of the hyperparameters of a search, and the Pareto front of objective and operations."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -12,71 +12,81 @@ from search.runs.journal import TrialRecord
 from search.space.optuna_space import distributions
 from search.space.space import Space
 
-ENOUGH = 12
-"""Trials below which no importance is told: a forest on fewer finds patterns in noise."""
+MIN_TRIALS = 12
+"""Minimum number of trials for an importance: with fewer, a random forest finds patterns in noise."""
 
 
 @dataclass(frozen=True)
 class Importance:
-    """How much of the objective's variance over the space a parameter explains.
+    """Importance of one hyperparameter.
 
     Attributes:
-        path: Of the parameter.
-        share: In [0, 1], beside the others that are active in the same trials.
-        n_trials: On how many trials it rests: those in which the parameter was active.
+        path: Path of the hyperparameter in the space, such as `loss.margin`.
+        fraction: Fraction of the objective's variance over the space that the hyperparameter explains, in [0, 1]. The
+            other hyperparameters that are active in the same trials explain the rest.
+        n_trials: Number of trials in which the hyperparameter was active; the fraction is estimated from these.
     """
 
     path: str
-    share: float
+    fraction: float
     n_trials: int
 
 
 def importances(space: Space, records: Sequence[TrialRecord]) -> list[Importance]:
-    """Importance of each parameter that was active in enough trials (fANOVA, Hutter 2014), the greatest first.
+    """Importances of the hyperparameters (fANOVA, Hutter et al. 2014), the greatest first.
 
-    A parameter under a condition is judged among the trials in which it was active; its share is not comparable with
-    those of parameters that were active always, which is why the number of trials stands beside it.
+    A conditional hyperparameter is evaluated on the trials in which it was active. Its fraction is therefore not
+    comparable with that of a hyperparameter that was always active; the number of trials shows the difference.
 
     Args:
-        space: What was searched.
-        records: Its trials; those without a finite objective are left out.
+        space: The space that was searched.
+        records: Its trials. Those without a finite objective, or outside the space, are left out.
+
+    Returns:
+        One importance per hyperparameter that was active in at least MIN_TRIALS trials with at least two values and two
+        objectives; possibly none.
     """
-    found = []
-    usable = [each for each in records if math.isfinite(each.objective) and space.contains(each.values)]
-    known = distributions(space)
+    computed = []
+    usable = [record for record in records if math.isfinite(record.objective) and space.contains(record.values)]
+    known_distributions = distributions(space)
     for parameter in space.searched:
-        having = [each for each in usable if parameter.path in each.values]
-        values = {str(each.values[parameter.path]) for each in having}
-        if len(having) < ENOUGH or len(values) < 2 or len({each.objective for each in having}) < 2:
+        active = [record for record in usable if parameter.path in record.values]
+        values = {str(record.values[parameter.path]) for record in active}
+        if len(active) < MIN_TRIALS or len(values) < 2 or len({record.objective for record in active}) < 2:
             continue
-        common = [each.path for each in space.searched if all(each.path in one.values for one in having)]
+        # fANOVA needs hyperparameters that all of its trials have.
+        paths = [other.path for other in space.searched if all(other.path in record.values for record in active)]
         study = optuna.create_study()
         study.add_trials(
             [
                 optuna.trial.create_trial(
-                    params={path: each.values[path] for path in common},
-                    distributions={path: known[path] for path in common},
-                    value=each.objective,
+                    params={path: record.values[path] for path in paths},
+                    distributions={path: known_distributions[path] for path in paths},
+                    value=record.objective,
                 )
-                for each in having
+                for record in active
             ]
         )
-        shares = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
-        found.append(Importance(parameter.path, float(shares.get(parameter.path, 0.0)), len(having)))
-    return sorted(found, key=lambda each: (-each.share, each.path))
+        fractions = get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=0))
+        computed.append(Importance(parameter.path, float(fractions.get(parameter.path, 0.0)), len(active)))
+    return sorted(computed, key=lambda importance: (-importance.fraction, importance.path))
 
 
 def pareto_front(records: Sequence[TrialRecord], costs: Mapping[int, Cost]) -> set[int]:
-    """Numbers of the trials on the Pareto front of objective and operations.
+    """Numbers of the trials on the Pareto front of objective and operations (GMACs); lower is better for both.
 
-    No other trial is at least equal to one of them in both, and better in one. A trial without a finite objective, or
-    whose operations are not known, is on no front.
+    A trial is on the front if no other trial is at least as good in both and better in one. Trials without a finite
+    objective, or with unknown operations, are left out.
+
+    Args:
+        records: The trials.
+        costs: Cost by number of the trial; every trial of `records` is in it.
     """
     points = {}
-    for each in records:
-        gmacs = costs[each.number].gmacs
-        if gmacs is not None and math.isfinite(each.objective):
-            points[each.number] = (each.objective, gmacs)
+    for record in records:
+        gmacs = costs[record.number].gmacs
+        if gmacs is not None and math.isfinite(record.objective):
+            points[record.number] = (record.objective, gmacs)
     return {
         number
         for number, (objective, gmacs) in points.items()

@@ -1,6 +1,6 @@
 """The tables of the paper (Xie, Zhang, Yang, Interspeech 2021): EER in per cent on ASVspoof 2019 LA, dev and eval.
 
-A run whose space is called as one of PAPER is reported in the layout of that table, the paper's figures beside ours.
+If the name of a space is a key of PAPER, the report of its runs has that table, with the paper's figures beside ours.
 """
 
 from collections.abc import Mapping
@@ -11,12 +11,13 @@ from search.space.parameter import Label
 
 @dataclass(frozen=True)
 class Cell:
-    """One system of a table.
+    """One system of a table, with the paper's results.
 
     Attributes:
-        values: What a trial's configuration must hold to be this system; trials of several seeds count together.
-        dev: The paper's EER on dev, per cent, as printed; `-` where it has none.
-        eval: The paper's EER on eval.
+        values: Hyperparameter values that identify the system's trials. Trials that differ only in others, such as the
+            seed, count together.
+        dev: The paper's EER on dev, per cent, as printed; `-` if the paper gives none.
+        eval: The paper's EER on eval, likewise.
     """
 
     values: Mapping[str, Label]
@@ -26,15 +27,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class PaperTable:
-    """A table: rows by label, and in each row one cell for each of the columns."""
+    """A table of the paper.
+
+    Attributes:
+        title: Title of the table.
+        columns: Heads of the columns of cells; an empty one if there is a single column.
+        rows: Label of a row -> its cells, one per column.
+    """
 
     title: str
     columns: tuple[str, ...]
     rows: Mapping[str, tuple[Cell, ...]]
 
 
-def _system(name: str, dev: str, of_eval: str, **more: Label) -> Cell:
-    return Cell({"system": name, **more}, dev, of_eval)
+def _system(name: str, dev: str, eval_: str, **more: Label) -> Cell:
+    return Cell({"system": name, **more}, dev, eval_)
 
 
 def _both(name: str, original: tuple[str, str], siamese: tuple[str, str]) -> tuple[Cell, Cell]:
@@ -81,4 +88,4 @@ PAPER: dict[str, PaperTable] = {
         },
     ),
 }
-"""Name of a space -> its table."""
+"""Name of a space -> the table that it reproduces."""

@@ -1,4 +1,4 @@
-"""Scores the detectors of a run's trials on partitions of the corpus, and measures the scores."""
+"""CM scores and metrics of the detectors of a run's trials on partitions of the corpus."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -28,11 +28,11 @@ from search.runs.run import Run
 
 @dataclass(frozen=True)
 class Result:
-    """One trial's best detector, measured.
+    """Scores and metrics of a trial's best detector.
 
     Attributes:
         record: The trial.
-        epoch: The epoch of its best detector.
+        epoch: Epoch of the best detector.
         scores: CM scores by partition.
         measured: Metrics by partition; see `core.evaluation.measure.measure`.
     """
@@ -44,7 +44,7 @@ class Result:
 
 
 def scores_of(detector: Detector | GmmDetector, store: FeatureStore) -> CmScores:
-    """CM scores of a detector on every utterance of a feature store, with what the store knows of the utterances."""
+    """CM scores of a detector on every utterance of a feature store, with attacks, labels and speakers."""
     return CmScores(
         np.asarray(store.utterance_ids),
         score_store(detector, store),
@@ -54,14 +54,19 @@ def scores_of(detector: Detector | GmmDetector, store: FeatureStore) -> CmScores
     )
 
 
-def spoken_by(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores:
-    """Scores with the speakers that the corpus tells; the organisers' format of score files has none."""
+def with_speakers(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores:
+    """Scores with the speakers of the corpus, which the ASVspoof format of score files lacks.
+
+    Args:
+        scores: The scores.
+        utterances: Utterances of the corpus. The speaker of an utterance that is not among them becomes `-`.
+    """
     speakers = {utterance.utterance_id: utterance.speaker_id for utterance in utterances}
     ids = np.array([speakers.get(str(utterance), "-") for utterance in scores.utterance_ids])
     return dataclasses.replace(scores, speaker_ids=ids)
 
 
-def collect(
+def score_trials(
     run: Run,
     records: Sequence[TrialRecord],
     *,
@@ -71,25 +76,26 @@ def collect(
     asv: Mapping[str, AsvErrorRates],
     console: Console,
 ) -> list[Result]:
-    """The results of some trials; detectors that were not scored yet are scored now, and their scores are kept.
+    """Results of trials on partitions of the corpus, in the order of `records`.
 
-    Scores lie in `<run>/scores/<trial>-epoch<epoch>/<partition>.txt`, in the format of the ASVspoof organisers.
+    The scores are kept in `<run>/scores/<trial>-epoch<epoch>/<partition>.txt`, in the ASVspoof format. A detector is
+    scored only if this file is missing.
 
     Args:
         run: The run.
         records: Trials with a checkpoint.
-        corpus: Of the run.
-        store_of: Gives the feature stores on which a detector is scored.
-        partitions: What to score. Looks at eval are counted in run.json.
-        asv: Error rates of the ASV by partition, for the t-DCF.
+        corpus: Corpus of the run.
+        store_of: Returns the feature store of an experiment and a partition.
+        partitions: Partitions to score. `run.json` counts how often eval was scored.
+        asv: Error rates of the ASV by partition, for min t-DCF; partitions without them get none.
         console: Where progress is shown.
 
     Raises:
-        InputError: a partition that the corpus lacks, or a checkpoint or score file that cannot be read.
+        InputError: The corpus lacks a partition, or a checkpoint or score file cannot be read.
     """
     missing = [name for name in partitions if name not in corpus.partitions()]
     if missing:
-        raise InputError(f"the corpus at {corpus.root} has no partition {', '.join(missing)}")
+        raise InputError(f"corpus {corpus.root}: no partition {', '.join(missing)}")
     results = []
     for position, record in enumerate(records, start=1):
         path = run.checkpoint(record.number)
@@ -97,17 +103,17 @@ def collect(
         state = checkpoint.load(path)
         epoch = int(state["best"]["epoch"])
         folder = run.path / "scores" / f"{record.number:05d}-epoch{epoch:03d}"
-        todo = [name for name in partitions if not (folder / f"{name}.txt").exists()]
-        if todo:
+        unscored = [name for name in partitions if not (folder / f"{name}.txt").exists()]
+        if unscored:
             console.print(
-                f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(todo)}", markup=False
+                f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(unscored)}", markup=False
             )
-            _score(run, state, folder, todo, store_of)
+            _score(run, state, folder, unscored, store_of)
         scores = {
-            name: spoken_by(score_file.read_cm_scores(folder / f"{name}.txt"), corpus.partition(name))
+            name: with_speakers(score_file.read_cm_scores(folder / f"{name}.txt"), corpus.partition(name))
             for name in partitions
         }
-        measured = {name: measure(each, asv.get(name)) for name, each in scores.items()}
+        measured = {name: measure(cm_scores, asv.get(name)) for name, cm_scores in scores.items()}
         results.append(Result(record, epoch, scores, measured))
     return results
 

@@ -1,4 +1,4 @@
-"""Figures of a search: which hyperparameters matter, where good values lie, what a better EER costs."""
+"""Figures of a search: importances, slices, parallel coordinates, history, Pareto front of objective and cost."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -14,46 +14,54 @@ from search.runs.journal import TrialRecord
 from search.space.parameter import Parameter
 from search.space.space import Space
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # told apart by colour-blind readers too
+BLUE, ORANGE = "#0072b2", "#d55e00"  # colour-blind readers can distinguish them
 
 
-def importance_bars(found: Sequence[Importance]) -> Figure:
-    """Importances as bars, the greatest on top."""
-    figure = Figure(figsize=(7, 1 + 0.35 * len(found)), layout="constrained")
+def plot_importances(importances: Sequence[Importance]) -> Figure:
+    """Importances of hyperparameters as bars, the first on top; at least one importance."""
+    figure = Figure(figsize=(7, 1 + 0.35 * len(importances)), layout="constrained")
     axes = figure.add_subplot()
-    axes.barh([each.path for each in found], [each.share for each in found], color=BLUE)
-    for row, each in enumerate(found):
-        axes.text(each.share, row, f" {each.share:.2f} ({each.n_trials} trials)", va="center", fontsize="small")
-    axes.set_xlim(0, 1.25 * max(each.share for each in found) or 1)
+    fractions = [importance.fraction for importance in importances]
+    axes.barh([importance.path for importance in importances], fractions, color=BLUE)
+    for row, importance in enumerate(importances):
+        text = f" {importance.fraction:.2f} ({importance.n_trials} trials)"
+        axes.text(importance.fraction, row, text, va="center", fontsize="small")
+    axes.set_xlim(0, 1.25 * max(fractions) or 1)
     axes.invert_yaxis()
-    axes.set_xlabel("share of the objective's variance")
+    axes.set_xlabel("fraction of the objective's variance")
     axes.set_title("Importance of hyperparameters")
     return figure
 
 
-def slices(space: Space, records: Sequence[TrialRecord], objective: str) -> Figure:
-    """The objective against each parameter, one panel each; a trial is a point wherever it has the parameter."""
-    records = [each for each in records if math.isfinite(each.objective)]
-    shown = [each for each in space.searched if any(each.path in one.values for one in records)]
+def plot_slices(space: Space, records: Sequence[TrialRecord], objective: str) -> Figure:
+    """The objective against every hyperparameter, one panel per hyperparameter, one point per trial that has it.
+
+    Args:
+        space: The space that was searched.
+        records: Its trials; those without a finite objective are left out, and at least one is needed.
+        objective: Key of METRICS.
+    """
+    records = [record for record in records if math.isfinite(record.objective)]
+    shown = _varied(space, records)
     n_columns = min(3, len(shown))
     n_rows = -(-len(shown) // n_columns)
     figure = Figure(figsize=(4 * n_columns, 3 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     scale = METRICS[objective].scale
-    draw = np.random.default_rng(0)
+    random = np.random.default_rng(0)
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes, parameter in zip(grid.flat, shown, strict=False):
-        having = [each for each in records if parameter.path in each.values]
-        places = np.array([_place(parameter, each.values[parameter.path]) for each in having])
+        active = [record for record in records if parameter.path in record.values]
+        positions = np.array([_position(parameter, record.values[parameter.path]) for record in active])
         if parameter.kind == "choice":
-            axes.set_xticks(range(len(parameter.labels)), [str(each) for each in parameter.labels], rotation=20)
+            axes.set_xticks(range(len(parameter.labels)), [str(label) for label in parameter.labels], rotation=20)
             axes.set_xlim(-0.5, len(parameter.labels) - 0.5)
-            places = places + draw.uniform(-0.15, 0.15, len(places))
+            positions = positions + random.uniform(-0.15, 0.15, len(positions))  # equal values do not hide each other
         elif parameter.kind == "log_uniform":
             axes.set_xscale("log")
-        values = [scale * each.objective for each in having]
-        points = axes.scatter(places, values, c=[each.number for each in having], cmap="viridis", s=18)
+        values = [scale * record.objective for record in active]
+        points = axes.scatter(positions, values, c=[record.number for record in active], cmap="viridis", s=18)
         axes.set_xlabel(parameter.path)
         axes.grid(alpha=0.3)
     for row in grid:
@@ -62,40 +70,56 @@ def slices(space: Space, records: Sequence[TrialRecord], objective: str) -> Figu
     return figure
 
 
-def parallel(space: Space, records: Sequence[TrialRecord], objective: str) -> Figure:
-    """Each trial as a line through its values, coloured by the objective; where a parameter is off, the line breaks."""
-    records = sorted((each for each in records if math.isfinite(each.objective)), key=lambda each: -each.objective)
-    shown = [each for each in space.searched if any(each.path in one.values for one in records)]
+def plot_parallel_coordinates(space: Space, records: Sequence[TrialRecord], objective: str) -> Figure:
+    """Parallel coordinates: a trial is a line through its hyperparameter values, coloured by its objective.
+
+    The line has a gap where a hyperparameter is inactive.
+
+    Args:
+        space: The space that was searched.
+        records: Its trials; those without a finite objective are left out, and at least one is needed.
+        objective: Key of METRICS.
+    """
+    finite = (record for record in records if math.isfinite(record.objective))
+    records = sorted(finite, key=lambda record: -record.objective)
+    shown = _varied(space, records)
     figure = Figure(figsize=(max(7, 1.6 * len(shown)), 5), layout="constrained")
     axes = figure.add_subplot()
-    values = [METRICS[objective].scale * each.objective for each in records]
+    values = [METRICS[objective].scale * record.objective for record in records]
     colours = _colours(values)
-    for each, value in zip(records, values, strict=True):  # the best are drawn last, on top
-        heights = [_height(parameter, each.values.get(parameter.path)) for parameter in shown]
+    for record, value in zip(records, values, strict=True):  # the best are drawn last, on top
+        heights = [_height(parameter, record.values.get(parameter.path)) for parameter in shown]
         axes.plot(range(len(shown)), heights, color=colours.to_rgba(value), marker="o", markersize=3, linewidth=1)
     for column, parameter in enumerate(shown):
         axes.axvline(column, color="0.6", linewidth=0.8)
         for height, text in _ticks(parameter):
             axes.text(column + 0.02, height, text, fontsize="x-small", va="center")
-    axes.set_xticks(range(len(shown)), [each.path for each in shown], rotation=20, ha="right")
+    axes.set_xticks(range(len(shown)), [parameter.path for parameter in shown], rotation=20, ha="right")
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(shown) - 0.6)
-    axes.set_title("Configurations")
+    axes.set_title("Parallel coordinates of the configurations")
     figure.colorbar(colours, ax=axes, label=METRICS[objective].label)
     return figure
 
 
-def history(records: Sequence[TrialRecord], epochs: Sequence[tuple[int, int, float]], objective: str) -> Figure:
-    """The best value so far against trials that ended and against epochs that were spent."""
+def plot_history(records: Sequence[TrialRecord], epochs: Sequence[tuple[int, int, float]], objective: str) -> Figure:
+    """The best objective so far, by trial and by epoch.
+
+    Args:
+        records: The trials, in the order in which they ended.
+        epochs: Epochs of all trials in the order of their ends: number of the trial, epoch, objective.
+        objective: Key of METRICS.
+    """
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     by_trial, by_epoch = figure.subplots(1, 2, sharey=True)
     scale = METRICS[objective].scale
-    ended = np.array([scale * each.objective for each in records])
-    by_trial.scatter(range(1, len(ended) + 1), ended, s=14, color=BLUE, label="a trial")
-    by_trial.step(range(1, len(ended) + 1), _best(ended, scale), where="post", color=ORANGE, label="best so far")
+    trial_values = np.array([scale * record.objective for record in records])
+    trials = range(1, len(trial_values) + 1)
+    by_trial.scatter(trials, trial_values, s=14, color=BLUE, label="trial")
+    by_trial.step(trials, _best_so_far(trial_values, scale), where="post", color=ORANGE, label="best so far")
     by_trial.set_xlabel("trials")
-    spent = np.array([scale * value for _, _, value in epochs])
-    by_epoch.step(range(1, len(spent) + 1), _best(spent, scale), where="post", color=ORANGE)
+    epoch_values = np.array([scale * value for _, _, value in epochs])
+    by_epoch.step(range(1, len(epoch_values) + 1), _best_so_far(epoch_values, scale), where="post", color=ORANGE)
     by_epoch.set_xlabel("epochs of all trials")
     by_trial.set_ylabel(METRICS[objective].label)
     by_trial.legend(fontsize="small")
@@ -104,54 +128,70 @@ def history(records: Sequence[TrialRecord], epochs: Sequence[tuple[int, int, flo
     return figure
 
 
-def tradeoff(records: Sequence[TrialRecord], costs: Mapping[int, Cost], objective: str) -> Figure:
-    """The objective against operations; the trials on the Pareto front are joined and named."""
+def plot_pareto_front(records: Sequence[TrialRecord], costs: Mapping[int, Cost], objective: str) -> Figure:
+    """The objective against operations; the trials on the Pareto front are joined and labelled.
+
+    Args:
+        records: The trials; those without a finite objective or known operations are left out.
+        costs: Cost by number of the trial; at least one trial has known operations.
+        objective: Key of METRICS.
+    """
     figure = Figure(figsize=(7, 5), layout="constrained")
     axes = figure.add_subplot()
-    best, scale = pareto_front(records, costs), METRICS[objective].scale
-    known = [each for each in records if math.isfinite(each.objective) and costs[each.number].gmacs is not None]
-    places = {each.number: (costs[each.number].gmacs or 0.0, scale * each.objective) for each in known}
-    everyone = np.array(list(places.values()))
-    axes.scatter(everyone[:, 0], everyone[:, 1], s=16, color="0.6", label="a trial")
-    line = np.array(sorted(places[number] for number in best))
+    front, scale = pareto_front(records, costs), METRICS[objective].scale
+    points = {}
+    for record in records:
+        gmacs = costs[record.number].gmacs
+        if gmacs is not None and math.isfinite(record.objective):
+            points[record.number] = (gmacs, scale * record.objective)
+    all_points = np.array(list(points.values()))
+    axes.scatter(all_points[:, 0], all_points[:, 1], s=16, color="0.6", label="trial")
+    line = np.array(sorted(points[number] for number in front))
     axes.plot(line[:, 0], line[:, 1], color=ORANGE, marker="o", label="Pareto front")
-    for number in best:
-        axes.annotate(f"trial {number}", places[number], textcoords="offset points", xytext=(5, 5), fontsize="small")
+    for number in front:
+        axes.annotate(f"trial {number}", points[number], textcoords="offset points", xytext=(5, 5), fontsize="small")
     axes.set_xscale("log")
-    axes.set_xlabel("GMACs an utterance")
+    axes.set_xlabel("GMACs per utterance")
     axes.set_ylabel(METRICS[objective].label)
-    axes.set_title("What a better detector costs")
+    axes.set_title("Pareto front of objective and operations")
     axes.grid(alpha=0.3)
     axes.legend(fontsize="small")
     return figure
 
 
-def _best(values: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:
-    """The best of the values so far; infinite where there was none."""
-    known = np.where(np.isfinite(values), values, math.copysign(math.inf, scale))
-    found: np.ndarray[Any, Any] = (np.maximum if scale < 0 else np.minimum).accumulate(known)
-    return np.where(np.isfinite(found), found, np.nan)
+def _varied(space: Space, records: Sequence[TrialRecord]) -> list[Parameter]:
+    """The searched hyperparameters that at least one trial has."""
+    return [parameter for parameter in space.searched if any(parameter.path in record.values for record in records)]
 
 
-def _place(parameter: Parameter, value: Any) -> float:
+def _best_so_far(values: np.ndarray[Any, Any], scale: float) -> np.ndarray[Any, Any]:
+    """Running best of the values (the maximum if `scale` is negative); NaN before the first finite value."""
+    finite = np.where(np.isfinite(values), values, math.copysign(math.inf, scale))
+    best: np.ndarray[Any, Any] = (np.maximum if scale < 0 else np.minimum).accumulate(finite)
+    return np.where(np.isfinite(best), best, np.nan)
+
+
+def _position(parameter: Parameter, value: Any) -> float:
+    """Position of a value on a horizontal axis: the index of a label, or the number itself."""
     return parameter.labels.index(value) if parameter.kind == "choice" else float(value)
 
 
 def _height(parameter: Parameter, value: Any) -> float:
-    """Where a value lies between the ends of its range, from 0 to 1; NaN where there is none."""
+    """Position of a value between the ends of its range, from 0 to 1; NaN if the hyperparameter is inactive."""
     if value is None and (parameter.kind != "choice" or None not in parameter.labels):
         return math.nan
     if parameter.kind == "choice":
         return parameter.labels.index(value) / max(len(parameter.labels) - 1, 1)
-    low, high, place = parameter.low, parameter.high, float(value)
+    low, high, number = parameter.low, parameter.high, float(value)
     if parameter.kind == "log_uniform":
-        low, high, place = math.log(low), math.log(high), math.log(place)
-    return (place - low) / (high - low)
+        low, high, number = math.log(low), math.log(high), math.log(number)
+    return (number - low) / (high - low)
 
 
 def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
+    """Heights and texts of the ticks of a hyperparameter: its labels, or the ends of its range."""
     if parameter.kind == "choice":
-        return [(_height(parameter, each), str(each)) for each in parameter.labels]
+        return [(_height(parameter, label), str(label)) for label in parameter.labels]
     return [(0.0, f"{parameter.low:g}"), (1.0, f"{parameter.high:g}")]
 
 

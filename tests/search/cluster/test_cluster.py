@@ -94,7 +94,7 @@ def test_a_run_is_seen_from_outside(made, launched, tmp_path):
         listed, status, logs, done, unknown = answers
     assert "first.launch-1" in listed.stdout
     assert str(made.shared / "storage") in listed.stdout
-    assert "run first: finished, 4 of 4 trials begun" in status.stdout
+    assert "run first: finished, 4 of 4 trials started" in status.stdout
     assert "[4/4] trial" in logs.stdout
     assert done.returncode == 0, done.stdout + done.stderr
     assert bundle.load(tmp_path / "second").provenance["trial"] == select_trial(run, 2).record.number

@@ -77,11 +77,11 @@ def test_the_papers_table_leads_the_report(reported):
 
 def test_costs_and_comparisons_stand_in_the_tables(reported):
     text = (reported / "report.txt").read_text()
-    assert "GMACs an utterance" in text
+    assert "GMACs per utterance" in text
     assert "real-time factor" in text
-    assert "against the others on eval, paired over utterances" in text
+    assert "minus EER of another trial on eval (paired over utterances)" in text
     assert "Importance" not in text  # of two trials none is told
-    assert "eval 95 % over speakers" in text
+    assert "eval 95 % interval over speakers" in text
 
 
 def test_the_figures_are_pictures_with_something_on_them(reported):
@@ -121,7 +121,7 @@ def test_a_second_report_scores_nothing_again_and_keeps_the_first(run, reported,
     [
         (["--asv-scores", "eval"], "expected PARTITION=FILE"),
         (["--asv-scores", "eval=nowhere.txt"], "nowhere.txt"),
-        (["--output", "OUT"], "is there already"),
+        (["--output", "OUT"], "exists already and was not changed"),
     ],
 )
 def test_mistakes_are_explained(run, reported, arguments, message, capsys):

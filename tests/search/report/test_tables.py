@@ -15,11 +15,11 @@ from search.report.tables import (
     as_csv,
     as_markdown,
     as_text,
-    attacks_sheet,
-    comparison_sheet,
-    matching,
-    paper_sheet,
-    results_sheet,
+    attacks_table,
+    comparison_table,
+    paper_table,
+    results_of_cell,
+    results_table,
 )
 from search.runs.journal import TrialRecord
 from search.space.configurations import all_configurations
@@ -53,24 +53,24 @@ def test_measures_are_those_of_the_metrics():
 
 
 def test_a_trial_has_a_row_with_every_partition():
-    sheet = results_sheet([result(3, {"loss.margin": 2.0}, asv=metrics.LA19_ASV["dev"])], ("dev", "eval"))
-    row = dict(zip(sheet.columns, sheet.rows[0], strict=True))
+    table = results_table([result(3, {"loss.margin": 2.0}, asv=metrics.LA19_ASV["dev"])], ("dev", "eval"))
+    row = dict(zip(table.columns, table.rows[0], strict=True))
     assert row["trial"] == "3"
     assert row["dev EER %"] == f"{100 * measure(scores())['eer']:.3f}"
     assert row["time"] == "1:01"
     assert row["configuration"] == "loss.margin=2"
-    assert {"dev t-DCF 2019", "eval t-DCF 2021"} <= set(sheet.columns)
+    assert {"dev min t-DCF 2019", "eval min t-DCF 2021"} <= set(table.columns)
 
 
 def test_attacks_stand_in_columns():
-    sheet = attacks_sheet([result(0, {})], "eval")
-    assert sheet.columns == ("trial", "A01", "A02", "all")
+    table = attacks_table([result(0, {})], "eval")
+    assert table.columns == ("trial", "A01", "A02", "all")
 
 
 def test_the_papers_layout_has_ours_beside_theirs_and_averages_seeds():
     found = [result(k, {"loss.margin": margin, "seed": k}, seed=k) for k, margin in enumerate([2.0, 2.0, 0.5])]
-    sheet = paper_sheet(PAPER["paper-table-3"], found)
-    rows = {row[0]: dict(zip(sheet.columns, row, strict=True)) for row in sheet.rows}
+    table = paper_table(PAPER["paper-table-3"], found)
+    rows = {row[0]: dict(zip(table.columns, row, strict=True)) for row in table.rows}
     mean = np.mean([each.measured["eval"]["eer"] for each in found[:2]])
     assert rows["Siamese-SENet34_margin_2"]["Eval"] == f"{100 * mean:.3f}"
     assert rows["Siamese-SENet34_margin_2"]["Eval (paper)"] == "1.16"
@@ -85,7 +85,7 @@ def test_the_grid_of_a_papers_table_fills_each_of_its_cells_once(number):
     table = PAPER[space.name]
     found = [result(k, values) for k, values in enumerate(all_configurations(space))]
     cells = [cell for row in table.rows.values() for cell in row]
-    assert [len(matching(cell, found)) for cell in cells] == [1] * len(found)
+    assert [len(results_of_cell(cell, found)) for cell in cells] == [1] * len(found)
     assert len(found) == space.search.trials
 
 
@@ -94,14 +94,14 @@ def test_table_1_has_every_system():
 
 
 def test_forms_hold_the_same_cells():
-    sheet = results_sheet([result(0, {"a": "x|y"}), result(1, {"a": 'say "so", twice'})], ("dev",))
-    read = list(csv.reader(io.StringIO(as_csv(sheet))))
-    assert tuple(read[0]) == sheet.columns
-    assert [tuple(row) for row in read[1:]] == list(sheet.rows)
-    lines = as_markdown(sheet).splitlines()
-    assert lines[0] == f"## {sheet.title}"
+    table = results_table([result(0, {"a": "x|y"}), result(1, {"a": 'say "so", twice'})], ("dev",))
+    read = list(csv.reader(io.StringIO(as_csv(table))))
+    assert tuple(read[0]) == table.columns
+    assert [tuple(row) for row in read[1:]] == list(table.rows)
+    lines = as_markdown(table).splitlines()
+    assert lines[0] == f"## {table.title}"
     assert len({line.replace("\\|", "").count("|") for line in lines[2:]}) == 1
-    text = as_text(sheet).splitlines()
+    text = as_text(table).splitlines()
     assert text[1].index("configuration") == text[2].index("a=x|y")
 
 
@@ -110,13 +110,13 @@ def test_intervals_stand_beside_the_rates():
     speakers = np.array([f"s{number % 7}" for number in range(100)])
     spoken = dataclasses.replace(found.scores["dev"], speaker_ids=speakers)
     known = dataclasses.replace(found, measured={**found.measured, "dev": measure(spoken)})
-    assert "dev 95 % over speakers" not in results_sheet([found], ("dev",)).columns
-    sheet = results_sheet([known, found], ("dev", "eval"))
-    row = dict(zip(sheet.columns, sheet.rows[0], strict=True))
-    low, high = map(float, row["dev 95 %"].split(" to "))
+    assert "dev 95 % interval over speakers" not in results_table([found], ("dev",)).columns
+    table = results_table([known, found], ("dev", "eval"))
+    row = dict(zip(table.columns, table.rows[0], strict=True))
+    low, high = map(float, row["dev 95 % interval"].split(" to "))
     assert low <= float(row["dev EER %"]) <= high
-    assert row["dev 95 % over speakers"] != row["dev 95 %"]
-    assert sheet.rows[1][sheet.columns.index("dev 95 % over speakers")] == "-"
+    assert row["dev 95 % interval over speakers"] != row["dev 95 % interval"]
+    assert table.rows[1][table.columns.index("dev 95 % interval over speakers")] == "-"
 
 
 def test_speakers_count_only_where_all_are_known():
@@ -132,7 +132,7 @@ def test_the_first_is_compared_with_the_others_utterance_by_utterance():
         backwards.utterance_ids[::-1], backwards.scores[::-1], backwards.attack_ids[::-1], backwards.labels[::-1]
     )
     same = dataclasses.replace(same, scores={**same.scores, "dev": turned})
-    sheet = comparison_sheet([first, same, worse], "dev")
-    assert sheet.rows[0] == ("1", "+0.00", "+0.00 to +0.00", "1.000")
+    table = comparison_table([first, same, worse], "dev")
+    assert table.rows[0] == ("1", "+0.00", "+0.00 to +0.00", "1.000")
     difference = first.measured["dev"]["eer"] - worse.measured["dev"]["eer"]
-    assert sheet.rows[1][1] == f"{100 * difference:+.2f}"
+    assert table.rows[1][1] == f"{100 * difference:+.2f}"

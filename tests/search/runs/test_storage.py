@@ -119,7 +119,7 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     assert main(["list", "--storage", remote.place]) == 0
     assert "far" in capsys.readouterr().out
     assert main(["status", "far", "--storage", remote.place]) == 0
-    assert "2 of 2 trials begun" in capsys.readouterr().out
+    assert "2 of 2 trials started" in capsys.readouterr().out
     said = spooftune("resume", "far", "--storage", remote.place, "--trials", 3)
     assert "2 trials kept, 0 resumed, 1 new" in said
     assert "features cached" in said

@@ -17,12 +17,13 @@ from core import checkpoint
 from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
-from search.cli.terminal import seeds_in_words, show_confirmation
+from search.cli.metrics_text import describe_seeds
+from search.cli.terminal import show_confirmation
 from search.methods.confirmations import NUMBER_STRIDE, Confirmation
 from search.methods.proxies import Proxy
 from search.prepare.plan import make_plan
 from search.prepare.stores import store_opener
-from search.report.export import _by_seed
+from search.report.export import _eer_by_seed
 from search.runs.confirmed import (
     best_in_search,
     confirmation_trainings,
@@ -144,9 +145,9 @@ def test_the_selection_bias_is_told_in_the_unit_of_the_metric(space_file, capsys
 
 def test_eers_of_seeds_in_words():
     # The deviation is 0.02, Student's t of two degrees of freedom 4.3027, the root of three 1.7321.
-    words = "3 seeds: mean EER 22.00 % (95 %: 17.03 to 26.97), from 20.00 to 24.00"
-    assert seeds_in_words([0.24, 0.20, 0.22]) == words
-    assert seeds_in_words([0.24, 0.20]) == "2 seeds: mean EER 22.00 %, from 20.00 to 24.00"
+    words = "3 seeds: mean EER 22.00 % (95 % interval: 17.03 to 26.97), from 20.00 to 24.00"
+    assert describe_seeds([0.24, 0.20, 0.22]) == words
+    assert describe_seeds([0.24, 0.20]) == "2 seeds: mean EER 22.00 %, from 20.00 to 24.00"
 
 
 def test_a_configuration_counts_once_all_its_seeds_have_ended(space_file):
@@ -244,7 +245,7 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     assert told["mean"] == pytest.approx(best.mean)
     assert told["by_seed"] == [each.objective for each in best.trainings]
     assert config["experiment"]["seed"] == state["experiment"]["seed"]
-    assert "trained again with fresh seeds, best by mean first" in done.stdout
+    assert "confirmation: configurations retrained with fresh seeds, best mean first" in done.stdout
     assert f"exported trial {best.record.number} (rank 1)" in done.stdout
 
 
@@ -253,7 +254,7 @@ def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
     best = confirmed_configurations(run)[0]
     dev = store_opener(plan, console=Console(quiet=True))(plan.space.experiment(best.record.values), "dev")
-    rates = _by_seed(run, best, dev)
+    rates = _eer_by_seed(run, best, dev)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 
 

@@ -1,0 +1,87 @@
+"""Output of the commands that measure: metrics of an exported detector and of a score file."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+
+from search.runs.confirmed import half_width
+
+
+def show_metrics(measured: dict[str, Any], console: Console) -> None:
+    """Prints the metrics of an exported detector.
+
+    Args:
+        measured: Metrics by partition, as `core.evaluation.measure.measure` returns them; `eer_by_seed` has the EERs of
+            the fresh seeds.
+        console: Where they are printed.
+    """
+    for partition, values in measured.items():
+        counts = f"{values['n_bona_fide']} bona fide, {values['n_spoof']} spoofed"
+        note = "used for selection" if partition == "dev" else "scored once, after selection"
+        console.print(
+            f"{partition} ({note}): EER {describe_eer(values)}, AUC {values['auc']:.4f} ({counts})",
+            highlight=False,
+            soft_wrap=True,
+        )
+        if "eer_by_seed" in values:
+            console.print(f"  {describe_seeds(values['eer_by_seed'])}", highlight=False, soft_wrap=True)
+        attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
+        console.print(f"  EER % per attack: {attacks}", highlight=False, soft_wrap=True)
+
+
+def describe_seeds(rates: Sequence[float]) -> str:
+    """EERs of several seeds, such as `3 seeds: mean EER 22.00 % (95 % interval: 17.03 to 26.97), from 20.00 to 24.00`.
+
+    Args:
+        rates: EERs as fractions in [0, 1]. With fewer than three the interval is left out.
+    """
+    mean, half = 100 * sum(rates) / len(rates), half_width(rates)
+    interval = "" if half is None else f" (95 % interval: {mean - 100 * half:.2f} to {mean + 100 * half:.2f})"
+    return f"{len(rates)} seeds: mean EER {mean:.2f} %{interval}, from {100 * min(rates):.2f} to {100 * max(rates):.2f}"
+
+
+def describe_eer(measured: Mapping[str, Any]) -> str:
+    """An EER with its intervals, such as `24.08 % (95 % interval: 20.1 to 28.3 over utterances)`.
+
+    Args:
+        measured: Metrics of one partition.
+    """
+    intervals = [
+        f"{100 * measured[key][0]:.1f} to {100 * measured[key][1]:.1f} over {unit}"
+        for key, unit in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
+        if key in measured
+    ]
+    brackets = f" (95 % interval: {', '.join(intervals)})" if intervals else ""
+    return f"{100 * measured['eer']:.2f} %{brackets}"
+
+
+def describe_evaluation(result: dict[str, Any]) -> str:
+    """The result of `search.report.evaluate.evaluate` as text: rates in per cent, with nine digits for comparisons."""
+    lines = [
+        f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",
+        f"EER            {100 * result['eer']:.9f} %   at threshold {result['threshold']:.6g}",
+        *(
+            f"  95 % interval {100 * result[key][0]:.3f} to {100 * result[key][1]:.3f} %   over {unit}"
+            for key, unit in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
+            if key in result
+        ),
+        f"AUC            {result['auc']:.9f}",
+    ]
+    if "compared_with" in result:
+        lines.append(f"{result['compared_with']}: EER {100 * result['other_eer']:.9f} %")
+        for key, unit in (("difference", "utterances"), ("difference_speakers", "speakers")):
+            if key in result:
+                low, high = (100 * end for end in result[key]["interval"])
+                difference, p_value = 100 * result[key]["eer"], result[key]["p_value"]
+                interval = f"95 % interval {low:+.3f} to {high:+.3f}, p = {p_value:.3f}"
+                lines.append(f"  difference {difference:+.3f} points, {interval}   paired over {unit}")
+    for year in ("2019", "2021"):
+        if f"min_tdcf_{year}" in result:
+            lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")
+    if "min_tdcf_2019" not in result:
+        lines.append("min t-DCF      needs ASV error rates: --asv-scores FILE, or --asv-rates la19-dev or la19-eval")
+    if "eer_per_attack" in result:
+        lines.append("EER per attack")
+        lines += [f"  {attack:<12} {100 * rate:.3f} %" for attack, rate in result["eer_per_attack"].items()]
+    return "\n".join(lines)
