@@ -117,7 +117,7 @@ def open_storage(place: str | None) -> "Storage":
 
 def kept(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
     """Keeps a run's folder at its URL up to date; what Tune wrote is there already."""
-    return plan.storage.kept(f"runs/{run.name}", skip=("tune",))
+    return plan.storage.pushing(f"runs/{run.name}", skip=("tune",))
 
 
 def open_console(*, stderr: bool = False) -> "Console":

@@ -12,7 +12,7 @@ from search.cli.results import trial_label
 from search.cli.tensorboard import show_folder
 from search.cli.terminal import console, show_jobs
 from search.cluster.connection import require_token
-from search.cluster.jobs import Cluster, Job, check_for_cluster, launch_on, reached
+from search.cluster.jobs import Cluster, Job, check_for_cluster, connect, launch_on
 from search.runs.journal import now
 from search.runs.run import check_name
 
@@ -147,7 +147,7 @@ def flags(**options: object) -> list[str]:
 def _head(place: str) -> Iterator[Cluster]:
     """The cluster, while its head is reached. The token is required first: Ray reads it when it is imported."""
     require_token()
-    with reached(place) as cluster:
+    with connect(place) as cluster:
         yield cluster
 
 

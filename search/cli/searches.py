@@ -55,7 +55,7 @@ def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None,
     plan, console = read_plan(space, changes, storage), open_console()
     if address:
         join_cluster(plan, address, console)
-    build_stores(plan, console, spread=address is not None)
+    build_stores(plan, console, distributed=address is not None)
     return 0
 
 

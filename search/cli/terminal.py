@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.table import Table
 
-from search.runs.confirmed import confirmed, half_width, winner
+from search.runs.confirmed import best_in_search, confirmed_configurations, half_width
 from search.runs.describe import describe_objective, describe_values, trial_table
 from search.runs.run import ALIVE, Run
 from search.runs.storage import Storage
@@ -130,7 +130,7 @@ def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
 
 def show_confirmation(run: Run, console: Console) -> None:
     """Prints the configurations that were trained again, the one to export first; nothing where there are none."""
-    found, objective = confirmed(run), run.info()["objective"]
+    found, objective = confirmed_configurations(run), run.info()["objective"]
     if not found:
         return
     table = Table(box=None, pad_edge=False)
@@ -152,7 +152,7 @@ def show_confirmation(run: Run, console: Console) -> None:
         table.add_row(*cells, what)
     console.print("trained again with fresh seeds, best by mean first")
     console.print(table)
-    best = winner(found)
+    best = best_in_search(found)
     if best is not None and run.info().get("proxy") in (None, "none"):
         values = f"search {shown(best.record.objective)}, mean of fresh seeds {shown(best.mean)}"
         console.print(f"selection bias: {values}", highlight=False)

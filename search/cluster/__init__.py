@@ -1,7 +1,7 @@
-"""Ray clusters: sessions, jobs, capacity, and shares of searches that run side by side.
+"""Ray clusters: connections, jobs, capacity, and fair shares of searches that run at the same time.
 
 - `ray_session`: starts a Ray on this machine or joins a cluster.
 - `connection`: reaches a cluster's Jobs API; `jobs`: submits and follows searches there.
-- `capacity`: how many trials fit.
-- `fair_share`: equal parts for searches on one cluster.
+- `capacity`: counts the trials that a cluster can run at a time.
+- `fair_share`: divides a cluster equally among its searches.
 """

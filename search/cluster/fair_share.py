@@ -1,69 +1,72 @@
-"""How several searches share one cluster: each says that it is there, and takes its part of the places."""
+"""Fair shares of a cluster: every search that is alive may run an equal number of trials at a time."""
 
 import math
 import time
 from typing import Any
 
 NAMESPACE = "spooftune"
-ACTOR = "searches"
-SILENT = 60.0
-"""Seconds after which a search that says nothing counts as gone."""
-OFTEN = 5.0
-"""Seconds between two words of a search."""
+ACTOR = "search_registry"
+"""Name of the registry's actor on the cluster."""
+TIMEOUT_SECONDS = 60.0
+"""A search without a heartbeat for so long counts as gone."""
+HEARTBEAT_SECONDS = 5.0
+"""Time between two heartbeats of a search."""
 
 
-class Searches:
-    """Counts the searches that are there; lives on the cluster as long as it does."""
+class SearchRegistry:
+    """Counts the searches that are alive. It is an actor and lives as long as the cluster."""
 
     def __init__(self) -> None:
-        self.heard: dict[str, float] = {}
+        self.last_heartbeat: dict[str, float] = {}
 
-    def here(self, name: str) -> int:
-        """A search says that it is there, and hears how many are."""
+    def heartbeat(self, name: str) -> int:
+        """Notes that a search is alive; returns the number of searches that are alive."""
         now = time.monotonic()
-        self.heard[name] = now
-        self.heard = {each: when for each, when in self.heard.items() if now - when < SILENT}
-        return len(self.heard)
+        self.last_heartbeat[name] = now
+        self.last_heartbeat = {
+            search: seen for search, seen in self.last_heartbeat.items() if now - seen < TIMEOUT_SECONDS
+        }
+        return len(self.last_heartbeat)
 
-    def gone(self, name: str) -> None:
-        """A search says that it has ended."""
-        self.heard.pop(name, None)
+    def remove(self, name: str) -> None:
+        """Notes that a search has ended."""
+        self.last_heartbeat.pop(name, None)
 
 
-class Share:
-    """The part of one search."""
+class FairShare:
+    """The trials that one search may run at a time while others use the same cluster."""
 
-    def __init__(self, name: str, places: int) -> None:
-        """Joins the others.
+    def __init__(self, name: str, capacity: int) -> None:
+        """Registers the search.
 
         Args:
-            name: Of the search, unlike that of any other.
-            places: Trials that the cluster can run at a time.
+            name: Name of the search; no other search on the cluster has it.
+            capacity: Trials that the cluster can run at a time.
         """
         import ray
 
-        self._name, self._places = name, places
-        remote: Any = ray.remote(Searches)
-        self._searches = remote.options(
+        self._name, self._capacity = name, capacity
+        remote: Any = ray.remote(SearchRegistry)
+        self._registry = remote.options(
             name=ACTOR, namespace=NAMESPACE, lifetime="detached", get_if_exists=True, num_cpus=0, max_restarts=-1
         ).remote()
         self._asked = -math.inf
-        self._part = places
+        self._n_trials = capacity
 
-    def part(self) -> int:
-        """How many trials the search may have at a time, now: at least one."""
+    def n_trials(self) -> int:
+        """Trials that the search may run at a time now, at least 1. The call is also the search's heartbeat."""
         import ray
 
         now = time.monotonic()
-        if now - self._asked > OFTEN:
+        if now - self._asked > HEARTBEAT_SECONDS:
             self._asked = now
             try:
-                n_searches = ray.get(self._searches.here.remote(self._name), timeout=OFTEN)
-            except ray.exceptions.RayError:  # it starts again; until then the part is as it was
-                return self._part
-            self._part = max(1, math.ceil(self._places / n_searches))
-        return self._part
+                n_searches = ray.get(self._registry.heartbeat.remote(self._name), timeout=HEARTBEAT_SECONDS)
+            except ray.exceptions.RayError:  # The registry restarts; the share stays as it was until then.
+                return self._n_trials
+            self._n_trials = max(1, math.ceil(self._capacity / n_searches))
+        return self._n_trials
 
     def leave(self) -> None:
-        """Gives the part back to the others."""
-        self._searches.gone.remote(self._name)
+        """Removes the search from the registry, so that the other searches get its share."""
+        self._registry.remove.remote(self._name)

@@ -1,4 +1,4 @@
-"""The connection to Ray: one of our own on this machine, or a cluster's."""
+"""The connection to Ray: a Ray that this process starts on this machine, or a running cluster."""
 
 import logging
 import os
@@ -10,27 +10,29 @@ from core.errors import Unavailable
 
 
 def start_ray(address: str | None) -> None:
-    """Starts a Ray of our own, or joins the cluster at an address.
+    """Starts a Ray on this machine, or joins the cluster at an address.
 
     Args:
-        address: Ray's, such as `auto`; None = a Ray of our own, which answers nobody without the token of this process.
+        address: Ray's address, such as `auto`. None: a Ray of this process, which refuses every client without the
+            token of this process.
 
     Raises:
         Unavailable: Ray does not start, or cannot be reached at the address.
     """
-    # A token of this run alone: without one Ray would write a lasting one, readable by all, into the home folder.
+    # The token is for this run only. Without one, Ray would write a lasting token, readable by all, into the home
+    # folder.
     if address is None:
         os.environ.pop("RAY_ADDRESS", None)
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
-        # Ray's ports listen on every interface and ask for the token, but for those of its metrics: these stay closed.
+        # Ray's ports listen on every interface. All ask for the token, except the metrics ports: these stay closed.
         os.environ.setdefault("RAY_enable_metrics_collection", "0")
         os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
         os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # paths in a space are relative to where it was launched
-    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # the run's folder has it all once
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # Paths in a space are relative to the launch folder.
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # The run's folder already has all metrics.
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # the table is ours; the new output prints even when told not to
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Ray's new output prints even when it is told not to.
     import ray
 
     try:
@@ -44,7 +46,7 @@ def start_ray(address: str | None) -> None:
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise Unavailable(f"Ray did not start: {error}") from error
-        hint = "a cluster with a token is reached with RAY_AUTH_MODE=token in the environment"
+        hint = "if the cluster has a token, set RAY_AUTH_MODE=token in the environment"
         raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
-    # A failed trial is no failure of the search: the run's folder and the table have it without a traceback.
+    # A failed trial does not make the search fail: the run's folder and the table report it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)

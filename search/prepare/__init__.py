@@ -1,6 +1,6 @@
 """Preparation of a search: checks, feature stores, nodes.
 
-- `plan`: what a space would do; `checks`: what can be wrong with it.
-- `stores`: feature stores, extracted where they are missing; `distributed_extraction`: by all nodes of a cluster.
+- `plan`: what a search of a space needs and trains; `checks`: mistakes in a space that only show with its corpus.
+- `stores`: feature stores, extracted if they are missing; `distributed_extraction`: extraction by all nodes.
 - `preflight`: checks every node of a cluster.
 """

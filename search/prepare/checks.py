@@ -1,4 +1,4 @@
-"""What is wrong with a space that only its corpus, its front ends or this machine can tell."""
+"""Checks of a space that need its corpus, its front ends or this machine. Every check returns a list of problems."""
 
 import os
 
@@ -12,8 +12,13 @@ from search.space.space import Space, store_name
 
 
 def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
-    """What keeps a detector at a corner of the space from being built; nothing is allocated."""
-    found: dict[str, None] = {}
+    """Reasons why a detector at a corner of the space cannot be built. No memory is allocated for weights.
+
+    Args:
+        space: The space.
+        n_features: Number of features of every front end, by `store_name`. A front end that is missing is not checked.
+    """
+    problems: dict[str, None] = {}
     for values in corners(space):
         experiment = space.experiment(values)
         size = n_features.get(store_name(experiment))
@@ -22,31 +27,32 @@ def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
                 with torch.device("meta"):
                     build_detector(experiment, size)
             except InputError as error:
-                found.update(dict.fromkeys(error.problems))
-    return list(found)
+                problems.update(dict.fromkeys(error.problems))
+    return list(problems)
 
 
 def cost_problems(space: Space) -> list[str]:
-    """Why what a space trains has no operations to count."""
-    mixtures = space.search.cost == "gmacs" and any(space.experiment(each).mode == "gmm" for each in corners(space))
-    return ["search.cost: Gaussian mixtures have no layers to count; take parameters"] if mixtures else []
+    """Reasons why `search.cost` cannot be computed for the detectors of a space."""
+    if space.search.cost != "gmacs" or all(space.experiment(values).mode != "gmm" for values in corners(space)):
+        return []
+    return ["search.cost: Gaussian mixtures have no layers to count; use parameters"]
 
 
 def widening_problems(space: Space, corpus: Corpus) -> list[str]:
-    """Copies of train's utterances that a space wants to train on and the corpus has not."""
+    """Copies of training utterances that `experiment.widen` names and the corpus lacks."""
     wanted = dict.fromkeys(name for values in corners(space) for name in space.experiment(values).widen)
-    there = {utterance.copy for utterance in corpus.partition("train")} - {None} if wanted else set()
-    known = ", ".join(sorted(filter(None, there))) or "none"
-    hint = "spooftune corpus widen makes them"
+    available = {utterance.copy for utterance in corpus.partition("train")} - {None} if wanted else set()
+    known = ", ".join(sorted(filter(None, available))) or "none"
+    hint = "spooftune corpus widen creates them"
     return [
         f"experiment.widen: train has no copies made by {name!r}; it has {known}; {hint}"
         for name in wanted
-        if name not in there
+        if name not in available
     ]
 
 
 def resource_problems(space: Space) -> list[str]:
-    """What an embedded Ray on this machine could never schedule."""
+    """CPUs and GPUs that a trial needs and this machine lacks."""
     problems = []
     cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
     if space.search.cpus > cpus:

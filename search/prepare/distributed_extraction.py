@@ -1,4 +1,4 @@
-"""Extraction by every node of a cluster at once: shards are handed out, one at a time, to an actor a CPU or GPU."""
+"""Feature extraction by all nodes of a cluster: one Ray actor per CPU or GPU writes one shard at a time."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,37 +15,37 @@ from core.features import FRONT_ENDS
 from core.stores.extraction import is_complete
 from core.stores.shards import Progress, clean, missing_shards, shard_file, write_shards
 from core.table import Block
-from search.cluster.capacity import places
-from search.cluster.fair_share import OFTEN, Share
+from search.cluster.capacity import trial_capacity
+from search.cluster.fair_share import HEARTBEAT_SECONDS, FairShare
 from search.runs.storage import Storage
 from search.space.options import SearchOptions
 
-DEATHS = 5
-"""How often an actor, or a shard, is tried again when a node dies."""
+MAX_RETRIES = 5
+"""Restarts of an actor, and repetitions of a shard, after nodes died."""
 
 
 class ShardWriter:
-    """Writes shards of one store; lives on a node."""
+    """Ray actor on a node that writes shards of one feature store."""
 
-    def __init__(self, front_end: Block, options: AudioOptions, place: str, name: str, bad: str) -> None:
+    def __init__(self, front_end: Block, options: AudioOptions, place: str, name: str, on_bad_audio: str) -> None:
         torch.set_num_threads(1)
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.front_end = table.build("front_end", FRONT_ENDS, front_end).to(self.device)
-        self.options, self.on_bad_audio = options, bad
+        self.options, self.on_bad_audio = options, on_bad_audio
         self.storage, self.store = Storage(place), f"stores/{name}"
         self.path = self.storage.folder / self.store
         self.path.mkdir(parents=True, exist_ok=True)
 
-    def there(self) -> None:
-        """Returns once the writer has its place on a node."""
+    def ready(self) -> None:
+        """Returns once the writer runs on a node."""
 
     def write(self, utterances: Sequence[Utterance], number: int) -> tuple[int, float]:
-        """Writes a shard of the partition `utterances`; returns its utterances and seconds of audio."""
-        seen = (0, 0.0)
+        """Writes shard `number` of a partition's utterances; returns its number of utterances and seconds of audio."""
+        written = (0, 0.0)
 
         def progress(done: int, seconds: float) -> None:
-            nonlocal seen
-            seen = (done, seconds)
+            nonlocal written
+            written = (done, seconds)
 
         write_shards(
             utterances,
@@ -59,10 +59,10 @@ class ShardWriter:
             progress=progress,
         )
         self.storage.push(self.storage.relative(shard_file(self.path, number)))
-        return seen
+        return written
 
 
-def write_spread(
+def extract_distributed(
     utterances: Sequence[Utterance],
     front_end: Block,
     options: AudioOptions,
@@ -73,23 +73,24 @@ def write_spread(
     search: SearchOptions,
     progress: Progress,
 ) -> None:
-    """Lets the nodes of the connected cluster write what a store lacks; its manifest is left to `extract`.
+    """Writes the missing shards of a store on the nodes of the connected cluster; `extract` then writes its manifest.
 
-    Searches that hold the cluster make room, as for the trials of another search: extraction counts as one.
+    The extraction counts as a search: it gets a fair share of the cluster.
 
     Args:
-        utterances: Of one partition.
+        utterances: Utterances of one partition.
         front_end: Row of FRONT_ENDS and its options.
-        options: How recordings are decoded.
-        storage: Which every node reaches.
-        path: Folder of the store in it.
-        on_bad_audio: As for `extract`.
-        search: Whether trials take GPUs; then writers do, too, a whole one each where nobody else is on the cluster.
+        options: Audio options for decoding recordings.
+        storage: Storage that all nodes reach.
+        path: Folder of the store in the storage.
+        on_bad_audio: `stop` or `skip`, as for `extract`.
+        search: CPUs and GPUs of a trial. If trials use GPUs, writers do, too: a whole GPU per writer if no other
+            search is on the cluster.
         progress: Called with the utterances and seconds of audio done.
 
     Raises:
-        InputError: recordings that cannot be used, or a folder that cannot be written.
-        Unavailable: nodes died again and again.
+        InputError: A recording cannot be used, or the folder cannot be written.
+        Unavailable: An actor's nodes died more than MAX_RETRIES times.
     """
     import ray
 
@@ -100,18 +101,18 @@ def write_spread(
                 return
             clean(path)
             missing = missing_shards(utterances, path)
-            room = places(search) or 1
-            share = Share(f"{storage.place}/stores/{path.name}", room)
+            capacity = trial_capacity(search) or 1
+            share = FairShare(f"{storage.place}/stores/{path.name}", capacity)
             try:
-                alone = share.part() == room
+                alone = share.n_trials() == capacity
                 kind = "GPU" if search.gpus else "CPU"
                 n_writers = min(len(missing), max(1, int(ray.cluster_resources().get(kind, 0))))
                 writer: Any = ray.remote(ShardWriter)
                 placed = writer.options(
                     num_cpus=1,
                     num_gpus=1 if search.gpus and alone else min(1, search.gpus),
-                    max_restarts=DEATHS,
-                    max_task_retries=DEATHS,
+                    max_restarts=MAX_RETRIES,
+                    max_task_retries=MAX_RETRIES,
                     scheduling_strategy="SPREAD",
                 )
                 shared = ray.put(utterances)
@@ -119,7 +120,7 @@ def write_spread(
                     placed.remote(front_end, options, storage.place, path.name, on_bad_audio) for _ in range(n_writers)
                 ]
                 done, seconds = 0, 0.0
-                for written in _handed_out(writers, shared, missing, share):
+                for written in _hand_out_shards(writers, shared, missing, share):
                     done, seconds = done + written[0], seconds + written[1]
                     progress(done, seconds)
             finally:
@@ -130,24 +131,27 @@ def write_spread(
             raise error.cause from None
         raise InputError(f"{path}: extraction failed: {error.cause}") from error
     except ray.exceptions.RayActorError as error:
-        raise Unavailable(f"{path}: extraction died {DEATHS + 1} times on the nodes: {error}") from error
+        raise Unavailable(f"{path}: the extraction died {MAX_RETRIES + 1} times on the nodes: {error}") from error
     except OSError as error:
         raise InputError(f"{path}: the feature store could not be written: {error}") from error
 
 
-def _handed_out(writers: list[Any], utterances: Any, missing: list[int], share: Share) -> Iterator[tuple[int, float]]:
-    """What each shard held, as it is written: the next one goes to the writer that is free.
+def _hand_out_shards(
+    writers: list[Any], utterances: Any, missing: list[int], share: FairShare
+) -> Iterator[tuple[int, float]]:
+    """Gives the next missing shard to the next free writer; yields utterances and seconds of audio per written shard.
 
-    A writer that has no place yet gets none: others may hold the cluster for long, and nothing waits for it.
+    Only writers that already run on a node get shards. Another search may use the cluster for long, and the extraction
+    does not wait for it.
     """
     import ray
 
     left = list(reversed(missing))
-    waiting = {each.there.remote(): each for each in writers}
+    waiting = {writer.ready.remote(): writer for writer in writers}
     shards: set[Any] = set()
     while left or shards:
-        share.part()  # says that the extraction is there still
-        finished, _ = ray.wait(list(waiting), num_returns=1, timeout=OFTEN)
+        share.n_trials()  # Heartbeat of the extraction.
+        finished, _ = ray.wait(list(waiting), num_returns=1, timeout=HEARTBEAT_SECONDS)
         for ref in finished:
             writer = waiting.pop(ref)
             result = ray.get(ref)
@@ -155,6 +159,6 @@ def _handed_out(writers: list[Any], utterances: Any, missing: list[int], share: 
                 shards.remove(ref)
                 yield result
             if left:
-                again = writer.write.remote(utterances, left.pop())
-                waiting[again] = writer
-                shards.add(again)
+                shard = writer.write.remote(utterances, left.pop())
+                waiting[shard] = writer
+                shards.add(shard)

@@ -1,4 +1,4 @@
-"""What a space would do: its corpus, the feature stores it needs, whether everything builds. Starts nothing."""
+"""The plan of a search: its corpus, its feature stores, and all checks. Nothing is trained or extracted here."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,20 +21,20 @@ from search.space.configurations import n_configurations, store_experiments
 from search.space.space import Space, store_name
 
 SEARCHED_PARTITIONS = ("train", "dev")
-"""A search reads these alone; eval is for the exported detector."""
+"""Partitions that a search reads; eval is only for the exported detector."""
 
 
 @dataclass(frozen=True)
 class StorePlan:
-    """One feature store that a space asks for.
+    """One feature store that a search needs.
 
     Attributes:
-        experiment: Carries its front end and decoding.
-        partition: Which utterances.
-        path: Its folder.
-        complete: Whether it is there already.
-        n_features: Values a frame.
-        n_bytes: Size on disk, estimated from the recordings' headers.
+        experiment: An experiment with the store's front end and audio options.
+        partition: Partition of the utterances.
+        path: Folder of the store.
+        complete: Whether all features are cached.
+        n_features: Values per frame.
+        n_bytes: Size on disk in bytes, estimated from the recordings' headers.
     """
 
     experiment: Experiment
@@ -47,16 +47,16 @@ class StorePlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a space would do.
+    """What a search of a space needs and trains.
 
     Attributes:
         space: The space.
-        storage: Where runs and stores lie.
+        storage: Storage of runs and feature stores.
         corpus: The corpus.
-        stores: Every feature store that the search needs.
-        n_trials: Configurations that will be tried.
-        origins: What folds need to know of the corpus.
-        folds: The trainings by which a configuration is judged, in words; none where dev itself judges.
+        stores: All feature stores that the search needs.
+        n_trials: Number of trials.
+        origins: Facts about the utterances by which folds are made, such as kinds of attack.
+        folds: Description of every training with a fold; empty if dev is the validation data.
     """
 
     space: Space
@@ -68,26 +68,26 @@ class Plan:
     folds: tuple[str, ...] = ()
 
     def sealed(self) -> "Plan":
-        """The same plan for whatever decides: its corpus refuses to open eval."""
+        """The same plan with a corpus that refuses to open eval. Everything that selects a configuration uses it."""
         return replace(self, corpus=self.corpus.sealed("eval"))
 
 
 def open_corpus(space: Space) -> Corpus:
-    """The corpus of a space; no file of it is read yet."""
+    """The corpus of a space. None of its files is read yet."""
     corpus: Corpus = table.build("corpus.layout", CORPORA, space.corpus.layout, Path(space.corpus.path))
     return corpus
 
 
 def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan:
-    """The plan of a space, everything checked that can be checked before a trial starts.
+    """The plan of a space, after all checks that are possible before a trial starts.
 
     Args:
         space: The space.
-        storage: Where runs and stores lie.
-        embedded: Whether this machine alone is to run the trials, and so must have what a trial asks for.
+        storage: Storage of runs and feature stores.
+        embedded: Whether only this machine runs the trials. If so, the CPUs and GPUs of a trial are checked, too.
 
     Raises:
-        InputError: everything that is wrong with the corpus, the front ends, the backbones and the resources.
+        InputError: The corpus, a front end, a backbone or the resources have problems; all of them are listed.
     """
     problems: list[str] = []
     corpus = open_corpus(space)
@@ -136,29 +136,29 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
 
 
 def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
-    """What folds need to know of the corpus beyond the feature stores; and each fold in words.
+    """The facts about a corpus's utterances by which folds are made, and a description of every fold.
 
     Raises:
-        InputError: the corpus cannot be divided as the space wants it.
+        InputError: The corpus cannot be divided in the way that `search.validation` demands.
     """
     parts: list[Any] = []
     partitions = [corpus.partition(name) for name in SEARCHED_PARTITIONS]
     known = origins(*partitions)
     for utterances in partitions:
         columns = {
-            "labels": np.array([each.label for each in utterances]),
-            "utterance_ids": [each.utterance_id for each in utterances],
-            "attack_ids": [each.attack_id for each in utterances],
-            "speaker_ids": [each.speaker_id for each in utterances],
+            "labels": np.array([utterance.label for utterance in utterances]),
+            "utterance_ids": [utterance.utterance_id for utterance in utterances],
+            "attack_ids": [utterance.attack_id for utterance in utterances],
+            "speaker_ids": [utterance.speaker_id for utterance in utterances],
         }
         parts.append(SimpleNamespace(**columns))
-    described = []
+    descriptions = []
     for fold in table.build("search.validation", VALIDATIONS, space.search.validation)(*parts, known):
-        judge = parts[SEARCHED_PARTITIONS.index(fold.partition)]
-        attacks = sorted({judge.attack_ids[index] for index in fold.validation} - {"-"})
-        n_bona_fide = int(judge.labels[fold.validation].sum())
-        described.append(
-            f"trains on {len(fold.train)} utterances, judged by {n_bona_fide} bona fide and "
+        validation = parts[SEARCHED_PARTITIONS.index(fold.partition)]
+        attacks = sorted({validation.attack_ids[index] for index in fold.validation} - {"-"})
+        n_bona_fide = int(validation.labels[fold.validation].sum())
+        descriptions.append(
+            f"trains on {len(fold.train)} utterances, validates on {n_bona_fide} bona fide and "
             f"{len(fold.validation) - n_bona_fide} spoofed of {fold.partition}: {', '.join(attacks)}"
         )
-    return known, tuple(described)
+    return known, tuple(descriptions)

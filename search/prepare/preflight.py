@@ -1,4 +1,4 @@
-"""What is checked on every node of a cluster before a search begins there."""
+"""Checks of every node of a cluster before a search starts: storage, corpus, versions."""
 
 import contextlib
 import hashlib
@@ -14,28 +14,29 @@ import core
 import search
 from core.bundle import versions
 from core.errors import InputError
-from search.cluster.capacity import places
+from search.cluster.capacity import trial_capacity
 from search.cluster.ray_session import start_ray
 from search.prepare.plan import SEARCHED_PARTITIONS, Plan
 from search.runs.storage import Storage
 
-SAMPLED = 8
-"""Recordings of a partition that every node opens."""
+N_RECORDINGS = 8
+"""Recordings per partition that every node opens."""
 
-SECONDS = 120.0
-"""How long a node may take to answer."""
+TIMEOUT_SECONDS = 120.0
+"""Time that a node may take to answer."""
 
 
 def join_cluster(plan: Plan, address: str, console: Console) -> None:
-    """Connects to a cluster and checks what a search needs of it.
+    """Connects to a cluster and checks its nodes.
 
     Args:
-        plan: Of the search that is about to begin.
-        address: Ray's, such as `auto` on a node of the cluster.
-        console: Where a line about each node is shown.
+        plan: Plan of the search.
+        address: Ray's address, such as `auto` on a node of the cluster.
+        console: Console for a line about every node.
 
     Raises:
-        InputError: the cluster cannot be reached, or a node cannot do what a search needs of it.
+        InputError: A node lacks something that the search needs; all problems are listed.
+        Unavailable: The cluster cannot be reached.
     """
     start_ray(address)
     for line in preflight(plan):
@@ -43,54 +44,57 @@ def join_cluster(plan: Plan, address: str, console: Console) -> None:
 
 
 def preflight(plan: Plan) -> list[str]:
-    """Checks every node that is there: versions, storage, corpus, and that a trial fits somewhere.
+    """Checks versions, storage and corpus on every node, and that a node has the resources of a trial.
 
     Args:
-        plan: Of the search that is about to begin.
+        plan: Plan of the search.
 
     Returns:
-        A line about each node.
+        A line about every node.
 
     Raises:
-        InputError: everything that is wrong, with the node's address.
+        InputError: A check failed; all problems are listed, with the addresses of the nodes.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     options = plan.space.search
     problems: list[str] = []
-    if places(options) == 0:
-        size = f"a trial takes {options.cpus} CPUs and {options.gpus:g} GPUs"
-        problems.append(f"search: {size}; no node of the cluster has that, nor can it grow to one")
+    if trial_capacity(options) == 0:
+        size = f"a trial needs {options.cpus} CPUs and {options.gpus:g} GPUs"
+        problems.append(f"search: {size}; no node of the cluster has that, and none can be added")
     storage = plan.storage
     mark = f".preflight-{secrets.token_hex(8)}"
     ours = fingerprint()
-    partitions = [plan.corpus.partition(each) for each in SEARCHED_PARTITIONS]
-    files = [each.path for part in partitions for each in part[:: max(1, len(part) // SAMPLED)][:SAMPLED]]
-    said = []
+    files = []
+    for name in SEARCHED_PARTITIONS:
+        utterances = plan.corpus.partition(name)
+        step = max(1, len(utterances) // N_RECORDINGS)
+        files += [str(utterance.path) for utterance in utterances[::step][:N_RECORDINGS]]
+    lines = []
     try:
         try:
             storage.write(mark, mark)
         except OSError as error:
             raise InputError([*problems, f"storage {storage}: cannot be written: {error}"]) from error
-        nodes = [each for each in ray.nodes() if each["Alive"]]
-        remote = ray.remote(num_cpus=0, max_retries=0)(probe)
+        nodes = [node for node in ray.nodes() if node["Alive"]]
+        remote = ray.remote(num_cpus=0, max_retries=0)(check_node)
         answers = {
-            each["NodeManagerAddress"]: remote.options(
-                scheduling_strategy=NodeAffinitySchedulingStrategy(each["NodeID"], soft=False)
-            ).remote(storage.place, mark, [str(path) for path in files])
-            for each in nodes
+            node["NodeManagerAddress"]: remote.options(
+                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+            ).remote(storage.place, mark, files)
+            for node in nodes
         }
         for address, answer in answers.items():
             try:
-                found = ray.get(answer, timeout=SECONDS)
-            except Exception as error:  # noqa: BLE001 - whatever kept the node from answering
+                report = ray.get(answer, timeout=TIMEOUT_SECONDS)
+            except Exception as error:  # noqa: BLE001 - every failure of a node is a problem to list
                 reason = (str(error).strip() or type(error).__name__).splitlines()[-1]
                 problems.append(f"node {address}: does not answer: {reason}")
                 continue
-            problems += [f"node {address}: {each}" for each in differences(ours, found["versions"])]
-            problems += [f"node {address}: {each}" for each in found["problems"]]
-            said.append(f"node {address} ({found['host']}): storage, corpus and versions are as here")
+            on_node = version_differences(ours, report["versions"]) + report["problems"]
+            problems += [f"node {address}: {problem}" for problem in on_node]
+            lines.append(f"node {address} ({report['host']}): same storage, corpus and versions as the head")
     finally:
         with contextlib.suppress(OSError, InputError):
             for name in storage.names("."):
@@ -98,25 +102,28 @@ def preflight(plan: Plan) -> list[str]:
                     storage.delete(name)
     if problems:
         raise InputError(problems)
-    return said
+    return lines
 
 
-def probe(place: str, mark: str, files: Sequence[str]) -> dict[str, Any]:
-    """What one node finds: runs there.
+def check_node(place: str, mark: str, files: Sequence[str]) -> dict[str, Any]:
+    """Checks the node on which it runs.
 
     Args:
-        place: Of the storage.
-        mark: A file that the driver wrote into it; its name is its content.
-        files: Recordings.
+        place: Path or URL of the storage.
+        mark: Name and content of a file that the driver wrote into the storage.
+        files: Paths of recordings.
+
+    Returns:
+        `host` (its name), `versions` (see `fingerprint`) and `problems` (a list of messages).
     """
     problems = []
     storage = Storage(place)
     try:
         if storage.read(mark) != mark:
-            problems.append(f"storage {place}: is not the one of the head")
+            problems.append(f"storage {place}: is not the storage of the head")
         storage.write(f"{mark}-{secrets.token_hex(4)}", "")
     except FileNotFoundError:
-        problems.append(f"storage {place}: is not the one of the head; every node must share it")
+        problems.append(f"storage {place}: is not the storage of the head; all nodes must share it")
     except OSError as error:
         problems.append(f"storage {place}: cannot be used: {error}")
     for path in files:
@@ -130,7 +137,7 @@ def probe(place: str, mark: str, files: Sequence[str]) -> dict[str, Any]:
 
 
 def fingerprint() -> dict[str, str]:
-    """Versions of what results hang on, spooftune's own source among them."""
+    """Versions of the software that determines results, with a digest of spooftune's own source."""
     digest = hashlib.sha256()
     for package in (core, search):
         root = Path(str(package.__file__)).parent
@@ -139,8 +146,8 @@ def fingerprint() -> dict[str, str]:
     return {**{str(key): str(value) for key, value in versions().items()}, "source": digest.hexdigest()[:12]}
 
 
-def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
-    """What of the versions of a node differs from the head's."""
+def version_differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> list[str]:
+    """A line for every version of a node that differs from the head's. The platform may differ."""
     names = sorted({*ours, *theirs} - {"platform"})
     return [
         f"{name} is {theirs.get(name, 'missing')}; on the head it is {ours.get(name, 'missing')}"

@@ -1,4 +1,4 @@
-"""The feature stores of a plan: opened, or extracted with a progress bar."""
+"""The feature stores of a plan: opened if complete, otherwise extracted with a progress bar."""
 
 import functools
 import time
@@ -15,18 +15,18 @@ from core.config import Experiment
 from core.corpora.corpus import Corpus
 from core.stores.extraction import extract, is_complete, store_path
 from core.stores.store import FeatureStore
-from search.prepare.distributed_extraction import write_spread
+from search.prepare.distributed_extraction import extract_distributed
 from search.prepare.plan import Plan
 from search.runs.storage import Storage
 from search.space.options import SearchOptions
 from search.space.space import store_name
 
-StoreOf = Callable[[Experiment, str], FeatureStore]
-"""Gives the feature store of an experiment's front end and a partition, extracted now where it is not complete."""
+StoreOpener = Callable[[Experiment, str], FeatureStore]
+"""Returns the feature store of an experiment's front end and a partition, and extracts it if it is not complete."""
 
 
-def store_opener(plan: Plan, *, console: Console) -> StoreOf:
-    """`ensure_store` with the corpus and the storage of a plan; this process extracts."""
+def store_opener(plan: Plan, *, console: Console) -> StoreOpener:
+    """`ensure_store` with the corpus and the storage of a plan. This process extracts the features."""
     return functools.partial(
         ensure_store,
         corpus=plan.corpus,
@@ -44,42 +44,43 @@ def ensure_store(
     storage: Storage,
     on_bad_audio: Literal["stop", "skip"],
     console: Console,
-    spread: SearchOptions | None = None,
+    distributed: SearchOptions | None = None,
 ) -> FeatureStore:
-    """The feature store of a partition, extracted now where it is not complete.
+    """The feature store of a partition. It is extracted first if it is not complete.
 
     Args:
-        experiment: Carries front end and decoding.
-        partition: Which utterances.
-        corpus: Has the partition.
-        storage: Where the store lies, below `stores/`.
+        experiment: Experiment with the front end and the audio options.
+        partition: Partition of the utterances.
+        corpus: Corpus with the partition.
+        storage: Storage of the store, which is a folder below `stores/`.
         on_bad_audio: `stop` or `skip`, as for `extract`.
-        console: Where progress is shown.
-        spread: What a trial takes of a node, where all nodes of the connected cluster extract; None = this process
-            extracts alone.
+        console: Console for the progress.
+        distributed: CPUs and GPUs of a trial, if all nodes of the connected cluster extract; None: only this process
+            extracts.
 
     Raises:
-        InputError: recordings that cannot be used, or a storage that cannot be written.
+        InputError: A recording cannot be used, or the storage cannot be written.
+        Unavailable: Nodes of the cluster died too often.
     """
     utterances = corpus.partition(partition)
     root = storage.folder / "stores"
     path = store_path(utterances, experiment.front_end, experiment.audio, root=root)
     if storage.remote and not is_complete(path):
-        storage.pull(f"stores/{path.name}")  # others may have extracted it, or a part of it
+        storage.pull(f"stores/{path.name}")  # Another machine may have extracted it, or a part of it.
     complete = is_complete(path)
-    what = f"{experiment.front_end.name} of {partition}"
+    title = f"{experiment.front_end.name} of {partition}"
     if complete:
-        console.print(f"{what}: {len(utterances)} utterances, features cached", highlight=False)
-    with extraction_progress(console, what, len(utterances), shown=not complete) as progress:
-        if spread is not None and not complete:
-            write_spread(
+        console.print(f"{title}: {len(utterances)} utterances, features cached", highlight=False)
+    with extraction_progress(console, title, len(utterances), shown=not complete) as progress:
+        if distributed is not None and not complete:
+            extract_distributed(
                 utterances,
                 experiment.front_end,
                 experiment.audio,
                 storage=storage,
                 path=path,
                 on_bad_audio=on_bad_audio,
-                search=spread,
+                search=distributed,
                 progress=progress,
             )
         store = extract(
@@ -94,20 +95,21 @@ def ensure_store(
     storage.push(f"stores/{path.name}")
     if store.skipped:
         manifest = Path(store.path) / "manifest.json"
-        console.print(f"{what}: {len(store.skipped)} recordings left out; {manifest} lists them", highlight=False)
+        console.print(f"{title}: {len(store.skipped)} recordings left out; {manifest} lists them", highlight=False)
     return store
 
 
-def build_stores(plan: Plan, console: Console, *, spread: bool = False) -> dict[str, dict[str, str]]:
-    """Folders of every feature store of a plan, by `store_name` and partition.
+def build_stores(plan: Plan, console: Console, *, distributed: bool = False) -> dict[str, dict[str, str]]:
+    """Folders of all feature stores of a plan, by `store_name` and partition. Missing features are extracted first.
 
     Args:
-        plan: Says which stores, and where.
-        console: Where progress is shown.
-        spread: Whether the nodes of the connected cluster extract, all at once.
+        plan: Plan with the stores and their storage.
+        console: Console for the progress.
+        distributed: Whether all nodes of the connected cluster extract.
 
     Raises:
-        InputError: as `ensure_store`.
+        InputError: A recording cannot be used, or the storage cannot be written.
+        Unavailable: Nodes of the cluster died too often.
     """
     folders: dict[str, dict[str, str]] = {}
     for planned in plan.stores:
@@ -118,7 +120,7 @@ def build_stores(plan: Plan, console: Console, *, spread: bool = False) -> dict[
             storage=plan.storage,
             on_bad_audio=plan.space.corpus.on_bad_audio,
             console=console,
-            spread=plan.space.search if spread else None,
+            distributed=plan.space.search if distributed else None,
         )
         folders.setdefault(store_name(planned.experiment), {})[planned.partition] = str(Path(store.path).resolve())
     return folders
@@ -126,37 +128,38 @@ def build_stores(plan: Plan, console: Console, *, spread: bool = False) -> dict[
 
 @contextmanager
 def extraction_progress(
-    console: Console, what: str, n_utterances: int, *, shown: bool = True
+    console: Console, title: str, n_utterances: int, *, shown: bool = True
 ) -> Iterator[Callable[[int, float], None]]:
-    """Shows the progress of an extraction; yields what takes the utterances and the seconds of audio that are done.
-
-    A terminal gets a bar with its seconds of audio a second; anything else gets one line at the end.
+    """Shows the progress of an extraction: a bar on a terminal, otherwise one line at the end.
 
     Args:
-        console: Where the progress is shown.
-        what: The store, in words.
+        console: Console for the progress.
+        title: Name of the store for the user.
         n_utterances: Utterances of the store.
         shown: Whether anything is shown.
+
+    Yields:
+        A function to be called with the utterances and the seconds of audio extracted so far.
     """
-    began = time.monotonic()
+    started = time.monotonic()
     done: dict[str, float] = {"utterances": 0, "seconds": 0.0}
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.completed}/{task.total} utterances"),
-        TextColumn("{task.fields[rate]:.0f} s of audio a second"),
+        TextColumn("{task.fields[rate]:.0f} s of audio per second"),
         TimeRemainingColumn(),
     )
     with Progress(*columns, console=console, disable=not (shown and console.is_terminal), transient=True) as progress:
-        task = progress.add_task(f"extracting {what}", total=n_utterances, rate=0.0)
+        task = progress.add_task(f"extracting {title}", total=n_utterances, rate=0.0)
 
         def update(utterances: int, seconds: float) -> None:
             done.update(utterances=utterances, seconds=seconds)
-            rate = seconds / max(time.monotonic() - began, 1e-9)
+            rate = seconds / max(time.monotonic() - started, 1e-9)
             progress.update(task, completed=utterances, rate=rate)
 
         yield update
     if shown:
-        took = time.monotonic() - began
-        rate = f"{done['seconds'] / max(took, 1e-9):.0f} s of audio a second"
-        console.print(f"{what}: {n_utterances} utterances extracted in {took:.1f} s ({rate})", highlight=False)
+        took = time.monotonic() - started
+        rate = f"{done['seconds'] / max(took, 1e-9):.0f} s of audio per second"
+        console.print(f"{title}: {n_utterances} utterances extracted in {took:.1f} s ({rate})", highlight=False)

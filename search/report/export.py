@@ -14,11 +14,11 @@ from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
-from search.methods.confirmations import SEEDS
+from search.methods.confirmations import NUMBER_STRIDE
 from search.prepare.plan import Plan
 from search.prepare.stores import store_opener
 from search.report.scoring import scores_of
-from search.runs.confirmed import Confirmed, selected
+from search.runs.confirmed import ConfirmedConfiguration, select_trial
 from search.runs.journal import TrialRecord, now
 from search.runs.run import Run
 
@@ -52,7 +52,7 @@ def export(
     Raises:
         InputError: no trial of that rank, or the folder is not empty.
     """
-    record, path, confirmed = selected(run, rank, number)
+    record, path, confirmed = select_trial(run, rank, number)
     state = checkpoint.load(path)
     detector = best_detector(state)
     experiment = experiment_from_plain(state["experiment"])
@@ -100,7 +100,7 @@ def export(
     return record, measured
 
 
-def _by_seed(run: Run, found: Confirmed, store: FeatureStore) -> list[float]:
+def _by_seed(run: Run, found: ConfirmedConfiguration, store: FeatureStore) -> list[float]:
     """EER on a partition of the detector of each fresh seed: the choice is made, and one seed says little."""
     rates = []
     for training in found.trainings:
@@ -111,7 +111,7 @@ def _by_seed(run: Run, found: Confirmed, store: FeatureStore) -> list[float]:
     return rates
 
 
-def _confirmation(run: Run, found: Confirmed) -> dict[str, Any]:
+def _confirmation(run: Run, found: ConfirmedConfiguration) -> dict[str, Any]:
     """What the bundle tells of the trainings with fresh seeds."""
     return {
         "objective": run.info()["objective"],
@@ -120,5 +120,5 @@ def _confirmation(run: Run, found: Confirmed) -> dict[str, Any]:
         "mean": found.mean,
         "worst": found.worst,
         "failed_seeds": found.n_failed,
-        "seed_index": found.median.number % SEEDS,  # of the seed with the median result, which is exported
+        "seed_index": found.median.number % NUMBER_STRIDE,  # of the seed with the median result, which is exported
     }

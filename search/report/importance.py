@@ -42,7 +42,7 @@ def importances(space: Space, records: Sequence[TrialRecord]) -> list[Importance
         records: Its trials; those without a finite objective are left out.
     """
     found = []
-    usable = [each for each in records if math.isfinite(each.objective) and space.holds(each.values)]
+    usable = [each for each in records if math.isfinite(each.objective) and space.contains(each.values)]
     known = distributions(space)
     for parameter in space.searched:
         having = [each for each in usable if parameter.path in each.values]

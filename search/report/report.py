@@ -22,7 +22,7 @@ from core.errors import InputError
 from core.evaluation import projection
 from core.evaluation.metrics import AsvErrorRates
 from search.prepare.plan import Plan, StorePlan
-from search.prepare.stores import StoreOf, store_opener
+from search.prepare.stores import StoreOpener, store_opener
 from search.report.importance import Importance, importances
 from search.report.paper import PAPER
 from search.report.score_figures import attack_bars, det_curves, histogram, planes
@@ -178,7 +178,7 @@ def _draw(
     results: Sequence[Result],
     options: ReportOptions,
     folder: Path,
-    store_of: StoreOf,
+    store_of: StoreOpener,
     console: Console,
 ) -> None:
     writer: Any = SummaryWriter(str(run.tensorboard / folder.name))
@@ -236,7 +236,7 @@ def _project(
     number: int,
     partition: str,
     folder: Path,
-    store_of: StoreOf,
+    store_of: StoreOpener,
     writer: Any,
     console: Console,
 ) -> None:

@@ -21,7 +21,7 @@ from core.evaluation.score_file import CmScores
 from core.gmm import GmmDetector
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
-from search.prepare.stores import StoreOf
+from search.prepare.stores import StoreOpener
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
 
@@ -66,7 +66,7 @@ def collect(
     records: Sequence[TrialRecord],
     *,
     corpus: Corpus,
-    store_of: StoreOf,
+    store_of: StoreOpener,
     partitions: Sequence[str],
     asv: Mapping[str, AsvErrorRates],
     console: Console,
@@ -112,7 +112,7 @@ def collect(
     return results
 
 
-def _score(run: Run, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOf) -> None:
+def _score(run: Run, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOpener) -> None:
     detector = best_detector(dict(state))
     experiment = experiment_from_plain(state["experiment"])
     for partition in partitions:

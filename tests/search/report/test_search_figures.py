@@ -1,0 +1,148 @@
+"""What a report tells of a space, on trials whose objective is known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from core.cost import Cost
+from search.report.importance import ENOUGH, importances, pareto_front
+from search.report.search_figures import history, importance_bars, parallel, slices, tradeoff
+from search.report.tables import cost_sheet, importance_sheet
+from search.runs.journal import TrialRecord
+from search.space.optuna_space import random_values
+from search.space.reader import space_from_yaml
+from search.space.yaml_file import parse
+
+SPACE = """\
+name: example
+corpus: {layout: asvspoof2019_la, path: data}
+experiment:
+  front_end: lfcc
+  mode: {choice: [siamese, original]}
+  backbone: {name: {choice: [resnet18, senet18, senet34]}}
+  loss: {margin: {uniform: [0.5, 3], when: {mode: siamese}}}
+  optimizer: {name: adamw, weight_decay: {log_uniform: [1e-4, 1e-1]}}
+"""
+
+
+@pytest.fixture(scope="module")
+def space():
+    return space_from_yaml(parse(SPACE))
+
+
+def trials(space, n, value):
+    found = []
+    for number in range(n):
+        values = random_values(space, number)
+        found.append(TrialRecord(number, values, "finished", 8, value(values)))
+    return found
+
+
+def by_decay(values):
+    return 0.1 + 0.1 * math.log10(values["optimizer.weight_decay"] / 1e-4)
+
+
+def by_margin(values):
+    return 0.3 if values["mode"] == "original" else abs(values["loss.margin"] - 1) / 10
+
+
+def test_the_parameter_that_decides_is_the_most_important(space):
+    found = importances(space, trials(space, 60, by_decay))
+    assert found[0].path == "optimizer.weight_decay"
+    assert found[0].share > 0.8
+    assert found[0].n_trials == 60
+    assert {each.path for each in found} == {each.path for each in space.searched}
+
+
+def test_a_conditional_parameter_is_judged_where_it_is_active(space):
+    records = trials(space, 80, by_margin)
+    found = {each.path: each for each in importances(space, records)}
+    n_siamese = sum(each.values["mode"] == "siamese" for each in records)
+    assert found["loss.margin"].n_trials == n_siamese < 80
+    assert found["loss.margin"].share > 0.6
+    assert found["mode"].share > 0.6
+
+
+def test_few_or_failed_trials_tell_nothing(space):
+    assert importances(space, trials(space, ENOUGH - 1, by_decay)) == []
+    assert importances(space, trials(space, 40, lambda values: math.nan)) == []
+    assert importances(space, trials(space, 40, lambda values: 0.5)) == []
+
+
+def test_the_sheet_says_on_how_many_trials_it_rests(space):
+    sheet = importance_sheet(importances(space, trials(space, 30, by_decay)))
+    assert sheet.rows[0][0] == "optimizer.weight_decay"
+    assert sheet.rows[0][2] == "30"
+
+
+def made_up_costs():
+    points = [(0.10, 9.0), (0.20, 4.0), (0.20, 5.0), (0.30, 1.0), (0.35, 1.0), (0.05, None), (math.nan, 0.5)]
+    records = [TrialRecord(k, {}, "finished", 1, objective) for k, (objective, _) in enumerate(points)]
+    return records, {k: Cost(1000 + k, gmacs, None) for k, (_, gmacs) in enumerate(points)}
+
+
+def test_the_front_holds_what_no_other_beats():
+    assert pareto_front(*made_up_costs()) == {0, 1, 3}
+
+
+def test_equal_trials_stand_on_the_front_together():
+    records = [TrialRecord(k, {}, "finished", 1, 0.2) for k in range(2)]
+    assert pareto_front(records, {0: Cost(1, 2.0, None), 1: Cost(1, 2.0, None)}) == {0, 1}
+
+
+def test_costs_stand_beside_the_objective():
+    records, costs = made_up_costs()
+    sheet = cost_sheet(records, costs, "dev_eer")
+    assert sheet.rows[0] == ("0", "10.00 %", "1,000", "9.000", "-", "yes", "-")
+    assert sheet.rows[2][5] == ""
+    assert sheet.rows[5][3] == "-"
+
+
+def lines_of(figure):
+    return [line for axes in figure.axes for line in axes.lines]
+
+
+def test_slices_show_each_trial_where_it_has_the_parameter(space):
+    records = trials(space, 30, by_margin)
+    figure = slices(space, records, "dev_eer")
+    panels = {axes.get_xlabel(): axes for axes in figure.axes if axes.get_xlabel()}
+    assert set(panels) == {each.path for each in space.searched}
+    points = panels["loss.margin"].collections[0].get_offsets()
+    margins = [each.values["loss.margin"] for each in records if "loss.margin" in each.values]
+    np.testing.assert_allclose(points[:, 0], margins)
+    assert panels["optimizer.weight_decay"].get_xscale() == "log"
+
+
+def test_lines_of_parallel_coordinates_break_where_a_parameter_is_off(space):
+    records = trials(space, 20, by_margin)
+    drawn = [line.get_ydata() for line in lines_of(parallel(space, records, "dev_eer")) if len(line.get_ydata()) == 4]
+    assert len(drawn) == 20
+    n_original = sum(each.values["mode"] == "original" for each in records)
+    assert sum(np.isnan(np.asarray(each, dtype=float)).any() for each in drawn) == n_original
+
+
+def test_the_history_never_rises(space):
+    records = [*trials(space, 20, by_margin), TrialRecord(20, {}, "failed", 0, math.nan)]
+    epochs = [(0, 1, math.inf), (0, 2, 0.4), (1, 1, 0.5), (1, 2, 0.3)]
+    by_trial, by_epoch = (axes.lines[0].get_ydata() for axes in history(records, epochs, "dev_eer").axes)
+    assert (np.diff(by_trial) <= 0).all()
+    np.testing.assert_allclose(by_epoch, [np.nan, 40, 40, 30])
+
+
+def test_of_an_auc_the_best_is_the_highest():
+    epochs = [(0, 1, -0.7), (0, 2, -0.6), (1, 1, -0.9)]
+    figure = history([TrialRecord(0, {}, "finished", 2, -0.7)], epochs, "dev_auc")
+    np.testing.assert_allclose(figure.axes[1].lines[0].get_ydata(), [0.7, 0.7, 0.9])
+
+
+def test_the_tradeoff_joins_the_front():
+    figure = tradeoff(*made_up_costs(), "dev_eer")
+    (line,) = lines_of(figure)
+    np.testing.assert_allclose(np.transpose([line.get_xdata(), line.get_ydata()]), [[1, 30], [4, 20], [9, 10]])
+
+
+def test_bars_are_as_long_as_the_shares(space):
+    found = importances(space, trials(space, 30, by_decay))
+    widths = [patch.get_width() for patch in importance_bars(found).axes[0].patches]
+    assert widths == [each.share for each in found]
