@@ -16,7 +16,7 @@ LONGEST = (
     "test_storage.py",
     "test_launch.py",
     "test_validation.py",
-    "test_changes.py",
+    "test_diff.py",
     "test_closed.py",
     "test_pretrain.py",
 )

@@ -39,7 +39,7 @@ def launched(made):
     write_space(made)
     changes = {
         "corpus.path": made.shared / "LA",
-        "experiment.epochs": 2,
+        "experiment.epochs": 12,  # one worker must not have done it all while the other loads its packages
         "search.trials": 4,
         "search.hours": 1,
         "search.confirm": "{name: retrain, top: 1, seeds: 2}",
