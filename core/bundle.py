@@ -198,8 +198,8 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`, {body}, "
         f"{n_parameters:,} parameters. It gives a CM score to 16 kHz speech: higher = more bona fide.",
         "",
-        f"Decision: bona fide if the score is at least {config['threshold']:.6g}. This is the threshold of the equal error "
-        "rate on dev; another application needs another threshold.",
+        f"Decision: bona fide if the score is at least {config['threshold']:.6g}. This is the threshold of the equal "
+        "error rate on dev; another application needs another threshold.",
         "",
         "| partition | EER % | 95 % interval over utterances | over speakers | AUC | bona fide | spoofed |",
         "|---|---|---|---|---|---|---|",
