@@ -4,6 +4,7 @@ The optimisers are fused: one kernel updates a whole tensor. On a CPU they need 
 """
 
 from collections.abc import Iterable
+from inspect import unwrap
 
 import torch
 from torch import nn
@@ -11,24 +12,50 @@ from torch import nn
 from core.table import Table
 
 
-def adam(parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.0) -> torch.optim.Adam:
+class _WithoutCompiler(torch.optim.Optimizer):
+    """PyTorch's optimisers without the wrappers that load its compiler when they are first called.
+
+    The wrappers keep `torch.compile` out of an optimiser; nothing here is compiled. The compiler brings SymPy, Triton
+    and 800 modules more: as much processor time as loading PyTorch itself, in the process of every trial and of every
+    command that reads a space.
+    """
+
+    add_param_group = unwrap(torch.optim.Optimizer.add_param_group)
+    zero_grad = unwrap(torch.optim.Optimizer.zero_grad)
+    state_dict = unwrap(torch.optim.Optimizer.state_dict)
+    load_state_dict = unwrap(torch.optim.Optimizer.load_state_dict)
+
+
+class Adam(_WithoutCompiler, torch.optim.Adam):
+    """PyTorch's Adam, which does not load its compiler."""
+
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+
+
+class AdamW(_WithoutCompiler, torch.optim.AdamW):
+    """PyTorch's AdamW, which does not load its compiler."""
+
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+
+
+def adam(parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.0) -> Adam:
     """Adam.
 
     Args:
         parameters: Parameters to optimise.
         weight_decay: Weight of an L2 penalty, 0 or more; the adaptive step sizes scale it.
     """
-    return torch.optim.Adam(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
+    return Adam(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
 
 
-def adamw(parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.01) -> torch.optim.AdamW:
+def adamw(parameters: Iterable[nn.Parameter], *, weight_decay: float = 0.01) -> AdamW:
     """AdamW: Adam with decoupled weight decay.
 
     Args:
         parameters: Parameters to optimise.
         weight_decay: Rate, 0 or more, at which the weights shrink; the adaptive step sizes do not scale it. 0: Adam.
     """
-    return torch.optim.AdamW(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
+    return AdamW(parameters, lr=0.0, weight_decay=weight_decay, fused=True)
 
 
 OPTIMIZERS: Table = {"adam": adam, "adamw": adamw}

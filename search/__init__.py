@@ -1,1 +1,1 @@
-"""The hunt: search spaces, Ray Tune trials, Optuna's suggestions, the command line."""
+"""The hyperparameter search: search spaces, trials on Ray Tune, suggestions by Optuna, reports and the command line."""

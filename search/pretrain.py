@@ -1,4 +1,4 @@
-"""`spooftune pretrain`: wav2vec on speech without labels, from a YAML to the file that the front end reads."""
+"""`spooftune pretrain`: trains wav2vec on unlabelled speech, as a YAML file describes, and writes its weights."""
 
 import dataclasses
 import json
@@ -33,12 +33,12 @@ CHECKPOINT, NETWORK, PLAN = "checkpoint.pt", "wav2vec.safetensors", "pretraining
 
 @dataclass(frozen=True)
 class PretrainingPlan:
-    """What a YAML asks for.
+    """A pretraining, as its YAML file describes it.
 
     Attributes:
-        files: Recordings, in a lasting order.
-        output: Folder of the results.
-        options: How to train.
+        files: Recordings, in an order that is the same in every call.
+        output: Folder for the results.
+        options: Network, loss and training.
     """
 
     files: tuple[Path, ...]
@@ -47,43 +47,57 @@ class PretrainingPlan:
 
 
 def read_pretraining(path: Path, changes: Sequence[str] = ()) -> PretrainingPlan:
-    """The plan of a YAML, with `key.path=value` changes laid over it.
+    """The pretraining that a YAML file describes.
+
+    Args:
+        path: The YAML file.
+        changes: Changes from the command line, `key.path=value`, which override the file.
+
+    Returns:
+        The pretraining; all recordings have been listed, and none has been opened.
 
     Raises:
-        InputError: everything that is wrong, each with its line.
+        InputError: The file cannot be read, or something in it is wrong. Every problem is listed with its line.
     """
     yaml_file = read(path, list(changes))
-    wrong: list[str] = []
+    problems: list[str] = []
     for key in yaml_file.data:
         if key not in SECTIONS:
-            what = f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}"
-            wrong.append(yaml_file.problem((key,), what))
+            text = f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}"
+            problems.append(yaml_file.problem((key,), text))
     output = yaml_file.data.get("output")
     if not isinstance(output, str):
-        wrong.append(yaml_file.problem(("output",), f"output is {output!r}; it must be a folder"))
-    options, problems = _options(yaml_file)
-    wrong += problems
+        problems.append(yaml_file.problem(("output",), f"output is {output!r}; it must be a folder"))
+    options, option_problems = _options(yaml_file)
+    problems += option_problems
     files: tuple[Path, ...] = ()
     try:
         files = _files(yaml_file)
     except InputError as error:
-        wrong += error.problems
-    if wrong:
-        raise InputError(wrong)
+        problems += error.problems
+    if problems:
+        raise InputError(problems)
     assert options is not None
     return PretrainingPlan(files, Path(str(output)), options)
 
 
 def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
-    """Trains, or goes on where an earlier call stopped, and writes the network; returns its file.
+    """Trains the network, or resumes an interrupted training of it, and writes the weights of the best epoch.
 
-    The output folder gets a checkpoint after every epoch, TensorBoard files, and at the end the network of the best
-    epoch. SIGTERM and Ctrl-C lose the epoch that is running and no more.
+    The output folder receives a checkpoint after every epoch, TensorBoard files and, at the end, the weights. SIGTERM
+    and Ctrl-C lose only the epoch that is running. A call after the end of the training writes the same weights again.
+
+    Args:
+        plan: The pretraining.
+        console: Where progress is printed, one line per epoch.
+
+    Returns:
+        The file of the weights, which the front end `wav2vec` reads.
 
     Raises:
-        InputError: the folder holds something else, or a pretraining with other options or speech.
-        Unavailable: another process is training there.
-        KeyboardInterrupt: the user stopped it.
+        InputError: The output folder contains other files, or a pretraining with other options or recordings.
+        Unavailable: Another process is training in the output folder.
+        KeyboardInterrupt: The user stopped the training.
     """
     wanted = {"options": dataclasses.asdict(plan.options), "files": [str(path.resolve()) for path in plan.files]}
     _claim(plan.output, wanted)
@@ -91,16 +105,16 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
     try:
         lock.acquire(timeout=0)
     except filelock.Timeout as error:
-        raise Unavailable(f"{plan.output}: another process is training there") from error
+        raise Unavailable(f"{plan.output}: another process is training in this folder") from error
     with lock:
         signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
         saved = plan.output / CHECKPOINT
         resume = checkpoint.load(saved) if saved.exists() else None
         if resume is not None:
-            console.print(f"goes on after epoch {resume['epoch']} of {plan.options.epochs}", highlight=False)
-        before = int(resume["epoch"]) if resume else 0
-        writer: Any = SummaryWriter(str(plan.output / "tensorboard"), purge_step=before + 1)
-        began = time.monotonic()
+            console.print(f"resuming after epoch {resume['epoch']} of {plan.options.epochs}", highlight=False)
+        last_epoch = int(resume["epoch"]) if resume else 0
+        writer: Any = SummaryWriter(str(plan.output / "tensorboard"), purge_step=last_epoch + 1)
+        started = time.monotonic()
 
         def report(metrics: dict[str, float], state: dict[str, Any]) -> None:
             checkpoint.save(saved, state)
@@ -109,7 +123,7 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
                     writer.add_scalar(f"pretraining/{name}", value, int(metrics["epoch"]))
             writer.flush()
             done = int(metrics["epoch"])
-            left = (time.monotonic() - began) / (done - before) * (plan.options.epochs - done)
+            left = (time.monotonic() - started) / (done - last_epoch) * (plan.options.epochs - done)
             console.print(
                 f"epoch {done}/{plan.options.epochs}: held-out loss {metrics['held_out_loss']:.4f}, InfoNCE "
                 f"{metrics['held_out_info_nce']:.4f}, accuracy {100 * metrics['held_out_accuracy']:.1f} %, "
@@ -130,43 +144,47 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
 
 
 def _claim(folder: Path, wanted: Mapping[str, Any]) -> None:
-    """Makes the output folder one of this pretraining, or sees that it is."""
-    plan = folder / PLAN
+    """Makes an empty output folder that of this pretraining, or checks that it already is.
+
+    Raises:
+        InputError: The folder cannot be used, contains other files, or belongs to another pretraining.
+    """
+    path = folder / PLAN
     try:
-        if not plan.exists():
+        if not path.exists():
             if folder.exists() and any(folder.iterdir()):
-                raise InputError(f"output: {folder} is not empty; nothing of it was touched. Choose another folder")
+                raise InputError(f"output: {folder} is not empty, and nothing in it was changed; choose another folder")
             folder.mkdir(parents=True, exist_ok=True)
-            with replacing(plan) as temporary:
+            with replacing(path) as temporary:
                 temporary.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
-        found = json.loads(plan.read_text(encoding="utf-8"))
+        written = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"output: {folder} cannot be used: {error}") from error
-    if found != wanted:
-        old, new = found.get("options", {}), wanted["options"]
+    if written != wanted:
+        old, new = written.get("options", {}), wanted["options"]
         changed = [f"{k} was {old.get(k)!r} and is {new[k]!r}" for k in new if old.get(k) != new[k]]
-        changed += ["the recordings are others"] if found.get("files") != wanted["files"] else []
+        changed += ["the recordings are different"] if written.get("files") != wanted["files"] else []
         raise InputError(
-            f"output: {folder} holds a pretraining of another kind: {'; '.join(changed)}. Choose another folder"
+            f"output: {folder} contains a different pretraining: {'; '.join(changed)}; choose another folder"
         )
 
 
 def _options(yaml_file: YamlFile) -> tuple[Pretraining | None, list[str]]:
     section = yaml_file.data.get("pretraining", {})
-    wrong = table.mapping_problems("pretraining", section, typing.get_type_hints(Pretraining))
-    if not wrong:
+    problems = table.mapping_problems("pretraining", section, typing.get_type_hints(Pretraining))
+    if not problems:
         try:
             return Pretraining(**section), []
         except InputError as error:
-            wrong = [Problem(problem.path, f"pretraining: {problem.text}") for problem in error.located]
-    return None, [yaml_file.problem(("pretraining", *problem.path), problem.text) for problem in wrong]
+            problems = [Problem(problem.path, f"pretraining: {problem.text}") for problem in error.located]
+    return None, [yaml_file.problem(("pretraining", *problem.path), problem.text) for problem in problems]
 
 
 def _files(yaml_file: YamlFile) -> tuple[Path, ...]:
     speech, corpus = yaml_file.data.get("speech"), yaml_file.data.get("corpus")
-    if corpus is not None:  # it stands for the folder that the YAML came with
+    if corpus is not None:  # the section `corpus` is used instead of `speech`
         if not isinstance(corpus, dict) or not isinstance(corpus.get("path"), str):
             raise InputError(yaml_file.problem(("corpus",), f"corpus is {corpus!r}; it needs layout and path"))
         block = Block(str(corpus.get("layout")), {k: v for k, v in corpus.items() if k not in ("layout", "path")})
@@ -174,15 +192,15 @@ def _files(yaml_file: YamlFile) -> tuple[Path, ...]:
             opened = table.build("corpus.layout", CORPORA, block, Path(corpus["path"]))
         except InputError as error:
             raise InputError([yaml_file.problem(("corpus",), problem) for problem in error.problems]) from error
-        return tuple(each.path for each in opened.partition("train") if each.label == 1)
+        return tuple(utterance.path for utterance in opened.partition("train") if utterance.label == 1)
     if not isinstance(speech, str):
         raise InputError(
             yaml_file.problem(("speech",), f"speech is {speech!r}; it must be a folder (or give a corpus)")
         )
     folder = Path(speech)
     if not folder.is_dir():
-        raise InputError(yaml_file.problem(("speech",), f"speech: {folder} is no folder"))
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO and path.is_file())
-    if not found:
+        raise InputError(yaml_file.problem(("speech",), f"speech: {folder} is not a folder"))
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO and path.is_file())
+    if not files:
         raise InputError(yaml_file.problem(("speech",), f"speech: no {', '.join(AUDIO)} file below {folder}"))
-    return tuple(found)
+    return tuple(files)

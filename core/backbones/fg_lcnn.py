@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.backbones.lcnn import Lcnn
+from core.optimizer import Adam
 
 STAGES = 3
 """Convolutions of stride 2 in the encoder; the decoder has the same number."""
@@ -80,7 +81,7 @@ class GenuinizedLcnn(nn.Module):
         network.mean.copy_(total / n)
         network.scale.copy_((squares / n - network.mean**2).clamp_min(1e-6).sqrt())
         network.requires_grad_(True).train()
-        optimizer = torch.optim.Adam(network.parameters(), lr=self.lr)
+        optimizer = Adam(network.parameters(), lr=self.lr)
         for _ in range(self.epochs):
             for features in bona_fide():
                 target = network.standardised(features)

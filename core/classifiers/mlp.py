@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from core.classifiers.check import check
+from core.optimizer import Adam
 
 
 class Mlp(nn.Module):
@@ -74,7 +75,7 @@ class Mlp(nn.Module):
         counts = check(embeddings, labels)
         weights = len(labels) / (2 * counts) if self.balanced else torch.ones_like(counts, dtype=torch.float32)
         self._reset(generator)
-        optimizer = torch.optim.Adam(self.parameters(), lr=self.lr, fused=True)
+        optimizer = Adam(self.parameters(), lr=self.lr, fused=True)
         sizes = _step_sizes(len(labels), self.batch_size)
         self.train()
         for _ in range(self.epochs):

@@ -12,8 +12,6 @@ tensors, for `i` from 0 to 4. The sizes of the network are those of the tensors.
 The layers that follow the embedding in training (two hidden layers and the speakers) are not part of the file.
 """
 
-import pickle
-import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -25,7 +23,7 @@ from torch import Tensor, nn
 from core.audio import SAMPLE_RATE
 from core.errors import InputError
 from core.features.spectral import Spectral, mfcc
-from core.features.weights import digests
+from core.features.weights import DAMAGE, digests, is_safetensors
 
 DILATIONS = (1, 2, 3, 1, 1)
 CHANNELS = (512, 512, 512, 512, 1500)
@@ -37,20 +35,6 @@ VARIANCE_FLOOR = 1e-10
 
 RECKONED = 4 * SAMPLE_RATE
 """Assumed length of an utterance in samples, for the estimate of a feature store's size."""
-
-# Errors of torch's unpickler on damaged files.
-_DAMAGE = (
-    pickle.UnpicklingError,
-    struct.error,
-    EOFError,
-    RuntimeError,
-    ValueError,
-    TypeError,
-    LookupError,
-    AttributeError,
-    AssertionError,
-    MemoryError,
-)
 
 
 class Layer(nn.Module):
@@ -231,15 +215,13 @@ def load(path: Path, *, n_mfcc: int) -> Network:
     """
     where = f"front_end: xvector: {path}"
     try:
-        with path.open("rb") as file:
-            start = file.read(9)  # safetensors: 8 bytes of length, then JSON
-        if start[8:] == b"{" and not start.startswith((b"PK", b"\x80")):
+        if is_safetensors(path):
             content: object = safetensors.torch.load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
         raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, *_DAMAGE) as error:
+    except (safetensors.SafetensorError, *DAMAGE) as error:
         raise InputError(
             f"{where}: neither safetensors nor a state dict that torch saved, or damaged ({type(error).__name__})"
         ) from error

@@ -15,6 +15,7 @@ from core.errors import InputError, Problem, TrainingDiverged
 from core.features.wav2vec import SIZES, random_wav2vec
 from core.features.wav2vec_network import Wav2Vec
 from core.lr_schedule import LR_SCHEDULES
+from core.optimizer import Adam
 from core.pretraining.loss import PredictionLoss, draw_negatives, offset_of, prediction_loss
 from core.pretraining.speech import Speech
 from core.seeds import derived_seed
@@ -122,7 +123,7 @@ def pretrain(
     head_generator = torch.Generator().manual_seed(derived_seed(options.seed, "head"))
     drawn = torch.empty(network.prediction_head.weight.shape).normal_(0, HEAD_SCALE, generator=head_generator)
     network.prediction_head.weight.data.copy_(drawn)
-    optimizer = torch.optim.Adam(network.parameters(), lr=0.0)
+    optimizer = Adam(network.parameters(), lr=0.0)
     n_batches = max(1, speech.n_stretches(speech.trained) // options.batch_size)
     cosine = Block("cosine", {"lr": options.lr, "warmup_epochs": options.epochs / 10})
     schedule = table.build("lr_schedule", LR_SCHEDULES, cosine, n_batches, options.epochs)

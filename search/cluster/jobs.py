@@ -268,7 +268,6 @@ def announce_start() -> None:
 
 def _is_ours(line: str) -> bool:
     """Whether a line of a job's log is for users: not Ray's connection messages, and not STARTED."""
-    from_ray = (
-        "INFO worker.py" in line or "INFO job_manager.py" in line or line.startswith("Running entrypoint for job")
-    )
-    return not from_ray and line.rstrip("\n") != STARTED
+    if "INFO worker.py" in line or "INFO job_manager.py" in line or line.startswith("Running entrypoint for job"):
+        return False
+    return line.rstrip("\n") != STARTED

@@ -1,8 +1,9 @@
-"""Search methods: what suggests configurations, what stops trials early, what confirms the best.
+"""Search methods: how configurations are suggested, how trials are stopped early, how the best ones are confirmed.
 
-- `samplers`: SAMPLERS, Optuna's.
-- `schedulers`: SCHEDULERS, Ray Tune's; `median_rule` repairs one.
-- `proxies`: PROXIES, short trainings that stand for full ones.
-- `confirmations`: CONFIRMATIONS, trainings with fresh seeds.
-- `ray_internals`: the only module that touches private attributes of Ray.
+- `samplers`: SAMPLERS, which build samplers of Optuna.
+- `schedulers`: SCHEDULERS, which build trial schedulers of Ray Tune.
+- `median_rule`: Ray's median stopping rule, with a fix for failed trials and with resumption.
+- `proxies`: PROXIES, shortened trainings that are searched instead of full ones.
+- `confirmations`: CONFIRMATIONS, trainings of the best configurations with fresh seeds.
+- `ray_internals`: all uses of Ray's private attributes; no other module touches them.
 """

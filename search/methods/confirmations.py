@@ -1,35 +1,45 @@
-"""CONFIRMATIONS: whether the best trials of a search are trained again, with fresh seeds, before one is chosen.
+"""CONFIRMATIONS: whether a search ends by training its best configurations again with fresh seeds.
 
-The best value of a search is the best of many draws, luck included: seeds move an EER by as much as settings do. So the
-last word is given to trainings that the search has not seen.
+The best value of a search is the minimum of many noisy values, so it is too optimistic (selection bias): the seed can
+change an EER by as much as the hyperparameters do. Therefore the detector to export is selected by trainings that the
+search has not seen.
 """
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 NUMBER_STRIDE = 1000
-"""Trainings of a trial's configuration are numbered from its own number times this."""
+"""Training `index` of the configuration of trial `number` has the number `number * NUMBER_STRIDE + index`."""
 
 
 class Confirmation(NamedTuple):
-    """How many configurations are trained again, and with how many seeds each."""
+    """How the best configurations are trained again.
+
+    Attributes:
+        top: Number of configurations.
+        seeds: Number of trainings per configuration, with a fresh seed for every training.
+    """
 
     top: int
     seeds: int
 
 
 def no_confirmation() -> None:
-    """The best trial of the search is exported as it is."""
+    """No confirmation: the best trial of the search is exported."""
 
 
 def retrain(*, top: int = 3, seeds: int = 3) -> Confirmation:
-    """The best configurations, and the paper's where it was tried, are trained again in full with fresh seeds.
+    """Trains the best configurations, and the paper's if the search tried it, again in full with fresh seeds.
 
-    The best by the mean over its seeds is exported: its training whose value is the median.
+    Configurations are ranked by the mean over their seeds. Of the best one, the training with the median value is
+    exported.
 
     Args:
-        top: How many configurations, at least 1.
-        seeds: Trainings of each, at least 1.
+        top: Number of configurations, at least 1. The paper's comes in addition if it is not among the best.
+        seeds: Number of trainings per configuration, from 1 to 999.
+
+    Raises:
+        ValueError: `top` or `seeds` is out of its range.
     """
     if top < 1:
         raise ValueError(f"top is {top}; it must be at least 1")

@@ -1,4 +1,4 @@
-"""Ray's median stopping rule, mended where trials fail and able to go on after a search was cut off."""
+"""Ray's median stopping rule, which also tolerates failed trials and can be restored when a search is resumed."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
@@ -10,8 +10,14 @@ from search.methods.ray_internals import forget_stopped, median_reports
 
 
 class MedianRule(MedianStoppingRule):
-    """What Ray's rule does, but for trials that fail: it would keep their last report, which has no epoch, and
-    stumble over it at the next judgement."""
+    """Ray's rule with two additions: failed trials and resumption.
+
+    The last report of a failed trial has no epoch. Ray's rule would keep that report and raise an error at its next
+    decision, so this class drops it.
+
+    When a search is resumed, `replay_report` and `replay_end` restore the state of the rule from the record of the
+    run. `adopt` then connects the reports of an unfinished trial with the trial that continues it.
+    """
 
     def __init__(self, *, time_attr: str, metric: str, **options: Any) -> None:
         super().__init__(time_attr=time_attr, metric=metric, **options)
@@ -29,32 +35,48 @@ class MedianRule(MedianStoppingRule):
             super().on_trial_complete(tune_controller, trial, dict(result))
 
     def replay_report(self, number: int, epoch: int, objective: float) -> bool:
-        """Takes a report of an earlier part of the search; returns whether it ends the trial."""
-        nobody_waits: Any = SimpleNamespace(get_live_trials=list)
+        """Replays a report from before the search was interrupted.
+
+        Args:
+            number: Number of the trial.
+            epoch: Epoch of the report, from 1.
+            objective: Value of the report, lower is better.
+
+        Returns:
+            Whether the rule stops the trial at this report.
+        """
+        no_live_trials: Any = SimpleNamespace(get_live_trials=list)
         former: Any = _Former(number)
         report = {self._epoch_key: epoch, self._objective_key: objective}
-        decision = self.on_trial_result(nobody_waits, former, report)
+        decision = self.on_trial_result(no_live_trials, former, report)
         forget_stopped(self, former)
         return bool(decision == self.STOP)
 
     def replay_end(self, number: int) -> None:
-        """Takes the end of a trial of an earlier part of the search."""
+        """Replays the end of a trial from before the search was interrupted."""
         former: Any = _Former(number)
         reports = median_reports(self)
         if former in reports:
             self.on_trial_complete(None, former, reports[former][-1])
 
     def adopt(self, number: int, trial_id: str) -> None:
-        """Names the trial of this part that goes on with one of an earlier part; it is added after this."""
+        """Connects an unfinished trial with the trial that continues it.
+
+        Must be called before Ray Tune adds the new trial.
+
+        Args:
+            number: Number of the unfinished trial.
+            trial_id: Ray's identifier of the trial that continues it.
+        """
         self._former[trial_id] = _Former(number)
 
 
 class _Former(NamedTuple):
-    """A trial of an earlier part, beside Tune's own."""
+    """Stands for a trial from before the interruption, among the trial objects of Ray Tune."""
 
     number: int
 
     @property
     def trial_id(self) -> str:
-        """What Ray's log calls it."""
+        """Name of the trial in Ray's log."""
         return f"trial {self.number} of an earlier part"

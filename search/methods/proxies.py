@@ -1,4 +1,4 @@
-"""PROXIES: what stands for a whole training while a search looks for candidates."""
+"""PROXIES: shortened trainings that a search evaluates instead of full ones."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,19 +12,34 @@ from core.stores.store import FeatureStore
 
 
 class Proxy(NamedTuple):
-    """What part of a training stands for the whole: its epochs (None = all) and its share of train."""
+    """A shortened training.
+
+    Attributes:
+        epochs: Maximum number of epochs; None = as many as the experiment has.
+        share: Fraction of the utterances of train, above 0 and at most 1.
+    """
 
     epochs: int | None
     share: float
 
     def experiment(self, experiment: Experiment) -> Experiment:
-        """The experiment, shortened."""
+        """The experiment with at most `epochs` epochs; unchanged in mode `classifier`, which has one epoch."""
         if self.epochs is None or experiment.mode == "classifier":
             return experiment
         return replace(experiment, epochs=min(self.epochs, experiment.epochs))
 
     def training_subset(self, train: FeatureStore, seed: int) -> FeatureStore:
-        """A share of train, of each speaker and attack the same (at least one utterance); in the order of the store."""
+        """A random subset of train.
+
+        The fraction is the same for every pair of speaker and attack, and at least one utterance of each pair remains.
+
+        Args:
+            train: Features of the training partition.
+            seed: Seed of the draw; equal seeds give equal subsets.
+
+        Returns:
+            The subset in the order of `train`; `train` itself if `share` is 1.
+        """
         if self.share == 1:
             return train
         draw = np.random.default_rng(derived_seed(seed, "proxy"))
@@ -36,15 +51,18 @@ class Proxy(NamedTuple):
 
 
 def no_proxy() -> None:
-    """Trials are trained in full."""
+    """No proxy: trials are trained in full."""
 
 
 def part(*, epochs: int | None = None, share: float = 1.0) -> Proxy:
-    """Trials are trained for fewer epochs, on a part of train, or both.
+    """Trains trials for fewer epochs, on a fraction of train, or both.
 
     Args:
-        epochs: Epochs of a trial; None = the experiment's.
-        share: Share of train, above 0 and at most 1, the same of each speaker and attack.
+        epochs: Maximum number of epochs of a trial, at least 1; None = as many as the experiment has.
+        share: Fraction of the utterances of train, above 0 and at most 1, the same for every speaker and attack.
+
+    Raises:
+        ValueError: `epochs` or `share` is out of its range.
     """
     if epochs is not None and epochs < 1:
         raise ValueError(f"epochs is {epochs}; it must be at least 1")

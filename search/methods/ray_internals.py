@@ -1,4 +1,4 @@
-"""All that spooftune uses of Ray's private parts: the one file to look at again when Ray's version changes.
+"""All uses of Ray's private attributes: the module to check when Ray's version changes.
 
 Importing this module imports no Ray.
 """
@@ -11,15 +11,18 @@ from typing import Any
 
 
 def report_to_rungs(scheduler: Any, name: str, epoch: int, objective: float) -> bool:
-    """Gives an ASHAScheduler the report of a trial that Tune does not know; returns whether that ends the trial.
+    """Passes a report to the rungs of an ASHAScheduler, for a trial that Ray Tune does not have.
 
     Args:
-        scheduler: An ASHAScheduler of one bracket.
-        name: By which the rungs are to know the trial.
-        epoch: Of the report.
-        objective: Of the report, lower is better.
+        scheduler: An ASHAScheduler with one bracket.
+        name: Name of the trial in the rungs.
+        epoch: Epoch of the report.
+        objective: Value of the report, lower is better.
+
+    Returns:
+        Whether the scheduler stops the trial at this report.
     """
-    if epoch >= scheduler._max_t:  # at its last epoch a trial ends without asking the rungs
+    if epoch >= scheduler._max_t:  # ASHA ends a trial at its last epoch without recording it in a rung
         return True
     (bracket,) = scheduler._brackets
     decision = bracket.on_result(SimpleNamespace(trial_id=name), epoch, scheduler._metric_op * objective)
@@ -27,7 +30,7 @@ def report_to_rungs(scheduler: Any, name: str, epoch: int, objective: float) -> 
 
 
 def rename_in_rungs(scheduler: Any, name: str, trial_id: str) -> None:
-    """Gives what the rungs of an ASHAScheduler hold of a trial to another name."""
+    """Renames a trial from `name` to `trial_id` in all rungs of an ASHAScheduler with one bracket."""
     (bracket,) = scheduler._brackets
     for _, recorded in bracket._rungs:
         if name in recorded:
@@ -35,20 +38,22 @@ def rename_in_rungs(scheduler: Any, name: str, trial_id: str) -> None:
 
 
 def median_reports(rule: Any) -> dict[Any, list[dict[str, Any]]]:
-    """What a MedianStoppingRule has heard, by trial; the rule's own dict."""
+    """The reports that a MedianStoppingRule has received, by trial. Changes to the dict change the rule."""
     reports: dict[Any, list[dict[str, Any]]] = rule._results
     return reports
 
 
 def forget_stopped(rule: Any, trial: Any) -> None:
-    """Lets a MedianStoppingRule forget that it stopped a trial."""
+    """Removes a trial from the set of trials that a MedianStoppingRule has stopped; it may be absent."""
     rule._stopped_trials.discard(trial)
 
 
 def autoscaler_groups() -> list[Any] | None:
-    """Groups of nodes that the autoscaler of the connected cluster may start; None or empty where it starts none.
+    """Groups of nodes that the autoscaler of the connected cluster may start.
 
-    A group has `resources` of a node and `max_count` of nodes (negative: no limit).
+    Returns:
+        The groups; None or an empty list if the cluster does not scale. A group has `resources`, which are those of one
+        node, and `max_count`, the maximum number of nodes (negative = no limit).
     """
     import ray
 
@@ -58,12 +63,15 @@ def autoscaler_groups() -> list[Any] | None:
 
 
 def check_cluster_config(config: dict[str, Any]) -> None:
-    """Checks a cluster's YAML against Ray's own schema.
+    """Checks the content of a cluster's YAML file against Ray's schema.
+
+    Args:
+        config: The content of the file; it is not changed.
 
     Raises:
-        Exception: of whatever kind Ray finds fitting, when it refuses the configuration.
+        Exception: Ray refuses the configuration. Ray does not say which classes of exceptions it raises.
     """
     from ray.autoscaler._private.util import prepare_config, validate_config
 
-    with contextlib.redirect_stdout(io.StringIO()):  # it remarks on every file mount
+    with contextlib.redirect_stdout(io.StringIO()):  # Ray prints a line for every file mount
         validate_config(prepare_config(copy.deepcopy(config)))

@@ -1,18 +1,23 @@
-"""SAMPLERS: what suggests the next configuration. Rows build an Optuna sampler from a seed."""
+"""SAMPLERS: how the next configuration is suggested. Rows build an Optuna sampler from a seed."""
 
 from collections.abc import Callable
 from typing import Any
 
-# Rows import Optuna themselves: a space is read without it.
+# Rows import Optuna when they are called, so that a space can be read without Optuna.
 
 
 def tpe(seed: int, *, n_startup_trials: int = 10, multivariate: bool = True) -> Any:
-    """Tree-structured Parzen estimator, which spreads trials that run at the same time (constant liar).
+    """Tree-structured Parzen estimator (TPE).
+
+    Trials that are still running count as bad ones (constant liar), so that parallel trials differ.
 
     Args:
         seed: Seed of this suggestion.
-        n_startup_trials: Random configurations before the model is used; at least the concurrency.
-        multivariate: Models parameters jointly.
+        n_startup_trials: Number of random configurations before the model is used; should be at least the concurrency.
+        multivariate: Whether the hyperparameters are modelled jointly.
+
+    Raises:
+        ValueError: `n_startup_trials` is negative.
     """
     import optuna
 
@@ -24,18 +29,21 @@ def tpe(seed: int, *, n_startup_trials: int = 10, multivariate: bool = True) -> 
 
 
 def random(seed: int) -> Any:
-    """Independent uniform draws."""
+    """Random search: independent draws from the ranges, uniform or log-uniform as the space says."""
     import optuna
 
     return optuna.samplers.RandomSampler(seed=seed)
 
 
 def gp(seed: int, *, n_startup_trials: int = 10) -> Any:
-    """Gaussian process with expected improvement: for few, expensive trials; models the noise of a trial.
+    """Gaussian process with expected improvement, for few and expensive trials. It models the noise of the objective.
 
     Args:
         seed: Seed of this suggestion.
-        n_startup_trials: Random configurations before the model is used.
+        n_startup_trials: Number of random configurations before the model is used.
+
+    Raises:
+        ValueError: `n_startup_trials` is negative.
     """
     import optuna
 
@@ -45,8 +53,8 @@ def gp(seed: int, *, n_startup_trials: int = 10) -> Any:
 
 
 def grid(seed: int) -> Any:
-    """Every configuration of a finite space once, in the order in which the ranges stand in the YAML."""
-    return random(seed)  # the configurations are enqueued; this sampler only fills in what is fixed by them
+    """Grid search: every configuration of a finite space once, in the order of the ranges in the YAML file."""
+    return random(seed)  # the searcher enqueues the configurations, which leave nothing to this sampler
 
 
 SAMPLERS: dict[str, Callable[..., Any]] = {"tpe": tpe, "random": random, "gp": gp, "grid": grid}

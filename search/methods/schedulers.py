@@ -1,19 +1,24 @@
-"""SCHEDULERS: what stops a trial early. Rows build a Ray Tune trial scheduler; the unit is the epoch."""
+"""SCHEDULERS: how trials are stopped early. Rows build a trial scheduler of Ray Tune; its unit of time is the epoch."""
 
 from collections.abc import Callable
 from typing import Any
 
-# Context of every row: the metric to minimise and the epochs of the longest trial.
+# The first two arguments of every row are the metric to minimise and the number of epochs of the longest trial.
 
 
 def asha(metric: str, epochs: int, *, grace_epochs: int = 3, reduction_factor: float = 3.0) -> Any:
-    """Asynchronous successive halving: at 1, r, r^2, ... times the grace period only the best 1/r go on.
+    """Asynchronous successive halving (ASHA).
+
+    At epochs 1, r, r^2, ... times `grace_epochs` only the best 1/r of the trials continue.
 
     Args:
         metric: Metric to minimise.
-        epochs: Epochs of a trial.
-        grace_epochs: No trial stops before this epoch.
-        reduction_factor: r.
+        epochs: Number of epochs of the longest trial.
+        grace_epochs: No trial stops before this epoch; at least 1.
+        reduction_factor: r, above 1.
+
+    Raises:
+        ValueError: `grace_epochs` or `reduction_factor` is out of its range.
     """
     from ray.tune.schedulers import ASHAScheduler
 
@@ -31,7 +36,16 @@ def asha(metric: str, epochs: int, *, grace_epochs: int = 3, reduction_factor: f
 
 
 def hyperband(metric: str, epochs: int, *, reduction_factor: float = 3.0) -> Any:
-    """Synchronous HyperBand: brackets of trials that pause and go on from their checkpoints."""
+    """Synchronous HyperBand: trials of a bracket pause for each other and resume from their checkpoints.
+
+    Args:
+        metric: Metric to minimise.
+        epochs: Number of epochs of the longest trial.
+        reduction_factor: At the end of a round the best 1/`reduction_factor` of a bracket continue; above 1.
+
+    Raises:
+        ValueError: `reduction_factor` is 1 or less.
+    """
     from ray.tune.schedulers import HyperBandScheduler
 
     if reduction_factor <= 1:
@@ -42,7 +56,17 @@ def hyperband(metric: str, epochs: int, *, reduction_factor: float = 3.0) -> Any
 
 
 def median(metric: str, epochs: int, *, grace_epochs: int = 3, min_trials: int = 3) -> Any:
-    """Stops a trial whose best value is worse than the median of the running means of the others at that epoch."""
+    """Median stopping rule: stops a trial whose best value is worse than the median of the other trials' running means.
+
+    Args:
+        metric: Metric to minimise.
+        epochs: Number of epochs of the longest trial; not used.
+        grace_epochs: No trial stops before this epoch; at least 1.
+        min_trials: Minimum number of trials in the median; at least 1.
+
+    Raises:
+        ValueError: `grace_epochs` or `min_trials` is less than 1.
+    """
     from search.methods.median_rule import MedianRule
 
     _positive(grace_epochs=grace_epochs, min_trials=min_trials)
@@ -52,7 +76,7 @@ def median(metric: str, epochs: int, *, grace_epochs: int = 3, min_trials: int =
 
 
 def none(metric: str, epochs: int) -> Any:
-    """Every trial runs to its last epoch."""
+    """No early stopping: every trial runs to its last epoch. Both arguments are not used."""
     from ray.tune.schedulers import FIFOScheduler
 
     return FIFOScheduler()

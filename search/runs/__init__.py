@@ -1,8 +1,9 @@
-"""Runs: what a search leaves on disk, and how it is read again.
+"""Runs: the results of searches on disk, and how they are read.
 
-- `run`: the folder of a run; `trial_folder`: trials on disk, of a search or a confirmation; `journal`: their record.
-- `storage`: the folder or URL that holds runs and feature stores; `retry`: writes that wait for a lost storage.
-- `confirmed`: configurations trained again with fresh seeds, and which detector is exported.
-- `warm_start`: trials of earlier runs.
+- `run`: the folder of a run.
+- `trial_folder`: the trials of a search or of a confirmation; `journal`: the record of their epochs and ends.
+- `storage`: the folder or URL of runs and feature stores; `retry`: repeats a write when a storage fails for a while.
+- `confirmed`: configurations trained again with fresh seeds, and the selection of the detector to export.
+- `warm_start`: trials of earlier runs for the sampler of a new search.
 - `describe`: trials, values and times as text.
 """

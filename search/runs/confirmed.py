@@ -1,5 +1,6 @@
-"""What the trainings with fresh seeds say: which configurations were confirmed, and which detector is exported."""
+"""Confirmation with fresh seeds: which configurations are trained again, their results, and the detector to export."""
 
+import operator
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ConfirmedConfiguration:
-    """A configuration that was trained again.
+    """A configuration that was trained again with fresh seeds.
 
     Attributes:
-        record: Its trial in the search.
-        trainings: With fresh seeds, those that gave a detector, best first.
-        n_failed: Trainings that did not.
+        record: The trial of the search.
+        trainings: The trainings that succeeded, best objective first; at least one.
+        n_failed: Number of trainings that failed.
     """
 
     record: TrialRecord
@@ -33,27 +34,27 @@ class ConfirmedConfiguration:
 
     @property
     def mean(self) -> float:
-        """Mean over the seeds of the best objective."""
-        return statistics.fmean(each.objective for each in self.trainings)
+        """Mean objective over the seeds."""
+        return statistics.fmean(training.objective for training in self.trainings)
 
     @property
     def half_width(self) -> float | None:
-        """Half of the 95 % interval of the mean; None with fewer than three seeds."""
-        return half_width([each.objective for each in self.trainings])
+        """Half width of the 95 % confidence interval of the mean; None with fewer than three seeds."""
+        return half_width([training.objective for training in self.trainings])
 
     @property
     def worst(self) -> float:
-        """The objective of the worst seed."""
+        """Objective of the worst seed."""
         return self.trainings[-1].objective
 
     @property
     def median(self) -> TrialRecord:
-        """The training in the middle (of an even number, the better one of the two): what one may expect."""
+        """The training with the median objective; of an even number, the better one of the two in the middle."""
         return self.trainings[(len(self.trainings) - 1) // 2]
 
 
 def half_width(values: Sequence[float]) -> float | None:
-    """Half of the 95 % interval of the mean of some values (Student's t); None of fewer than three."""
+    """Half width of the 95 % confidence interval (Student's t) of the mean; None for fewer than three values."""
     n = len(values)
     if n < 3:
         return None
@@ -63,24 +64,29 @@ def half_width(values: Sequence[float]) -> float | None:
 
 
 def fresh_seed(experiment: "Experiment", index: int) -> int:
-    """The seed of a configuration's training of that index, from 0: unlike that of the search."""
+    """Seed of the training `index` (from 0) in a confirmation; it differs from the seed in the search."""
     return derived_seed(experiment.seed, "confirmation", index) % 2**31
 
 
 def confirmation_candidates(space: "Space", run: Run, confirmation: Confirmation) -> list[TrialRecord]:
-    """The trials whose configurations are to be trained again: the best ones, and the paper's where it was tried."""
+    """Trials whose configurations are trained again: the best ones and the baseline, if the search has tried it."""
     ranked = run.ranked()
     best = ranked[: confirmation.top]
     if space.search.baseline:
         from search.space.configurations import baseline
 
-        paper = baseline(space)
-        best += [each for each in ranked if each.values == paper and each not in best][:1]
+        values = baseline(space)
+        best += [record for record in ranked if record.values == values and record not in best][:1]
     return best
 
 
 def confirmation_trainings(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
-    """The trainings that are to be, all first seeds first: dicts of `number`, `values` and `confirmation_seed`."""
+    """The trainings of a confirmation.
+
+    Returns:
+        One dict per training with `number`, `values` and `confirmation_seed`. The first seeds of all configurations
+        come first, then the second seeds, and so on.
+    """
     records = confirmation_candidates(space, run, confirmation)
     return [
         {
@@ -94,39 +100,47 @@ def confirmation_trainings(space: "Space", run: Run, confirmation: Confirmation)
 
 
 def confirmed_configurations(run: Run) -> list[ConfirmedConfiguration]:
-    """The configurations whose trainings have all ended, best by mean first; those with failed trainings come last."""
-    again = run.confirmation()
-    if not (again.path / "run.json").exists():
-        return []
-    ended = {each.number: each for each in again.journal.trials() if each.status in ("finished", "failed")}
-    by_trial: dict[int, list[int]] = {}
-    for number in again.info()["wanted"]:
-        by_trial.setdefault(number // NUMBER_STRIDE, []).append(number)
-    records = {each.number: each for each in run.journal.trials()}
-    found = []
-    for number, wanted in by_trial.items():
-        trainings = [ended[each] for each in wanted if each in ended]
-        good = sorted((each for each in trainings if each.status == "finished"), key=lambda each: each.objective)
-        if len(trainings) == len(wanted) and good and number in records:
-            found.append(ConfirmedConfiguration(records[number], tuple(good), len(trainings) - len(good)))
-    return sorted(found, key=lambda each: (each.n_failed > 0, each.mean))
+    """The configurations that were trained again.
 
-
-def best_in_search(found: Sequence[ConfirmedConfiguration]) -> ConfirmedConfiguration | None:
-    """The configuration with the best value in the search; None where nothing was confirmed.
-
-    Its mean over fresh seeds is usually worse than its value in the search: that difference is the selection bias.
+    Returns:
+        The configurations whose trainings have all ended, at least one with success; sorted by the mean, best first.
+        Configurations with failed trainings come last. Empty if the run has no confirmation.
     """
-    return min(found, key=lambda again: (again.record.objective, again.record.number), default=None)
+    confirmation = run.confirmation()
+    if not (confirmation.path / "run.json").exists():
+        return []
+    trainings = confirmation.journal.trials()
+    ended = {training.number: training for training in trainings if training.status in ("finished", "failed")}
+    numbers_by_trial: dict[int, list[int]] = {}
+    for number in confirmation.info()["wanted"]:
+        numbers_by_trial.setdefault(number // NUMBER_STRIDE, []).append(number)
+    records = {record.number: record for record in run.journal.trials()}
+    configurations = []
+    for trial, numbers in numbers_by_trial.items():
+        finished = [ended[number] for number in numbers if number in ended and ended[number].status == "finished"]
+        if ended.keys() >= set(numbers) and finished and trial in records:
+            best_first = tuple(sorted(finished, key=lambda training: training.objective))
+            n_failed = len(numbers) - len(finished)
+            configurations.append(ConfirmedConfiguration(records[trial], best_first, n_failed))
+    return sorted(configurations, key=lambda configuration: (configuration.n_failed > 0, configuration.mean))
+
+
+def best_in_search(configurations: Sequence[ConfirmedConfiguration]) -> ConfirmedConfiguration | None:
+    """The confirmed configuration with the best value in the search; None if there is no confirmed configuration.
+
+    Its mean over fresh seeds is usually worse than its value in the search. The difference is the selection bias.
+    """
+    key = operator.attrgetter("record.objective", "record.number")
+    return min(configurations, key=key, default=None)
 
 
 class SelectedTrial(NamedTuple):
-    """A trial whose detector is to be exported.
+    """A trial whose detector is exported.
 
     Attributes:
-        record: The trial.
-        checkpoint: Where its detector lies.
-        confirmed: Its trainings with fresh seeds, the middle one of which gave the detector; None: the search did.
+        record: The trial of the search.
+        checkpoint: File of the detector. For a confirmed configuration it is the detector of the median training.
+        confirmed: The results of the confirmation; None if the configuration was not confirmed.
     """
 
     record: TrialRecord
@@ -135,34 +149,36 @@ class SelectedTrial(NamedTuple):
 
 
 def select_trial(run: Run, rank: int, number: int | None = None) -> SelectedTrial:
-    """The trial of a rank: those that were confirmed come first, by the mean of their seeds, then the others.
+    """Selects the trial whose detector is exported, by its rank or by its number.
+
+    Confirmed configurations have the first ranks, by the mean over their seeds. The other trials follow, by their
+    objective.
 
     Args:
         run: The run.
-        rank: From 1.
-        number: A trial's, which goes before the rank.
+        rank: Rank of the trial, from 1.
+        number: Number of the trial; if given, the rank is ignored.
 
     Raises:
-        InputError: there is no such rank, or no such trial with a detector.
+        InputError: The run has no trial with this rank, or with this number, that has a detector.
     """
-    again, found = run.confirmation(), confirmed_configurations(run)
-    taken = {each.record.number for each in found}
-    rest = [each for each in run.ranked() if each.number not in taken]
+    confirmed = confirmed_configurations(run)
+    numbers = [configuration.record.number for configuration in confirmed]
+    rest = [record for record in run.ranked() if record.number not in numbers]
+    numbers += [record.number for record in rest]
     if number is not None:
-        numbers = [each.record.number for each in found] + [each.number for each in rest]
         if number not in numbers:
             known = ", ".join(map(str, sorted(numbers)))
             raise InputError(f"run {run.name}: trial {number} has no detector to export; these have: {known}")
         rank = numbers.index(number) + 1
-    if not 1 <= rank <= len(found) + len(rest):
-        n_trials = len(found) + len(rest)
-        raise InputError(f"run {run.name}: no trial of rank {rank}; {n_trials} trials have a detector to export")
-    if rank <= len(found):
-        best = found[rank - 1]
-        path = again.checkpoint(best.median.number)
+    if not 1 <= rank <= len(numbers):
+        raise InputError(f"run {run.name}: no trial of rank {rank}; {len(numbers)} trials have a detector to export")
+    if rank <= len(confirmed):
+        configuration = confirmed[rank - 1]
+        path = run.confirmation().checkpoint(configuration.median.number)
         assert path is not None
-        return SelectedTrial(best.record, path, best)
-    record = rest[rank - len(found) - 1]
+        return SelectedTrial(configuration.record, path, configuration)
+    record = rest[rank - len(confirmed) - 1]
     path = run.checkpoint(record.number)
     assert path is not None
     return SelectedTrial(record, path, None)

@@ -1,4 +1,4 @@
-"""A run's record: a line of JSON for every start, epoch and end of a trial, only ever appended to."""
+"""The journal of a run: one line of JSON for every start, epoch and end of a trial. Lines are only appended."""
 
 import dataclasses
 import json
@@ -13,22 +13,26 @@ from typing import Any
 from search.runs.retry import with_retries
 
 STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
-"""`finished`: all epochs; `stopped`: ended early by the scheduler; `interrupted`: the search ended under it."""
+"""Status of a trial.
+
+`finished`: trained for all epochs. `stopped`: stopped early by the scheduler. `failed`: ended with an error.
+`interrupted`: the search ended while the trial was running.
+"""
 
 
 @dataclass(frozen=True)
 class TrialRecord:
-    """What is known of one trial.
+    """The state of one trial, as its run has recorded it.
 
     Attributes:
-        number: From 0, in the order of suggestion.
-        values: Its configuration.
+        number: Number of the trial, from 0, in the order of suggestion.
+        values: The configuration.
         status: One of STATUSES.
-        epoch: Last epoch reported; 0 before the first.
-        objective: Best value so far, lower is better; NaN while there is none.
-        metrics: Metrics of the last epoch reported.
-        seconds: Time since its start, up to its end or its last epoch.
-        error: Why it failed, one line.
+        epoch: Last reported epoch, from 1; 0 before the first report.
+        objective: Best value so far, lower is better; NaN before the first value.
+        metrics: Metrics of the last reported epoch.
+        seconds: Seconds from the start of the trial to its end, or to its last report.
+        error: Why the trial failed, on one line; empty unless it failed.
     """
 
     number: int
@@ -41,43 +45,55 @@ class TrialRecord:
     error: str = ""
 
 
-_FIELDS = {each.name for each in dataclasses.fields(TrialRecord)}
+_FIELDS = {attribute.name for attribute in dataclasses.fields(TrialRecord)}
 
 
 class Journal:
-    """The file of a run's record.
+    """The journal of a run.
 
-    Whoever asks for the trials again reads only what was written since: a search of days asks every second.
+    A search reads its trials every second, so `trials` reads only the lines that were appended since its last call.
+
+    Attributes:
+        path: The file; it need not exist yet.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._trials: dict[int, TrialRecord] = {}
-        self._known = 0  # bytes of the file that `_trials` holds
+        self._known = 0  # bytes of the file that `_trials` includes
 
     def __getstate__(self) -> dict[str, Any]:
         return {"path": self.path, "_trials": {}, "_known": 0}
 
-    def record(self, event: str, number: int, **what: Any) -> None:
-        """Appends a line: `start`, `epoch`, `resume` or `end` of a trial."""
-        line = json.dumps({"event": event, "trial": number, "time": now(), **finite(what)})
+    def record(self, event: str, number: int, **fields: Any) -> None:
+        """Appends a line with the current time.
+
+        Args:
+            event: `start`, `epoch`, `resume` or `end`.
+            number: Number of the trial.
+            fields: Other entries of the line, such as attributes of TrialRecord.
+
+        Raises:
+            StorageLost: The file could not be written for a long time.
+        """
+        line = json.dumps({"event": event, "trial": number, "time": now(), **finite(fields)})
 
         def append() -> None:
-            # What a full disk left of a line before is ended first: readers pass over it.
-            broken = self.path.exists() and self.path.stat().st_size and not _ends_a_line(self.path)
+            # A full disk may have left an incomplete line. It is ended first, and readers skip it.
+            incomplete = self.path.exists() and self.path.stat().st_size and not _ends_a_line(self.path)
             with self.path.open("a", encoding="utf-8") as file:
-                file.write(("\n" if broken else "") + line + "\n")
+                file.write(("\n" if incomplete else "") + line + "\n")
 
         with_retries(append, str(self.path))
 
     def events(self) -> Iterator[dict[str, Any]]:
-        """Every whole line: `event`, `trial`, `time` and what came with it."""
+        """All complete lines, in order, with the keys `event`, `trial`, `time` and the other entries of `record`."""
         yield from _parsed(self._written(0))
 
     def trials(self) -> list[TrialRecord]:
-        """Every trial, by its number."""
+        """The current state of all trials, sorted by number."""
         written = self._written(self._known)
-        if written is None:  # the file is shorter than it was: another one, fetched from a storage
+        if written is None:  # a storage has replaced the file by a shorter one
             self._trials, self._known = {}, 0
             written = self._written(0)
         for event in _parsed(written):
@@ -91,16 +107,19 @@ class Journal:
         return [self._trials[number] for number in sorted(self._trials)]
 
     def epochs(self) -> list[tuple[int, int, float]]:
-        """Number, epoch and objective of every report of a trial, in order; infinity where it had none yet."""
-        found = []
+        """Trial number, epoch and objective of all reports, in order; infinity for a report without an objective."""
+        reports = []
         for event in self.events():
             if event["event"] == "epoch":
                 objective = event.get("objective")
-                found.append((int(event["trial"]), int(event["epoch"]), math.inf if objective is None else objective))
-        return found
+                reports.append((int(event["trial"]), int(event["epoch"]), math.inf if objective is None else objective))
+        return reports
 
     def _written(self, start: int) -> bytes | None:
-        """The whole lines from a byte on, that of a writer at work left out; None where the file ends before it."""
+        """The complete lines from the byte `start` on; None if the file ends before it.
+
+        A line that is just being written is left out.
+        """
         if not self.path.exists():
             return b"" if start == 0 else None
         with self.path.open("rb") as file:
@@ -116,7 +135,7 @@ def _parsed(lines: bytes | None) -> Iterator[dict[str, Any]]:
         try:
             yield json.loads(line)
         except ValueError:
-            continue  # what a full disk or a killed process left of a line
+            continue  # an incomplete line that a full disk or a killed process has left
 
 
 def _ends_a_line(path: Path) -> bool:
@@ -126,16 +145,16 @@ def _ends_a_line(path: Path) -> bool:
 
 
 def now() -> str:
-    """The time in UTC, ISO 8601."""
+    """The current time in UTC, in ISO 8601 with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
 def finite(value: Any) -> Any:
-    """Plain data in which numbers that JSON does not know (NaN, infinity) are None."""
+    """Plain data with None instead of NaN and infinity, which JSON does not have. Tuples become lists."""
     if isinstance(value, float) and not math.isfinite(value):
         return None
     if isinstance(value, Mapping):
-        return {str(key): finite(each) for key, each in value.items()}
+        return {str(key): finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(each) for each in value]
+        return [finite(item) for item in value]
     return value

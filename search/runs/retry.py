@@ -1,4 +1,4 @@
-"""Writing to a storage that may be away for a while: a network file system, an object store."""
+"""Writes that are repeated while a network file system or an object store is not available."""
 
 import time
 from collections.abc import Callable
@@ -6,29 +6,29 @@ from collections.abc import Callable
 from core.errors import Unavailable
 
 RETRY_SECONDS = 120.0
-"""Seconds for which a storage may refuse before the search gives up."""
+"""Seconds after which a write that still fails is given up."""
 
 
 class StorageLost(Unavailable):
-    """A storage could not be written for longer than RETRY_SECONDS."""
+    """A write to a storage has failed for RETRY_SECONDS seconds."""
 
 
-def with_retries(action: Callable[[], None], what: str) -> None:
-    """Does something that writes, again and again until it succeeds.
+def with_retries(action: Callable[[], None], target: str) -> None:
+    """Calls `action`, and repeats the call after a pause until it succeeds.
 
     Args:
-        action: May be done more than once.
-        what: What is written, for the error.
+        action: Writes something and raises OSError on failure. It must be safe to call more than once.
+        target: Name of the file or URL, for the error message.
 
     Raises:
-        StorageLost: it failed for RETRY_SECONDS seconds.
+        StorageLost: The calls have failed for RETRY_SECONDS seconds.
     """
-    began, pause = time.monotonic(), 0.5
+    started, pause = time.monotonic(), 0.5
     while True:
         try:
             return action()
-        except OSError as error:  # pyarrow's file systems raise it, too
-            if time.monotonic() - began + pause > RETRY_SECONDS:
-                raise StorageLost(f"{what} could not be written for {RETRY_SECONDS:g} s: {error}") from error
+        except OSError as error:  # file systems of pyarrow raise OSError, too
+            if time.monotonic() - started + pause > RETRY_SECONDS:
+                raise StorageLost(f"{target} could not be written for {RETRY_SECONDS:g} s: {error}") from error
         time.sleep(pause)
         pause = min(2 * pause, 10.0)

@@ -1,4 +1,4 @@
-"""A run's folder: what was asked, what every trial did, where its checkpoints lie. Plain JSON, one writer."""
+"""The folder of a run: its space, its state, the record of its trials and their checkpoints. One process writes it."""
 
 import os
 import re
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 ALIVE = ("extracting", "running", "confirming")
-"""States of a run whose search goes on."""
+"""States of a run whose process should exist."""
 
 
 class Run(TrialFolder):
     """The folder of one run below `<storage>/runs`, with the trials of its search.
 
     Attributes:
-        name: Of the run.
+        name: Name of the run and of its folder.
     """
 
     def __init__(self, path: Path) -> None:
@@ -34,16 +34,21 @@ class Run(TrialFolder):
         self.name = path.name
 
     def confirmation(self) -> TrialFolder:
-        """The trainings with fresh seeds; their folder is there once they have begun."""
+        """The folder of the trainings with fresh seeds; it exists once the confirmation has started."""
         name = "confirmation"
         return TrialFolder(self.path / name, place=f"{self.place}/{name}", tensorboard=self.tensorboard / name)
 
     @classmethod
     def create(cls, storage: Storage, *, prefix: str, name: str | None = None) -> "Run":
-        """A new, empty folder: `name`, or the first free one of `prefix-001`, `prefix-002`, ...
+        """Creates the folder of a new run.
+
+        Args:
+            storage: The storage.
+            prefix: Prefix of the name if `name` is None: the first free one of `prefix-001`, `prefix-002`, ...
+            name: Name of the run.
 
         Raises:
-            InputError: the name is taken, would leave the storage, or the storage cannot be written.
+            InputError: A run with this name exists, the name is not valid, or the storage cannot be written.
         """
         if name is not None:
             check_name(name)
@@ -63,33 +68,33 @@ class Run(TrialFolder):
         except OSError as error:
             raise InputError(f"{runs}: cannot be written: {error}") from error
         raise InputError(
-            f"{runs / str(name)}: a run of that name is there already; nothing of it was touched. Choose another --name"
+            f"{runs / str(name)}: a run with this name exists, and nothing in it was changed; choose another --name"
         )
 
     @classmethod
     def open(cls, storage: Storage, name: str) -> "Run":
-        """The run of that name.
+        """The run with this name.
 
         Raises:
-            InputError: there is none; names the ones there are.
+            InputError: The storage has no such run, or cannot be read. The message lists the runs that it has.
         """
         if NAME.fullmatch(name):
             storage.pull(f"runs/{name}")
         run = cls(storage.folder / "runs" / name)
         if not NAME.fullmatch(name) or not (run.path / "run.json").is_file():
-            known = ", ".join(each.name for each in Run.all(storage)) or "none yet"
-            raise InputError(f"no run {name!r} in {storage}; there are: {known} (another place is given by --storage)")
+            known = ", ".join(run.name for run in Run.all(storage)) or "none yet"
+            raise InputError(f"no run {name!r} in {storage}; there are: {known} (--storage selects another storage)")
         return run
 
     @classmethod
     def all(cls, storage: Storage) -> "list[Run]":
-        """Every run of a storage, oldest first."""
+        """All runs of a storage, oldest first. Of a URL, only the states and records of the runs are read."""
         storage.pull("runs", only=("run.json", TRIALS))
-        found = [cls(each.parent) for each in (storage.folder / "runs").glob("*/run.json")]
-        return sorted(found, key=lambda run: (str(run.info().get("created")), run.name))
+        runs = [cls(path.parent) for path in (storage.folder / "runs").glob("*/run.json")]
+        return sorted(runs, key=lambda run: (str(run.info().get("created")), run.name))
 
     def change_space(self, space: "Space") -> None:
-        """Writes what the run searches from now on; a space that it had before is kept under a name with a number."""
+        """Writes space.yaml and resolved.yaml; earlier ones are kept as `space-until-001.yaml` and so on."""
         for name, plain in (("space", dict(space.plain)), ("resolved", space.resolved())):
             path, number = self.path / f"{name}.yaml", 1
             while path.exists():
@@ -100,7 +105,7 @@ class Run(TrialFolder):
             (self.path / f"{name}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
     def alive(self) -> bool:
-        """Whether the process that runs the search is there; one on another host is believed to be."""
+        """Whether the process of the search exists; a process on another host is assumed to exist."""
         info = self.info()
         if info["state"] not in ALIVE:
             return False
@@ -109,14 +114,16 @@ class Run(TrialFolder):
         return process_start(int(info["pid"])) == info.get("pid_start") if Path("/proc/self").exists() else True
 
     def stop(self) -> None:
-        """Asks the process of the search to stop as Ctrl-C does: trials keep their last epoch, the best is exported.
+        """Asks the process of the search to stop, as Ctrl-C does.
+
+        Trials keep their last epoch, and the best detector is exported.
 
         Raises:
-            InputError: the search does not run, or on another host.
+            InputError: The search is not running, runs on another host, or its process cannot be stopped.
         """
         info = self.info()
         if not self.alive():
-            raise InputError(f"run {self.name}: does not run; it is {info['state']}")
+            raise InputError(f"run {self.name}: is not running; its state is {info['state']}")
         if info.get("host", socket.gethostname()) != socket.gethostname():
             raise InputError(f"run {self.name}: runs on host {info['host']}; stop it there (or stop its Ray job)")
         try:
@@ -125,7 +132,7 @@ class Run(TrialFolder):
             raise InputError(f"run {self.name}: process {info['pid']} cannot be stopped: {error}") from error
 
     def free_folder(self, name: str) -> Path:
-        """A folder of the run that is not there yet: `name`, or the first free one of `name-002`, `name-003`, ..."""
+        """A path in the run's folder that does not exist yet: `name`, or the first free one of `name-002`, ..."""
         path, number = self.path / name, 1
         while path.exists():
             number += 1
@@ -134,20 +141,27 @@ class Run(TrialFolder):
 
 
 def check_name(name: str) -> None:
-    """Raises InputError where a name cannot be a run's."""
+    """Checks the name of a run, as given by `--name`.
+
+    Raises:
+        InputError: The name has characters that are not allowed, or more than 100 characters.
+    """
     if not NAME.fullmatch(name):
-        raise InputError(
-            f"--name {name!r}: a name is letters, digits, '.', '_' or '-', and begins with one of the first two"
-        )
+        valid = "a name has at most 100 letters, digits, '.', '_' or '-', and begins with a letter or digit"
+        raise InputError(f"--name {name!r}: {valid}")
 
 
 def this_process() -> dict[str, Any]:
-    """What tells this process from every other, for run.json."""
+    """The identity of this process, for run.json: process number, start and host."""
     return {"pid": os.getpid(), "pid_start": process_start(os.getpid()), "host": socket.gethostname()}
 
 
 def process_start(pid: int) -> str | None:
-    """When a process of this machine began, in a form to compare: numbers are given again; None where there is none."""
+    """Identifies a process of this machine beyond its number, which the system may use again.
+
+    Returns:
+        The boot of the machine and the start of the process, to be compared only; None if the process does not exist.
+    """
     try:
         stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()

@@ -1,4 +1,4 @@
-"""Where runs and feature stores lie: a folder, or a URL of which this machine keeps a working copy."""
+"""The storage of runs and feature stores: a folder, or a URL of which this machine keeps a working copy."""
 
 import contextlib
 import functools
@@ -14,31 +14,32 @@ from core.atomic import replacing
 from core.errors import InputError, Unavailable
 from search.runs.retry import StorageLost, with_retries
 
-PUSHED_EVERY = 10.0
-"""Seconds between two looks for what has changed in a working copy."""
+PUSH_SECONDS = 10.0
+"""Seconds between two uploads of changed files of a working copy."""
 
 BLOCK = 8 << 20
+"""Bytes that are copied at a time."""
 
 
 class Storage:
-    """A place by its name: `/mnt/storage`, `storage`, `s3://bucket/prefix`, or what else pyarrow opens.
+    """A folder such as `/mnt/storage`, or a URL such as `s3://bucket/prefix` that pyarrow can open.
 
     Attributes:
         place: The absolute path, or the URL.
         folder: The folder itself, or this machine's working copy of the URL.
-        remote: Whether it is a URL.
+        remote: Whether the storage is a URL.
     """
 
     def __init__(self, place: str, cache: str | None = None) -> None:
-        """Opens nothing yet.
+        """A storage, which is not accessed yet.
 
         Args:
             place: Folder or URL.
-            cache: Folder of this machine's own disk, into which `local_store` copies stores; None = only those of a URL
-                are copied, into its working copy.
+            cache: Folder on the local disk of this machine, into which `local_store` copies feature stores. None = only
+                stores of a URL are copied, into its working copy.
 
         Raises:
-            InputError: the URL holds a password, or has a scheme that pyarrow does not know.
+            InputError: The URL contains a password, or has a scheme that pyarrow does not know.
         """
         self.remote = "://" in place
         self.place = place.rstrip("/") if self.remote else str(Path(place).absolute())
@@ -46,7 +47,7 @@ class Storage:
         self._cache = Path(cache).expanduser() if cache else None
         self._pushed: dict[Path, tuple[int, int]] = {}
         if self.remote and "@" in urlsplit(place).netloc:
-            raise InputError("storage: a URL with a password in it would end up in logs; let the environment carry it")
+            raise InputError("storage: a password in the URL would appear in logs; pass it by environment variables")
         self._base = PurePosixPath(self.place)
         if self.remote:
             from pyarrow import fs
@@ -59,62 +60,63 @@ class Storage:
 
     @functools.cached_property
     def _fs(self) -> Any:
-        # Of a folder, whose runs are listed without it: pyarrow takes long to import. That of a URL is set at once.
+        # For a folder only, and on demand, since importing pyarrow is slow. `__init__` sets the one of a URL.
         from pyarrow import fs
 
         return fs.LocalFileSystem()
 
     def __str__(self) -> str:
-        """Its place."""
+        """The absolute path, or the URL."""
         return self.place
 
     def relative(self, path: str | Path) -> str:
-        """What `local_store` and `pull` call a file or folder of the working folder."""
+        """A path within `folder`, relative to it, as `local_store` and `pull` accept it."""
         return Path(path).absolute().relative_to(self.folder.absolute()).as_posix()
 
     def names(self, relative: str) -> list[str]:
-        """Names in a folder of it; none where there is no such folder.
+        """Sorted names of the files and folders in a folder of the storage; empty if the folder is missing.
 
         Raises:
-            InputError: it cannot be read.
+            Unavailable: The storage cannot be read.
         """
         from pyarrow import fs
 
         selector = fs.FileSelector(str(self._base / relative), allow_not_found=True)
         with _readable(self.place):
-            return sorted(each.base_name for each in self._fs.get_file_info(selector))
+            return sorted(info.base_name for info in self._fs.get_file_info(selector))
 
     def pull(self, relative: str, *, only: Sequence[str] = ()) -> None:
-        """Brings the working copy of a URL up to date below a folder; of a plain folder there is nothing to bring.
+        """Downloads the changed files of a folder into the working copy of a URL; does nothing for a plain folder.
 
         Args:
-            relative: Folder below the place.
-            only: Names of files to bring; empty = all of them.
+            relative: Folder, relative to the storage.
+            only: Names of the files to download; empty = all files.
 
         Raises:
-            InputError: the URL cannot be read.
+            Unavailable: The URL cannot be read.
         """
         if self.remote:
             with _readable(self.place):
                 self._copy(relative, self.folder, only)
 
     def push(self, relative: str, *, skip: Sequence[str] = ()) -> None:
-        """Copies what has changed in the working copy to the URL.
+        """Uploads the changed files of the working copy to the URL; does nothing for a plain folder.
+
+        Hidden files are left out.
 
         Args:
-            relative: Folder or file below the place.
-            skip: Beginnings of names of what is left out, with all that is below it.
+            relative: Folder or file, relative to the storage.
+            skip: Prefixes of the names of files and folders that are left out.
 
         Raises:
-            StorageLost: the URL cannot be written for long.
+            StorageLost: The URL could not be written for a long time.
         """
         if not self.remote:
             return
         top = self.folder / relative
         for path in [top] if top.is_file() else sorted(top.rglob("*")):
-            inner = path.relative_to(top).parts
-            left_out = any(name.startswith(tuple(skip)) for name in inner)
-            if not path.is_file() or path.name.startswith(".") or left_out:
+            skipped = any(name.startswith(tuple(skip)) for name in path.relative_to(top).parts)
+            if not path.is_file() or path.name.startswith(".") or skipped:
                 continue
             stat = path.stat()
             state = (stat.st_size, stat.st_mtime_ns)
@@ -125,15 +127,21 @@ class Storage:
 
     @contextlib.contextmanager
     def pushing(self, relative: str, *, skip: Sequence[str] = ()) -> Iterator[None]:
-        """Pushes a folder of the working copy every few seconds, and at the end."""
+        """Pushes a folder of the working copy every PUSH_SECONDS seconds while the block runs, and at its end.
+
+        Arguments as in `push`.
+
+        Raises:
+            StorageLost: The last push failed. Failures before it are ignored, since the last push repeats them.
+        """
         if not self.remote:
             yield
             return
         ended = threading.Event()
 
         def push_often() -> None:
-            while not ended.wait(PUSHED_EVERY):
-                with contextlib.suppress(StorageLost):  # the last push says so
+            while not ended.wait(PUSH_SECONDS):
+                with contextlib.suppress(StorageLost):  # the last push reports the failure
                     self.push(relative, skip=skip)
 
         thread = threading.Thread(target=push_often, daemon=True)
@@ -146,10 +154,15 @@ class Storage:
             self.push(relative, skip=skip)
 
     def local_store(self, relative: str) -> Path:
-        """A feature store, on this machine's own disk where there is a cache or a URL; copied once for all processes.
+        """Folder from which this machine reads a feature store.
+
+        With a cache or a URL, the store is copied to the local disk first, once for all processes of the machine.
+
+        Args:
+            relative: Folder of the store, relative to the storage.
 
         Raises:
-            InputError: it cannot be read.
+            Unavailable: The storage cannot be read.
         """
         if not self.remote and self._cache is None:
             return self.folder / relative
@@ -167,26 +180,30 @@ class Storage:
         return target
 
     def file(self, relative: str) -> Path:
-        """A single file, brought to this machine where the place is a URL."""
+        """Path of a file on this machine; from a URL the file is downloaded first.
+
+        Raises:
+            Unavailable: The URL cannot be read.
+        """
         if self.remote:
             with _readable(self.place):
                 self._download(self._base / relative, self.folder / relative, None)
         return self.folder / relative
 
     def write(self, relative: str, text: str) -> None:
-        """Writes a small file, past the working copy."""
+        """Writes a small text file directly to the storage, not to the working copy."""
         path = self._base / relative
         self._fs.create_dir(str(path.parent), recursive=True)
         with self._fs.open_output_stream(str(path)) as stream:
             stream.write(text.encode())
 
     def read(self, relative: str) -> str:
-        """Reads a small file, past the working copy."""
+        """Reads a small text file directly from the storage, not from the working copy."""
         with self._fs.open_input_stream(str(self._base / relative)) as stream:
             return str(stream.read().decode())
 
     def delete(self, relative: str) -> None:
-        """Deletes a file; it may be gone already."""
+        """Deletes a file of the storage; it may be missing."""
         with contextlib.suppress(FileNotFoundError):
             self._fs.delete_file(str(self._base / relative))
 
@@ -196,10 +213,10 @@ class Storage:
         from core.stores.store import MANIFEST
 
         selector = fs.FileSelector(str(self._base / relative), allow_not_found=True, recursive=True)
-        infos = [each for each in self._fs.get_file_info(selector) if each.type == fs.FileType.File]
-        infos = [each for each in infos if not each.base_name.startswith(".") and (not only or each.base_name in only)]
-        # What marks a store as complete comes last.
-        for info in sorted(infos, key=lambda each: (each.base_name == MANIFEST, each.path)):
+        infos = [info for info in self._fs.get_file_info(selector) if info.type == fs.FileType.File]
+        infos = [info for info in infos if not info.base_name.startswith(".") and (not only or info.base_name in only)]
+        # The manifest of a store marks it as complete, so it is copied last.
+        for info in sorted(infos, key=lambda info: (info.base_name == MANIFEST, info.path)):
             path = PurePosixPath(info.path)
             self._download(path, root / path.relative_to(self._base), info)
 
@@ -207,8 +224,8 @@ class Storage:
         info = info or self._fs.get_file_info(str(source))
         written = info.mtime_ns
         if target.exists():
-            here = target.stat()
-            if here.st_size == info.size and (written is None or here.st_mtime_ns >= written):
+            local = target.stat()
+            if local.st_size == info.size and (written is None or local.st_mtime_ns >= written):
                 return
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as temporary:

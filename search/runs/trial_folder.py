@@ -1,4 +1,4 @@
-"""A set of trials on disk: their journal, what is known of them as a whole, their checkpoints and learning curves."""
+"""The trials of a search or of its confirmation on disk: run.json, journal, checkpoints and learning curves."""
 
 import json
 import math
@@ -16,13 +16,13 @@ TRIALS = "trials.jsonl"
 
 
 class TrialFolder:
-    """The trials of a search, or those of its confirmation.
+    """The folder of the trials of a search, or of those of its confirmation.
 
     Attributes:
-        path: Of the folder; it may not be there yet.
-        place: Where that is in its storage, such as `runs/first`.
-        journal: What the trials did.
-        tensorboard: Folder of their learning curves.
+        path: The folder; it need not exist yet.
+        place: Path of the folder within its storage, such as `runs/first`.
+        journal: Record of the trials: starts, epochs and ends.
+        tensorboard: Folder of the learning curves.
     """
 
     def __init__(self, path: Path, *, place: str, tensorboard: Path) -> None:
@@ -32,10 +32,10 @@ class TrialFolder:
         self.tensorboard = tensorboard
 
     def info(self) -> dict[str, Any]:
-        """What `update` wrote: of a run its state, times, versions, seed and stores.
+        """The content of run.json, which `update` writes: for a run its state, times, versions, seed and stores.
 
         Raises:
-            InputError: run.json is missing or broken.
+            InputError: The file run.json is missing or damaged.
         """
         try:
             info = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
@@ -44,24 +44,28 @@ class TrialFolder:
         return dict(info)
 
     def update(self, **changes: Any) -> None:
-        """Lays changes over run.json; the file is replaced whole."""
+        """Sets entries of run.json and keeps the others; the file is replaced atomically.
+
+        Raises:
+            StorageLost: The file could not be written for a long time.
+        """
         known = self.info() if (self.path / "run.json").exists() else {}
         with_retries(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
 
     def legs(self) -> list[Path]:
-        """Folders in which Ray Tune kept the trials, one for the launch and one for each resumption, in that order."""
+        """Folders of Ray Tune: one for the launch and one for every resumption, in this order."""
         return sorted(path for path in self.path.glob("tune*") if path.is_dir())
 
     def next_leg(self) -> str:
-        """Name of the folder of the next one, unlike that of any run: Tune would mix the trials of two into one.
+        """Name for the folder of Ray Tune at the next launch or resumption, which no other run uses.
 
-        A name per run is not enough: on one cluster Tune keeps what searches of one name that begin in the same second
-        have to write in one folder, whatever their storage.
+        A random part makes the name unique. On a cluster, Ray Tune stages the files of all searches in folders by name,
+        whatever their storage: it would mix the trials of two searches with the same name.
         """
         return f"tune-{len(self.legs()) + 1:03d}-{secrets.token_hex(4)}"
 
     def checkpoint(self, number: int) -> Path | None:
-        """The latest checkpoint of a trial, which holds its best detector too; None where there is none."""
+        """The latest checkpoint of a trial, which also contains its best detector; None if there is none."""
         for leg in reversed(self.legs()):
             checkpoints = sorted((leg / f"{number:05d}").glob(f"checkpoint_*/{CHECKPOINT}"))
             if checkpoints:
@@ -69,7 +73,7 @@ class TrialFolder:
         return None
 
     def ranked(self) -> list[TrialRecord]:
-        """The trials that have a checkpoint and a finite objective, best first."""
+        """The trials with a checkpoint and a finite objective, best first; equal objectives by the loss on dev."""
         usable = [
             record
             for record in self.journal.trials()
@@ -81,6 +85,6 @@ class TrialFolder:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes plain data; the file is there whole or not at all."""
+    """Writes plain data as JSON atomically: the file is never incomplete. NaN and infinity become null."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")

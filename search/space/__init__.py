@@ -1,8 +1,8 @@
-"""Search spaces: a YAML file becomes parameters, conditions and options.
+"""Search spaces: from a YAML file to parameters, conditions and options.
 
-- `reader`: reads a YAML file and reports every mistake with its line; `yaml_file`, `sections` and `ranges` help it.
-- `space`: the space; `parameter`: one searched parameter; `options`: the sections `corpus` and `search`.
-- `configurations`: lists and completes the configurations of a space.
-- `optuna_space`: the space as Optuna sees it.
-- `diff`: what differs between two spaces.
+- `reader`: reads a space and reports every mistake with its line; it uses `yaml_file`, `sections` and `ranges`.
+- `space`: the space; `parameter`: one hyperparameter and its range; `options`: the sections `corpus` and `search`.
+- `configurations`: all configurations of a space, its corners and the baseline.
+- `optuna_space`: suggestions and distributions for Optuna.
+- `diff`: the differences between two spaces, and whether a run may be resumed with them.
 """

@@ -1,4 +1,4 @@
-"""Configurations of a space: all of them, those at its corners, the paper's, and one for every feature store."""
+"""Configurations of a space: all of them, those at its corners, the baseline, and one for every feature store."""
 
 import itertools
 import random
@@ -13,9 +13,14 @@ from search.space.space import STORE_FIELDS, Space, store_name
 
 
 def corners(space: Space) -> Iterator[Values]:
-    """Configurations that meet every choice and both ends of every range at least once.
+    """Configurations for checking a space, in which every choice and both ends of every range occur.
 
-    For validation: what builds at the corners builds in between, as far as names, types and limits go.
+    Of more than 64 choices or integers, only the first and the last occur. A value whose condition cannot be met is
+    left out. The other values of a configuration are drawn at random, the same in every call. If all corners can be
+    built, then all names, types and limits in between are valid, too.
+
+    Yields:
+        The configurations; an empty one if the space searches nothing.
     """
     pools = {parameter.path: parameter.finite() or (parameter.low, parameter.high) for parameter in space.searched}
     ends = {path: (pool if len(pool) <= 64 else (pool[0], pool[-1])) for path, pool in pools.items()}
@@ -30,9 +35,9 @@ def corners(space: Space) -> Iterator[Values]:
 
 
 def _completed(space: Space, wanted: Values, ends: Mapping[str, tuple[Label, ...]], draw: random.Random) -> Values:
-    """A configuration in which the wanted parameters are active with the wanted values, if it can be."""
+    """A configuration in which the wanted parameters are active and have the wanted values, if there is one."""
     wanted = dict(wanted)
-    for parameter in reversed(space.searched):  # conditions come before what depends on them
+    for parameter in reversed(space.searched):  # a parameter comes after those that its condition names
         if parameter.path in wanted:
             for path, allowed in parameter.when.items():
                 wanted.setdefault(path, allowed[0])
@@ -49,8 +54,12 @@ def all_configurations(space: Space, keys: tuple[str, ...] | None = None) -> Ite
 
     Args:
         space: The space.
-        keys: Of the experiment, such as `front_end`: only parameters below these are all_configurations, with those that
-            their conditions name; None = all parameters.
+        keys: Fields of the experiment, such as `front_end`. Only the parameters of these fields are enumerated, and
+            those that their conditions name. None = all parameters.
+
+    Yields:
+        The configurations, in the order of the parameters and their values. Parameters with a continuous range have no
+        values and must not be among those enumerated.
     """
     needed = {parameter.path for parameter in space.parameters if keys is None or parameter.path.split(".")[0] in keys}
     for parameter in reversed(space.parameters):
@@ -72,14 +81,14 @@ def _enumerate(parameters: list[Parameter], values: Values) -> Iterator[Values]:
 
 
 def n_configurations(space: Space, limit: int = 1_000_000) -> int | None:
-    """How many configurations there are (at most `limit`), or None for a continuum."""
+    """Number of configurations, at most `limit`; None if a range is continuous."""
     if any(parameter.finite() is None for parameter in space.searched):
         return None
     return sum(1 for _ in itertools.islice(all_configurations(space), limit))
 
 
 def store_experiments(space: Space) -> list[Experiment]:
-    """One experiment for every feature store that the space can ask for."""
+    """One experiment for every feature store that the space needs; its other fields have their default values."""
     kept = ("system", *STORE_FIELDS)
     distinct: dict[str, Experiment] = {}
     for values in all_configurations(space, kept):
@@ -90,9 +99,9 @@ def store_experiments(space: Space) -> list[Experiment]:
 
 
 def baseline(space: Space) -> Values:
-    """The configuration that comes nearest to the paper's: its value where a range holds that, else the nearest.
+    """The baseline: the configuration of the space that is nearest to the paper's.
 
-    A choice that lacks the paper's value takes its first.
+    A range that excludes the paper's value contributes its nearest end, and a choice without it its first value.
     """
     values: Values = {}
     for parameter in space.searched:
@@ -102,7 +111,7 @@ def baseline(space: Space) -> Values:
 
 
 def _paper_value(space: Space, path: str, values: Values) -> Any:
-    """What an experiment has at a path unless it is told otherwise; None where that has no answer."""
+    """The paper's value at a path: the default of an experiment; None if there is no default."""
     key, _, option = path.partition(".")
     default = {field.name: field.default for field in fields(Experiment)}.get(key)
     if key == "front_end":

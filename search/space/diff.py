@@ -1,4 +1,4 @@
-"""A search that goes on with another space: what differs, and what of the old trials still counts."""
+"""Differences between two spaces: may a run be resumed with another space?"""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -18,7 +18,7 @@ FREE_SETTINGS = (
     "storage",
     "node_cache",
 )
-"""Settings of `search` that change nothing about what a trial is worth."""
+"""Settings of `search` that may always change: they do not change the meaning of an objective value."""
 
 CHANGEABLE_PREFIXES = (
     "experiment.",
@@ -30,11 +30,22 @@ CHANGEABLE_PREFIXES = (
     "search.warm_start",
     "name",
 )
-"""Beginnings of settings that may change under way; others make the old values mean something else."""
+"""Prefixes of settings that may change with the user's consent.
+
+All other settings, such as the corpus or the objective, would make old and new objective values incomparable.
+"""
 
 
 def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str]:
-    """Settings of two YAMLs that differ, by key: what stood there and what stands there now."""
+    """Settings that differ between two spaces, except those that may always change.
+
+    Args:
+        old: The old space as plain data.
+        new: The new space as plain data.
+
+    Returns:
+        Dotted key -> `old value -> new value`; a missing value is written as `missing`.
+    """
     before, after = dict(_flat(old)), dict(_flat(new))
     free = {f"search.{name}" for name in FREE_SETTINGS}
 
@@ -42,32 +53,36 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str
         return key in free or key.startswith("search.confirm.")
 
     return {
-        key: f"{before.get(key, 'not there')} -> {after.get(key, 'not there')}"
+        key: f"{before.get(key, 'missing')} -> {after.get(key, 'missing')}"
         for key in dict.fromkeys([*before, *after])
         if before.get(key) != after.get(key) and not is_free(key)
     }
 
 
 def check_change(run: str, old: Space, new: Space, *, allowed: bool) -> list[str]:
-    """A line for each difference of two spaces.
+    """The differences between the space of a run and the space for resuming it.
 
     Args:
-        run: Whose space it is.
-        old: As it was launched.
-        new: With which it is to go on.
-        allowed: Whether the user wants the change.
+        run: Name of the run, for messages.
+        old: Space of the run.
+        new: Space for resuming it.
+        allowed: Whether the user consents to the changes.
+
+    Returns:
+        One line for every setting that differs: its key, the old value and the new value.
 
     Raises:
-        InputError: they differ and that was not allowed, or in what makes old and new values incomparable.
+        InputError: The spaces differ without the user's consent, or old and new objective values are not comparable.
     """
-    found = differences(old.resolved(), new.resolved())
-    lines = [f"{key}: {what}" for key, what in found.items()]
-    never = [key for key in found if not key.startswith(CHANGEABLE_PREFIXES)]
-    if never:
-        why = f"{', '.join(never)} decide what a value means; launch a new run"
-        raise InputError([*lines, f"run {run} cannot go on with that: {why}"])
+    changes = differences(old.resolved(), new.resolved())
+    lines = [f"{key}: {change}" for key, change in changes.items()]
+    incomparable = [key for key in changes if not key.startswith(CHANGEABLE_PREFIXES)]
+    if incomparable:
+        why = f"old and new values are not comparable after a change of {', '.join(incomparable)}; launch a new run"
+        raise InputError([*lines, f"run {run} cannot be resumed with this space: {why}"])
     if lines and not allowed:
-        raise InputError([*lines, f"run {run} has another space: --allow-changed-space goes on with this one"])
+        hint = "to resume with the new space, add --allow-changed-space"
+        raise InputError([*lines, f"run {run} has a different space; {hint}"])
     return lines
 
 

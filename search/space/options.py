@@ -1,4 +1,4 @@
-"""The options of a space that are no part of its experiment: which corpus, and how to search."""
+"""The sections `corpus` and `search` of a space: which corpus, and how to search."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,12 +8,12 @@ from core.table import Block
 
 @dataclass(frozen=True)
 class CorpusOptions:
-    """Which corpus, and what to do about recordings that cannot be used.
+    """The section `corpus`: which corpus, and how to treat unusable recordings.
 
     Attributes:
-        layout: Row of CORPORA and its options.
+        layout: Row of CORPORA with its options: how the corpus lies on disk.
         path: Folder or file of the corpus, relative to the current folder.
-        on_bad_audio: `stop` names the bad recordings and stops; `skip` leaves them out and lists them.
+        on_bad_audio: `stop` reports unusable recordings and ends the run; `skip` leaves them out and lists them.
     """
 
     layout: Block
@@ -23,31 +23,32 @@ class CorpusOptions:
 
 @dataclass(frozen=True)
 class SearchOptions:
-    """How to search.
+    """The section `search`: how to search.
 
     Attributes:
-        objective: Metric that is optimised, best epoch of a trial.
-        validation: Row of VALIDATIONS: dev, or attacks that are left out of training.
-        cost: What the sampler is to keep low besides, so that it looks for the whole front of good and cheap detectors:
-            `gmacs` or `parameters`, of scoring an utterance; what is exported is the best all the same.
-        sampler: Row of SAMPLERS: what suggests the next configuration.
-        scheduler: Row of SCHEDULERS: what stops a trial early.
-        trials: Configurations to try.
-        baseline: Whether the first of them is the paper's, as nearly as the space holds it.
-        warm_start: Runs in the same storage whose trials the sampler learns from, where this space could suggest them.
-        proxy: Row of PROXIES: trials that are trained in part, for `confirm` to train the best in full.
-        confirm: Row of CONFIRMATIONS: the best configurations trained again with fresh seeds.
-        hours: Wall-clock limit; None = no limit.
-        gpu_hours: Limit of the GPU-hours of all trials together; None = no limit.
-        patience: The search ends after so many trials in a row that found nothing better; None = never.
-        deaths: How often a trial whose process or node died is started again, from its last epoch.
-        concurrency: Trials at a time; None = as many as the resources hold.
-        cpus: CPUs a trial; its arithmetic uses as many threads.
-        gpus: GPUs a trial; a fraction shares one.
-        seed: Determines what the sampler suggests.
+        objective: Row of OBJECTIVES: the metric that ranks trials, at the best epoch of a trial.
+        validation: Row of VALIDATIONS: the data by which a trial is judged: dev, or folds of train.
+        cost: Second quantity that the sampler minimises, so that it searches for the Pareto front: `gmacs` (billions of
+            multiply-accumulates for scoring an utterance) or `parameters`. The objective alone still decides which
+            detector is exported.
+        sampler: Row of SAMPLERS: how the next configuration is suggested.
+        scheduler: Row of SCHEDULERS: how trials are stopped early.
+        trials: Number of trials, at least 1.
+        baseline: Whether the first trial is the configuration of the space that is nearest to the paper's.
+        warm_start: Runs in the same storage. The sampler learns from those of their trials that lie in this space.
+        proxy: Row of PROXIES: shortened trainings for the search; needs `confirm`, which trains in full.
+        confirm: Row of CONFIRMATIONS: whether the best configurations are trained again with fresh seeds.
+        hours: Wall-clock limit in hours, above 0; None = no limit.
+        gpu_hours: Limit in GPU-hours of all trials together, above 0; None = no limit.
+        patience: The search ends after this number of consecutive trials without an improvement; None = never.
+        deaths: Maximum number of restarts of a trial whose process or node died. It resumes after its last epoch.
+        concurrency: Maximum number of trials that run at the same time; None = as many as the resources allow.
+        cpus: CPUs per trial, which is also its number of threads.
+        gpus: GPUs per trial; trials with a fraction share a GPU.
+        seed: Seed of the suggestions.
         storage: Folder or URL of runs and feature stores.
-        node_cache: Folder of each node's own disk, into which its trials copy feature stores once; None = they read
-            them where they lie, or for a URL in the node's working copy.
+        node_cache: Folder on the local disk of every node. The trials of a node copy feature stores there once. None =
+            trials read the stores in the storage, or for a URL in the working copy of the node.
     """
 
     objective: str = "dev_eer"

@@ -1,4 +1,4 @@
-"""One range of a search space, and the values it may take."""
+"""A searched hyperparameter: its path in the experiment, its range and its condition."""
 
 import json
 from collections.abc import Mapping
@@ -10,20 +10,21 @@ if TYPE_CHECKING:
 
 Label = str | int | float | bool | None
 Values = dict[str, Label]
-"""One configuration: the searched parameters that are active, by path. Choices of blocks stand as their labels."""
+"""A configuration: path -> value, for the active parameters. A block is represented by its label."""
 
 
 @dataclass(frozen=True)
 class Parameter:
-    """One range of a space.
+    """A hyperparameter of a space, and its range.
 
     Attributes:
-        path: Where the value stands in the experiment, such as `loss.margin`.
-        kind: `value` is no range but a fixed value that holds under a condition.
-        low: Smallest value (`uniform`, `log_uniform`, `integer`).
-        high: Largest value, included.
-        choices: Values of a `choice` (or the one of a `value`); a choice of blocks holds mappings.
-        when: Paths of other parameters and the labels of theirs under which this one is active; all must hold.
+        path: Path of the value in the experiment, such as `loss.margin`.
+        kind: Kind of range. `value` is a fixed value under a condition; it is not searched.
+        low: Minimum (`uniform`, `log_uniform`, `integer`).
+        high: Maximum, included.
+        choices: Values of a `choice`, or the one value of a `value`. A block is a mapping with a `name`.
+        when: Condition: path of another parameter -> the labels that it may have. The parameter is active if all
+            entries hold; empty = always.
     """
 
     path: str
@@ -35,34 +36,34 @@ class Parameter:
 
     @property
     def labels(self) -> tuple[Label, ...]:
-        """One scalar for every choice."""
+        """The labels of the choices, in their order."""
         return tuple(label(choice) for choice in self.choices)
 
     def active(self, values: Mapping[str, Label]) -> bool:
-        """Whether the conditions hold in a configuration."""
+        """Whether the condition holds in a configuration."""
         return all(path in values and values[path] in allowed for path, allowed in self.when.items())
 
     def decoded(self, value: Label) -> Any:
-        """What stands in the experiment for a label."""
+        """The value in the experiment for a value of a configuration: the block for a label, else the value itself."""
         return self.choices[self.labels.index(value)] if self.kind in ("choice", "value") else value
 
     def finite(self) -> tuple[Label, ...] | None:
-        """Every value, or None where there is a continuum."""
+        """All values in a configuration; None if the range is continuous, or for a `value`."""
         if self.kind == "integer":
             return tuple(range(int(self.low), int(self.high) + 1))
         return self.labels if self.kind == "choice" else None
 
     def nearest(self, wanted: Any) -> Label:
-        """The value of the range that is nearest to a wanted one."""
+        """The value of the range that is nearest to `wanted`; the first choice if a choice does not contain it."""
         if self.kind == "choice":
             return wanted if wanted in self.labels else self.labels[0]
         number = wanted if isinstance(wanted, int | float) and not isinstance(wanted, bool) else self.low
         return type(self.low)(min(max(number, self.low), self.high))
 
     def suggest(self, trial: "optuna.trial.BaseTrial") -> Label:
-        """A value from Optuna."""
+        """A value that Optuna suggests; a block as its label."""
         if self.kind == "choice":
-            # Booleans and numbers survive as they are; a block goes by its label.
+            # Optuna stores scalars only, so a block is represented by its label.
             return trial.suggest_categorical(self.path, self.labels)
         if self.kind == "integer":
             return trial.suggest_int(self.path, int(self.low), int(self.high))
@@ -78,7 +79,7 @@ class Parameter:
 
 
 def label(value: object) -> Label:
-    """A scalar that stands for a choice: itself, or a block as `name(option=value)`."""
+    """A scalar that represents a choice: a scalar itself, a block as `name(option=value)`, a list as JSON."""
     if isinstance(value, Mapping):
         options = ", ".join(f"{k}={json.dumps(v)}" for k, v in value.items() if k != "name")
         return f"{value['name']}({options})" if options else str(value["name"])

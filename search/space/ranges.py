@@ -1,4 +1,4 @@
-"""Ranges as they stand in a YAML: `{uniform: [low, high]}`, `{choice: [...]}`, ... -> parameters and their order."""
+"""Ranges of a YAML file, such as `{uniform: [low, high]}` and `{choice: [...]}`: from plain data to parameters."""
 
 import math
 from collections.abc import Iterator, Mapping
@@ -13,7 +13,7 @@ RANGES = ("uniform", "log_uniform", "integer", "choice", "value")
 
 
 def range_kind(value: object) -> str | None:
-    """Which range a mapping is, or None for a fixed value; a block has a `name`, a range has not."""
+    """Kind of the range that a YAML value describes, one of RANGES; None for a fixed value, such as a block."""
     if not isinstance(value, dict) or "name" in value:
         return None
     return next((kind for kind in RANGES if kind in value), None)
@@ -23,20 +23,20 @@ def parse_range(path: str, value: Mapping[str, Any]) -> Parameter:
     """The parameter that a range describes.
 
     Args:
-        path: Where it stands in the experiment, such as `loss.margin`.
-        value: A mapping of which `range_kind` names the kind.
+        path: Path of the value in the experiment, such as `loss.margin`.
+        value: The range, a mapping for which `range_kind` is not None.
 
     Raises:
-        InputError: what is wrong with it, beginning with the path.
+        InputError: The range is not valid. The message begins with `path`.
     """
     kind = str(range_kind(value))
     extra = [str(key) for key in value if key not in (kind, "when")]
     if extra:
-        raise InputError(f"{path}: a range is one of {', '.join(RANGES)}, and when; found also {', '.join(extra)}")
+        raise InputError(f"{path}: a range has one of {', '.join(RANGES)}, and when; found also {', '.join(extra)}")
     when = _condition(path, value)
     if kind == "value":
         if not when:
-            raise InputError(f"{path}: value is for what holds under a condition; add when, or write the value alone")
+            raise InputError(f"{path}: a range of kind value needs a condition; add when, or write only the value")
         return Parameter(path, "value", choices=(value[kind],), when=when)
     if kind == "choice":
         return Parameter(path, "choice", choices=_choices(path, value[kind]), when=when)
@@ -45,33 +45,41 @@ def parse_range(path: str, value: Mapping[str, Any]) -> Parameter:
 
 
 def as_list(value: Any) -> list[Any]:
-    """A list as it is, anything else as the one item of a list."""
+    """A list itself; any other value as a list of one item."""
     return value if isinstance(value, list) else [value]
 
 
-def ordered(parameters: Mapping[str, Parameter]) -> list[Parameter]:
-    """The parameters, each after those that its condition names, else as they stand.
+def in_order_of_conditions(parameters: Mapping[str, Parameter]) -> list[Parameter]:
+    """The parameters, sorted so that a parameter comes after those that its condition names; else their order is kept.
 
     Raises:
-        InputError: conditions depend on each other in a circle; names them.
+        InputError: Conditions depend on each other in a circle. The message names the parameters.
     """
     done: dict[str, Parameter] = {}
     waiting = dict(parameters)
     while waiting:
-        ready = [each for each in waiting.values() if not any(other in waiting for other in each.when)]
+        ready = [parameter for parameter in waiting.values() if not waiting.keys() & parameter.when.keys()]
         if not ready:
             raise InputError(f"the conditions of {', '.join(waiting)} depend on each other in a circle")
-        done.update((each.path, waiting.pop(each.path)) for each in ready)
+        done.update((parameter.path, waiting.pop(parameter.path)) for parameter in ready)
     return list(done.values())
 
 
 def condition_problems(parameter: Parameter, parameters: Mapping[str, Parameter]) -> Iterator[str]:
-    """What is wrong with a parameter's condition, given all parameters of the space."""
-    names = [each.path for each in parameters.values() if each.kind in ("choice", "integer")]
+    """Problems of a parameter's condition.
+
+    Args:
+        parameter: The parameter.
+        parameters: All parameters of the space, by path.
+
+    Yields:
+        One message for every problem, beginning with the path of the parameter.
+    """
+    names = [candidate.path for candidate in parameters.values() if candidate.kind in ("choice", "integer")]
     for other, allowed in parameter.when.items():
         if other not in names:
-            there = f"there are {', '.join(names) or 'none'}{did_you_mean(other, names)}"
-            yield f"{parameter.path}: when: {other} is not a choice or integer range of this space; {there}"
+            known = f"there are {', '.join(names) or 'none'}{did_you_mean(other, names)}"
+            yield f"{parameter.path}: when: {other} is not a choice or integer range of this space; {known}"
             continue
         valid = parameters[other].finite() or ()
         for value in allowed:
@@ -83,26 +91,26 @@ def condition_problems(parameter: Parameter, parameters: Mapping[str, Parameter]
 def _condition(path: str, value: Mapping[str, Any]) -> dict[str, tuple[Label, ...]]:
     when = value.get("when", {})
     if not isinstance(when, dict) or ("when" in value and not when):
-        raise InputError(f"{path}: when is {when!r}; it must map other parameters to the values that they must have")
+        raise InputError(f"{path}: when is {when!r}; it must map other parameters to the values that they may have")
     return {str(other): tuple(as_list(allowed)) for other, allowed in when.items()}
 
 
 def _choices(path: str, value: object) -> tuple[Any, ...]:
     if not isinstance(value, list) or not value:
         raise InputError(f"{path}: choice is {value!r}; it must be a list of values")
-    if any(isinstance(each, dict) and "name" not in each for each in value):
-        raise InputError(f"{path}: a choice that is a mapping needs a name")
-    if len({label(each) for each in value}) < len(value):  # 1, 1.0 and true count as the same
-        raise InputError(f"{path}: a value stands twice in the choice {value!r}")
+    if any(isinstance(choice, dict) and "name" not in choice for choice in value):
+        raise InputError(f"{path}: a mapping in a choice needs a name")
+    if len({label(choice) for choice in value}) < len(value):  # 1, 1.0 and true are equal
+        raise InputError(f"{path}: a value is listed twice in the choice {value!r}")
     return tuple(value)
 
 
 def _ends(path: str, kind: str, value: object) -> tuple[float, float]:
     ends = value if isinstance(value, list) and len(value) == 2 else []
     number = int if kind == "integer" else (int, float)
-    if not ends or not all(isinstance(each, number) and not isinstance(each, bool) for each in ends):
-        what = "two integers" if kind == "integer" else "two numbers"
-        raise InputError(f"{path}: {kind} is {value!r}; it must be [low, high], {what}")
+    if not ends or not all(isinstance(end, number) and not isinstance(end, bool) for end in ends):
+        numbers = "two integers" if kind == "integer" else "two numbers"
+        raise InputError(f"{path}: {kind} is {value!r}; it must be [low, high], {numbers}")
     low, high = ends
     if not (math.isfinite(low) and math.isfinite(high) and low < high):
         raise InputError(f"{path}: {kind} is {value!r}; low must be below high, and both finite")
@@ -111,5 +119,5 @@ def _ends(path: str, kind: str, value: object) -> tuple[float, float]:
     if kind == "integer":
         return low, high
     if path.split(".")[0] in STORE_FIELDS:
-        raise InputError(f"{path}: a feature store is built for every value; use choice or integer")
+        raise InputError(f"{path}: every value needs a feature store of its own; use choice or integer")
     return float(low), float(high)

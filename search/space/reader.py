@@ -1,4 +1,4 @@
-"""Reads a search space from its YAML and reports everything that is wrong with it, each with its line."""
+"""Reads a search space from its YAML file and reports every mistake with its line."""
 
 import copy
 import dataclasses
@@ -17,7 +17,7 @@ from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
 from search.space.configurations import corners, n_configurations
 from search.space.parameter import Parameter
-from search.space.ranges import as_list, condition_problems, ordered, parse_range, range_kind
+from search.space.ranges import as_list, condition_problems, in_order_of_conditions, parse_range, range_kind
 from search.space.sections import SEARCH_TABLES, check_grace_epochs, read_corpus, read_search
 from search.space.space import Space
 from search.space.yaml_file import KeyPath, YamlFile, read
@@ -27,16 +27,24 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
 def read_space(path: Path, changes: list[str] | None = None) -> Space:
-    """The space of a YAML file, with `key.path=value` changes laid over it.
+    """The space that a YAML file describes.
+
+    Args:
+        path: The YAML file.
+        changes: Changes from the command line, `key.path=value`, which override the file.
+
+    Returns:
+        The space. Configurations at its corners have been checked as far as that needs no corpus.
 
     Raises:
-        InputError: everything that is wrong, one line each: file, line, key, what was found, what is valid.
+        InputError: The file cannot be read, or something in it is wrong. Every problem is one line with file, line and
+            key, the value and the valid values.
     """
     return space_from_yaml(read(path, changes))
 
 
 def space_from_yaml(yaml_file: YamlFile) -> Space:
-    """The space that a parsed YAML describes; see `read_space`."""
+    """The space that a YAML file describes, after it has been parsed; see `read_space`."""
     reader = _Reader(yaml_file)
     space = reader.space()
     if reader.problems:
@@ -45,7 +53,7 @@ def space_from_yaml(yaml_file: YamlFile) -> Space:
 
 
 class _Reader:
-    """One reading of one file: what is wrong gathers in `problems`."""
+    """Reads one file. Problems are collected in `problems`, so that all of them are reported together."""
 
     def __init__(self, yaml_file: YamlFile) -> None:
         self.yaml_file = yaml_file
@@ -53,221 +61,230 @@ class _Reader:
         self.parameters: dict[str, Parameter] = {}
         self.fixed: dict[str, Any] = {}
 
-    def wrong(self, path: KeyPath, what: str) -> None:
-        self.problems.append(self.yaml_file.problem(path, what))
+    def add_problem(self, path: KeyPath, text: str) -> None:
+        self.problems.append(self.yaml_file.problem(path, text))
 
     def space(self) -> Space:
         data = self.yaml_file.data
         for key in data:
             if key not in SECTIONS:
-                self.wrong((key,), f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}")
+                self.add_problem(
+                    (key,), f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}"
+                )
         name = data.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
-            self.wrong(("name",), f"name is {name!r}; it must be letters, digits, '.', '_' or '-', and begin with one")
-        corpus = read_corpus(self.section("corpus"), self.wrong)
-        self.experiment(self.section("experiment"))
-        search = read_search(self.section("search"), self.wrong)
-        space = Space(str(name), corpus, self.fixed, self.ordered(), search, copy.deepcopy(data))
+            valid = "at most 100 letters, digits, '.', '_' or '-', and begin with a letter or digit"
+            self.add_problem(("name",), f"name is {name!r}; it must be {valid}")
+        corpus = read_corpus(self.section("corpus"), self.add_problem)
+        self.read_experiment(self.section("experiment"))
+        search = read_search(self.section("search"), self.add_problem)
+        space = Space(str(name), corpus, self.fixed, self.sorted_parameters(), search, copy.deepcopy(data))
         if not self.problems:
-            self.corners(space)
+            self.check_corners(space)
         return space
 
     def section(self, key: str) -> Mapping[str, Any]:
+        """A section of the file; empty if it is missing or not a mapping."""
         value = self.yaml_file.data.get(key)
         if value is None and key == "search":
             return {}
         if not isinstance(value, dict):
-            found = "is missing" if value is None else f"is {value!r}"
-            self.wrong((key,), f"section {key} {found}; it must be a mapping")
+            state = "is missing" if value is None else f"is {value!r}"
+            self.add_problem((key,), f"section {key} {state}; it must be a mapping")
             return {}
         return value
 
-    def experiment(self, section: Mapping[str, Any]) -> None:
+    def read_experiment(self, section: Mapping[str, Any]) -> None:
+        """Reads the section `experiment` into `fixed` and `parameters`."""
         types = field_types()
         hints = {"system": str, **types}
         if "system" in section:
-            self.slot("system", section["system"], system_problem)
+            self.read_value("system", section["system"], system_problem)
         for key, value in section.items():
             path = ("experiment", key)
             if key == "system":
                 continue
             unknown = table.key_problem("experiment", key, hints)
             if unknown:
-                self.wrong(path, unknown)
+                self.add_problem(path, unknown)
             elif key in TABLES:
-                self.table_field(key, value)
+                self.read_row(key, value)
             elif key in GROUPS:
-                self.group_field(key, value)
+                self.read_group(key, value)
             else:
-                self.slot(key, value, functools.partial(_type_problem, key, types[key]))
+                self.read_value(key, value, functools.partial(_type_problem, key, types[key]))
         if "front_end" not in section and "system" not in section:
-            self.wrong(
+            self.add_problem(
                 ("experiment",),
                 f"experiment.front_end is missing; it is one of {', '.join(TABLES['front_end'])}; or name a system",
             )
 
-    def group_field(self, key: str, value: object) -> None:
+    def read_group(self, key: str, value: object) -> None:
+        """Reads a group of options that has no rows, such as `input`."""
         hints = typing.get_type_hints(GROUPS[key])
-        # Values may be ranges, whose every value is judged in its slot.
-        wrong = table.mapping_problems(key, value, dict.fromkeys(hints, Any))
-        for problem in wrong:
-            self.wrong(("experiment", key, *problem.path), problem.text)
+        # A value may be a range, so `read_value` checks the values.
+        for problem in table.mapping_problems(key, value, dict.fromkeys(hints, Any)):
+            self.add_problem(("experiment", key, *problem.path), problem.text)
         if not isinstance(value, dict):
             return
         for name, item in value.items():
             if name in hints:
-                self.slot(f"{key}.{name}", item, functools.partial(_type_problem, f"{key}.{name}", hints[name]))
+                self.read_value(f"{key}.{name}", item, functools.partial(_type_problem, f"{key}.{name}", hints[name]))
 
-    def table_field(self, key: str, value: object) -> None:
+    def read_row(self, key: str, value: object) -> None:
+        """Reads a row of a table, such as `backbone`: its name and its options, or ranges of them."""
         rows = TABLES[key]
         if isinstance(value, str) or range_kind(value) is not None:  # a name, or a choice of names or blocks
-            self.slot(key, value, lambda each: self.block_problem(key, each))
+            self.read_value(key, value, lambda choice: self.block_problem(key, choice))
             return
         if not isinstance(value, dict):
-            self.wrong(("experiment", key), f"{key}: expected a name or a mapping with name, found {value!r}")
+            self.add_problem(("experiment", key), f"{key}: expected a name or a mapping with name, found {value!r}")
             return
         by_system = self.rows_by_system(key)
         names: tuple[Any, ...]
         if "name" in value or not by_system:
-            default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+            default = {field.name: field.default for field in dataclasses.fields(Experiment)}[key]
             name = value.get("name", default.name if isinstance(default, Block) else None)
-            self.slot(f"{key}.name", name, lambda each: table.name_problem(key, rows, each))
+            self.read_value(f"{key}.name", name, lambda name: table.name_problem(key, rows, name))
             names = self.parameters[f"{key}.name"].labels if f"{key}.name" in self.parameters else (name,)
             by_system = {}
         else:
             names = tuple(dict.fromkeys(by_system.values()))
-        if any(each not in rows for each in names):
+        if any(row not in rows for row in names):
             return
         if f"{key}.name" in self.parameters and self.parameters[f"{key}.name"].when:
-            self.wrong(("experiment", key, "name"), f"{key}.name: a name cannot have a condition")
-        decider, rows_of = ("system", by_system) if by_system else (f"{key}.name", {each: each for each in names})
-        given: dict[str, set[Any]] = {}
-        for option, each in value.items():
+            self.add_problem(("experiment", key, "name"), f"{key}.name: a name cannot have a condition")
+        selector, rows_of = ("system", by_system) if by_system else (f"{key}.name", {row: row for row in names})
+        rows_with: dict[str, set[Any]] = {}
+        for option, option_value in value.items():
             if option == "name":
                 continue
-            condition = each.get("when") if isinstance(each, dict) and range_kind(each) else None
-            allowed = condition.get(decider) if isinstance(condition, dict) else None
-            met = {one: row for one, row in rows_of.items() if allowed is None or one in as_list(allowed)}
+            condition = option_value.get("when") if range_kind(option_value) else None
+            allowed = condition.get(selector) if isinstance(condition, dict) else None
+            met = {label: row for label, row in rows_of.items() if allowed is None or label in as_list(allowed)}
             applies = list(dict.fromkeys(met.values()))
-            given[option] = set(applies)
+            rows_with[option] = set(applies)
             bad = [row for row in applies if table.option_problem(key, rows, str(row), option)]
             if bad:
                 hint = ""
                 if len(bad) < len(names):
-                    good = ", ".join(str(one) for one, row in rows_of.items() if row not in bad)
-                    hint = f"; give it the condition when: {{{decider}: [{good}]}}"
+                    good = ", ".join(str(label) for label, row in rows_of.items() if row not in bad)
+                    hint = f"; give it the condition when: {{{selector}: [{good}]}}"
                 problem = table.option_problem(key, rows, str(bad[0]), option)
-                self.wrong(("experiment", key, option), f"{problem}{hint}")
+                self.add_problem(("experiment", key, option), f"{problem}{hint}")
                 continue
-            self.slot(f"{key}.{option}", each, functools.partial(_option_problem, key, applies, option))
+            self.read_value(f"{key}.{option}", option_value, functools.partial(_option_problem, key, applies, option))
         for row in names:
             for option, default_value in table.option_defaults(rows[str(row)]).items():
-                if default_value is inspect.Parameter.empty and row not in given.get(option, ()):
-                    self.wrong(("experiment", key), f"{key}: {row} needs {option!r}")
+                if default_value is inspect.Parameter.empty and row not in rows_with.get(option, ()):
+                    self.add_problem(("experiment", key), f"{key}: {row} needs {option!r}")
 
     def rows_by_system(self, key: str) -> dict[Any, str]:
-        """The row of a table that each system of the space names, where the space has systems."""
+        """System -> its row of a table, for the systems of the space; empty if the space names no system."""
         systems: tuple[Any, ...] = ()
         if "system" in self.parameters:
             systems = self.parameters["system"].labels
         elif "system" in self.fixed:
             systems = (self.fixed["system"],)
-        default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+        default = {field.name: field.default for field in dataclasses.fields(Experiment)}[key]
         ours = {"name": default.name} if isinstance(default, Block) else {}
-        return {each: SYSTEMS[each].get(key, ours)["name"] for each in systems if each in SYSTEMS}
+        return {name: SYSTEMS[name].get(key, ours)["name"] for name in systems if name in SYSTEMS}
 
     def block_problem(self, key: str, value: object) -> str | None:
+        """The problem of a name or block as a row of the table `key`, or None."""
         try:
-            found = table.problems(key, TABLES[key], table.block(value))
+            problems = table.problems(key, TABLES[key], table.block(value))
         except InputError as error:
             return f"{key}: {error}"
-        return "; ".join(problem.text for problem in found) or None
+        return "; ".join(problem.text for problem in problems) or None
 
-    def slot(self, dotted: str, value: object, check: typing.Callable[[Any], str | None]) -> None:
-        """One place of the experiment: a fixed value, or a range every value of which passes `check`."""
+    def read_value(self, dotted: str, value: object, check: typing.Callable[[Any], str | None]) -> None:
+        """Reads a fixed value or a range of the experiment; `check` returns the problem of a value, or None."""
         path: KeyPath = ("experiment", *dotted.split("."))
         if range_kind(value) is None:
             problem = check(value)
             if problem:
-                self.wrong(path, problem)
+                self.add_problem(path, problem)
             else:
                 *parents, last = dotted.split(".")
-                place = self.fixed
+                mapping = self.fixed
                 for parent in parents:
-                    place = place.setdefault(parent, {})
-                place[last] = copy.deepcopy(value)
+                    mapping = mapping.setdefault(parent, {})
+                mapping[last] = copy.deepcopy(value)
             return
         try:
             parameter = parse_range(dotted, cast(dict[str, Any], value))
         except InputError as error:
-            self.wrong(path, str(error))
+            self.add_problem(path, str(error))
             return
         self.parameters[dotted] = parameter
-        for each in parameter.choices or (parameter.low, parameter.high):
-            problem = check(each)
+        for choice in parameter.choices or (parameter.low, parameter.high):
+            problem = check(choice)
             if problem:
-                self.wrong(path, problem)
+                self.add_problem(path, problem)
                 break
 
-    def ordered(self) -> tuple[Parameter, ...]:
-        """The parameters in an order in which conditions can be judged; wrong conditions become problems."""
+    def sorted_parameters(self) -> tuple[Parameter, ...]:
+        """The parameters, those of a condition before the parameter that depends on them."""
         for dotted, parameter in self.parameters.items():
             for problem in condition_problems(parameter, self.parameters):
-                self.wrong(("experiment", *dotted.split(".")), problem)
+                self.add_problem(("experiment", *dotted.split(".")), problem)
         try:
-            return tuple(ordered(self.parameters))
+            return tuple(in_order_of_conditions(self.parameters))
         except InputError as error:
-            self.wrong(("experiment",), str(error))
+            self.add_problem(("experiment",), str(error))
             return ()
 
-    def corners(self, space: Space) -> None:
-        """Builds what can be built without a corpus, at both ends of every range."""
+    def check_corners(self, space: Space) -> None:
+        """Builds the parts that need no corpus, for the configurations at the corners of the space."""
         for values in corners(space):
             try:
                 experiment = space.experiment(values)
             except InputError as error:
                 for problem in error.located:
-                    self.wrong(("experiment", *problem.path), problem.text)
+                    self.add_problem(("experiment", *problem.path), problem.text)
                 continue
-            for key, context in _LIGHT.items():
+            for key, arguments in _CHECKED_TABLES.items():
                 try:
-                    table.build(key, TABLES[key], getattr(experiment, key), *context())
+                    table.build(key, TABLES[key], getattr(experiment, key), *arguments())
                 except InputError as error:
                     for problem in error.located:
-                        self.wrong(("experiment", key, *problem.path), problem.text)
+                        self.add_problem(("experiment", key, *problem.path), problem.text)
         if space.search.sampler.name == "grid" and n_configurations(space) is None:
-            endless = ", ".join(each.path for each in space.searched if each.finite() is None)
-            self.wrong(("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {endless}")
-        contexts: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0,)}
+            continuous = ", ".join(parameter.path for parameter in space.searched if parameter.finite() is None)
+            self.add_problem(
+                ("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {continuous}"
+            )
+        arguments_of: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0,)}
         for key, rows in SEARCH_TABLES.items():
             try:
-                table.build(f"search.{key}", rows, getattr(space.search, key), *contexts.get(key, ()))
+                table.build(f"search.{key}", rows, getattr(space.search, key), *arguments_of.get(key, ()))
             except InputError as error:
-                self.wrong(("search", key), str(error))
+                self.add_problem(("search", key), str(error))
         if not self.problems:
-            check_grace_epochs(space, self.wrong)
+            check_grace_epochs(space, self.add_problem)
 
 
-def _one_parameter() -> tuple[Any]:
+def _one_weight() -> tuple[Any]:
     import torch
 
     return ([torch.nn.Parameter(torch.zeros(1))],)
 
 
-_LIGHT: dict[str, typing.Callable[[], tuple[Any, ...]]] = {
+_CHECKED_TABLES: dict[str, typing.Callable[[], tuple[Any, ...]]] = {
     "pairs": lambda: (),
     "loss": lambda: (),
     "classifier": lambda: (8,),
-    "optimizer": _one_parameter,
+    "optimizer": _one_weight,
     "lr_schedule": lambda: (10, 10),
 }
-"""Rows that are cheap to build, and a context to build them with."""
+"""Tables whose rows are built in a check -> the positional arguments of these rows. Building them is fast."""
 
 
 def _option_problem(key: str, names: list[Any], option: str, value: object) -> str | None:
-    """What is wrong with an option's value for the first of some rows that refuses it."""
-    found = (table.option_problem(key, TABLES[key], str(name), option, value) for name in names)
-    return next(filter(None, found), None)
+    """The problem of an option's value in the first row that refuses it; None if all rows accept it."""
+    problems = (table.option_problem(key, TABLES[key], str(name), option, value) for name in names)
+    return next(filter(None, problems), None)
 
 
 def _type_problem(dotted: str, annotation: Any, value: object) -> str | None:

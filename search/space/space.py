@@ -1,4 +1,4 @@
-"""A search space: what is fixed, what is searched and under which conditions, and how to search."""
+"""A search space: fixed values, ranges with conditions, the corpus and the options of the search."""
 
 import copy
 import json
@@ -13,7 +13,7 @@ from search.space.options import CorpusOptions, SearchOptions
 from search.space.parameter import Label, Parameter, Values
 
 FRONT_END = "lfcc"
-"""Stands in where an experiment is needed for its other defaults: the front end itself has none."""
+"""Placeholder for reading the defaults of the other fields of an experiment: the front end has no default."""
 
 STORE_FIELDS = ("front_end", "audio")
 """Fields of an experiment that determine a feature store."""
@@ -26,10 +26,10 @@ class Space:
     Attributes:
         name: Prefix of the names of its runs.
         corpus: The corpus.
-        fixed: The experiment's fixed part, as plain data.
-        parameters: The ranges, each after those that its condition names.
+        fixed: The fixed values of the experiment, as plain data.
+        parameters: The parameters; a parameter comes after those that its condition names.
         search: How to search.
-        plain: The whole YAML as plain data, changes of the command line included.
+        plain: The whole YAML file as plain data, including changes from the command line.
     """
 
     name: str
@@ -41,20 +41,20 @@ class Space:
 
     @property
     def metric(self) -> str:
-        """The metric that ranks trials: the objective, or its mean over folds of attacks."""
+        """Name of the metric that ranks trials: the objective on dev, or its mean over the folds of the validation."""
         metric = OBJECTIVES[self.search.objective]
         return metric.name if self.search.validation.name == "dev" else metric.folded
 
     @property
     def searched(self) -> tuple[Parameter, ...]:
-        """The parameters that the sampler decides."""
-        return tuple(each for each in self.parameters if each.kind != "value")
+        """The parameters for which the sampler suggests values."""
+        return tuple(parameter for parameter in self.parameters if parameter.kind != "value")
 
     def contains(self, values: Mapping[str, Label]) -> bool:
-        """Whether this space could suggest a configuration."""
-        met: Values = {}
+        """Whether a configuration lies in this space: it has all active parameters, no others, and their values fit."""
+        checked: Values = {}
         for parameter in self.searched:
-            if parameter.active(met) != (parameter.path in values):
+            if parameter.active(checked) != (parameter.path in values):
                 return False
             if parameter.path in values:
                 value, pool = values[parameter.path], parameter.finite()
@@ -62,38 +62,43 @@ class Space:
                 inside = value in pool if pool is not None else number and parameter.low <= value <= parameter.high  # type: ignore[operator]
                 if not inside:
                     return False
-                met[parameter.path] = value
-        return len(met) == len(values)
+                checked[parameter.path] = value
+        return len(checked) == len(values)
 
     def experiment_plain(self, values: Mapping[str, Label]) -> dict[str, Any]:
-        """The experiment of a configuration as plain data; parameters that `values` lacks stay at their defaults."""
+        """The experiment of a configuration as plain data; without the parameters that `values` lacks."""
         plain = copy.deepcopy(dict(self.fixed))
         for parameter in self.parameters:
             if parameter.path in values or (parameter.kind == "value" and parameter.active(values)):
                 value = parameter.choices[0] if parameter.kind == "value" else parameter.decoded(values[parameter.path])
                 *parents, last = parameter.path.split(".")
-                place = plain
+                mapping = plain
                 for parent in parents:
-                    place = place.setdefault(parent, {})
-                place[last] = copy.deepcopy(value)
+                    mapping = mapping.setdefault(parent, {})
+                mapping[last] = copy.deepcopy(value)
         return plain
 
     def experiment(self, values: Mapping[str, Label]) -> Experiment:
-        """The experiment of a configuration."""
+        """The experiment of a configuration; parameters that `values` lacks have their defaults.
+
+        Raises:
+            InputError: The experiment is not valid.
+        """
         return experiment_from_plain(self.experiment_plain(values))
 
     def resolved(self) -> dict[str, Any]:
-        """The space as plain data with every default written out that does not hang on a choice."""
+        """The space as plain data, with all defaults that are the same for every configuration."""
         experiment: dict[str, Any] = {}
         written, all_defaults = self.plain["experiment"], experiment_to_plain(Experiment(Block(FRONT_END)))
         if "system" in written:
-            # A system that is searched decides of every default; one that is fixed is written as it stands.
+            # The defaults depend on the system: they are known if it is fixed, not if it is searched.
             if "system" not in self.fixed:
                 all_defaults = {}
             else:
                 known = {key: self.fixed[key] for key in STORE_FIELDS if key in self.fixed}
                 all_defaults = experiment_to_plain(experiment_from_plain({"system": self.fixed["system"], **known}))
-        for name in dict.fromkeys([*written, *all_defaults]):  # the order of the ranges determines what is suggested
+        # The written fields come first, in their order: the suggestions depend on the order of the ranges.
+        for name in dict.fromkeys([*written, *all_defaults]):
             default = all_defaults.get(name, {})
             given = written.get(name, default)
             fixed = self.fixed.get(name)
@@ -111,6 +116,6 @@ class Space:
 
 
 def store_name(experiment: Experiment) -> str:
-    """What tells the feature stores of a space apart: front end and decoding with every default written out."""
+    """Key of an experiment's feature store: its front end and decoding with all defaults, as JSON."""
     plain = experiment_to_plain(experiment)
     return json.dumps({key: plain[key] for key in STORE_FIELDS}, sort_keys=True)

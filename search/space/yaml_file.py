@@ -1,4 +1,4 @@
-"""A YAML file as plain data that remembers the line of every key."""
+"""YAML files as plain data, with the line of every key for messages."""
 
 import re
 from collections.abc import Iterator
@@ -13,7 +13,7 @@ KeyPath = tuple[str | int, ...]
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML in which `1e-3` is a number, as everyone expects, and not a string, as YAML 1.1 has it."""
+    """Safe YAML in which `1e-3` is a number. In YAML 1.1 it would be a string."""
 
 
 _Loader.add_implicit_resolver(
@@ -22,11 +22,11 @@ _Loader.add_implicit_resolver(
 
 
 class YamlFile:
-    """Plain data of a YAML file and the line of each key.
+    """The plain data of a YAML file, and the line of every key.
 
     Attributes:
-        source: Name of the file for messages.
-        data: The plain data: dicts, lists, strings, numbers, booleans, None.
+        source: Name of the file, for messages.
+        data: Dicts, lists, strings, numbers, booleans and None.
     """
 
     def __init__(self, source: str, data: dict[str, Any], lines: dict[KeyPath, int]) -> None:
@@ -35,21 +35,28 @@ class YamlFile:
         self._lines = lines
 
     def location(self, path: KeyPath) -> str:
-        """`file:line` of a key, or of the nearest key above it that stands in the file."""
+        """Location of a key as `file:line`; of the nearest enclosing key if the file does not contain it."""
         while path and path not in self._lines:
             path = path[:-1]
         return f"{self.source}:{self._lines.get(path, 1)}"
 
-    def problem(self, path: KeyPath, what: str) -> str:
-        """A message that begins with the place of `path`."""
-        return f"{self.location(path)}: {what}"
+    def problem(self, path: KeyPath, text: str) -> str:
+        """The message `text` with the location of `path` in front of it."""
+        return f"{self.location(path)}: {text}"
 
 
 def read(path: Path, changes: list[str] | None = None) -> YamlFile:
-    """The tree of a YAML file, with `key.path=value` changes of the command line laid over it.
+    """Reads a YAML file.
+
+    Args:
+        path: The file, in UTF-8.
+        changes: Changes from the command line, `key.path=value`, which override the file. The value is YAML.
+
+    Returns:
+        The data with the changes, and the lines of the file.
 
     Raises:
-        InputError: no such file, not YAML, not a mapping, a key given twice, or a change of the wrong form.
+        InputError: The file is missing, is not YAML, is not a mapping or lists a key twice, or a change is malformed.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -61,7 +68,7 @@ def read(path: Path, changes: list[str] | None = None) -> YamlFile:
 
 
 def parse(text: str, source: str = "<text>", changes: list[str] | None = None) -> YamlFile:
-    """The tree of a YAML text; see `read`."""
+    """Reads a YAML text; `source` is its name in messages. See `read`."""
     try:
         node = yaml.compose(text, Loader=_Loader)
         if not isinstance(node, yaml.MappingNode):
@@ -98,7 +105,7 @@ def _locate(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: s
                 continue
             key = (*path, str(key_node.value))
             if key in lines:
-                yield f"{source}:{line}: {'.'.join(map(str, key))} stands twice; the first is in line {lines[key]}"
+                yield f"{source}:{line}: {'.'.join(map(str, key))} is listed twice; the first is in line {lines[key]}"
             lines.setdefault(key, line)
             yield from _locate(value_node, key, lines, source)
     elif isinstance(node, yaml.SequenceNode):
@@ -110,15 +117,15 @@ def _locate(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: s
 def _apply(data: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
-        raise InputError(f"--set {change}: expected key.path=value, such as corpus.path=/data/LA")
+        raise InputError(f"--set {change}: expected key.path=value, for example corpus.path=/data/LA")
     try:
         value = _plain(text)
     except yaml.YAMLError as error:
         raise InputError(f"--set {change}: {text!r} is not a YAML value") from error
     *parents, last = key.strip().split(".")
-    place = data
+    mapping = data
     for parent in parents:
-        if not isinstance(place.get(parent), dict):
-            place[parent] = {}
-        place = place[parent]
-    place[last] = value
+        if not isinstance(mapping.get(parent), dict):
+            mapping[parent] = {}
+        mapping = mapping[parent]
+    mapping[last] = value

@@ -1,4 +1,4 @@
-"""The best configurations of a search are trained again with fresh seeds, where its space wants that."""
+"""Confirmation: trains the best configurations of a search again with fresh seeds, if its space says so."""
 
 import dataclasses
 
@@ -13,14 +13,14 @@ from search.runs.confirmed import confirmation_trainings
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.space import Space
-from search.tuning.tuner import METRIC, Assignment, run_tune, shared_places
+from search.tuning.tuner import METRIC, TuneSettings, fair_share, run_tune
 
 ENDED = ("finished", "failed")
-"""Statuses of trainings that are not done again."""
+"""Statuses of trainings that are not repeated."""
 
 
 def confirmation_left(space: Space, run: Run) -> bool:
-    """Whether a search whose trials have all ended has best ones that are yet to be confirmed."""
+    """Whether the confirmation of a search lacks trainings. All trials of the search have ended."""
     confirmation = table.build("search.confirm", CONFIRMATIONS, space.search.confirm)
     if confirmation is None:
         return False
@@ -37,44 +37,50 @@ def confirm_trials(
     console: Console,
     shared: bool = False,
 ) -> str:
-    """Trains the best configurations again where the space wants it; returns the state in which the run ended.
+    """Trains the best configurations again if the space says so; returns the final state of the run.
 
-    What an earlier part has trained stands. The limits of the search (hours, GPU-hours, patience) do not count here.
+    Trainings that ended before are kept. The limits of the search (hours, GPU-hours, patience) do not apply.
 
     Args:
-        plan: What to run.
-        run: Its search has ended.
-        state: In which the search ended; after one that the user interrupted nothing is confirmed.
-        folders: Of the feature stores.
-        console: Where it is said that the confirmation begins.
-        shared: Whether other searches may run on the same Ray.
+        plan: Plan of the search.
+        run: Run whose search has ended.
+        state: State in which the search ended. After `interrupted`, nothing is confirmed.
+        folders: Folders of the feature stores, by `store_name` and partition.
+        console: Console for a line at the start.
+        shared: Whether other searches may use the same Ray.
+
+    Raises:
+        InputError: No node has the CPUs and GPUs of a training.
+        Unavailable: The storage was lost.
     """
-    from search.tuning.searcher import Listed
+    from search.tuning.searcher import FixedSearcher
 
     confirmation = table.build("search.confirm", CONFIRMATIONS, plan.space.search.confirm)
     if confirmation is None or state == "interrupted" or not run.ranked():
         return state
-    again = run.confirmation()
-    again.path.mkdir(exist_ok=True)
+    trainings = run.confirmation()
+    trainings.path.mkdir(exist_ok=True)
     wanted = confirmation_trainings(plan.space, run, confirmation)
-    known = {record.number: record.status for record in again.journal.trials()}
+    known = {record.number: record.status for record in trainings.journal.trials()}
     todo = [training for training in wanted if known.get(training["number"]) not in ENDED]
-    again.update(state="running", wanted=[training["number"] for training in wanted])
+    trainings.update(state="running", wanted=[training["number"] for training in wanted])
     if todo:
         run.update(state="confirming", **this_process())
-        what = f"{len(wanted) // confirmation.seeds} configurations, {confirmation.seeds} fresh seeds each"
-        console.print(f"confirming the best: {what}", highlight=False)
+        size = f"{len(wanted) // confirmation.seeds} configurations, {confirmation.seeds} fresh seeds each"
+        console.print(f"confirming the best: {size}", highlight=False)
         n_ended = sum(status in ENDED for status in known.values())
-        with shared_places(plan, run, shared=shared) as part:
-            assignment = Assignment(
-                searcher=Listed(todo, part=part),
+        with fair_share(plan, run, shared=shared) as max_running:
+            settings = TuneSettings(
+                searcher=FixedSearcher(todo, max_running=max_running),
                 scheduler=table.build("search.scheduler", SCHEDULERS, Block("none"), METRIC, 1),
                 options=dataclasses.replace(plan.space.search, hours=None, gpu_hours=None, patience=None),
                 n_trials=n_ended + len(todo),
-                waiting=frozenset(training["number"] for training in todo if training["number"] in known),
+                unfinished=frozenset(training["number"] for training in todo if training["number"] in known),
             )
-            done = run_tune(plan, again, assignment, run=run.name, title=f"{run.name} (confirmation)", folders=folders)
-        state = state if done == "finished" else done
-    again.update(state=state)
+            ended_as = run_tune(
+                plan, trainings, settings, run=run.name, title=f"{run.name} (confirmation)", folders=folders
+            )
+        state = state if ended_as == "finished" else ended_as
+    trainings.update(state=state)
     run.update(state=state, finished=now())
     return state

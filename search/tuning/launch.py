@@ -1,4 +1,4 @@
-"""Begins a search or goes on with one: stores, Ray, trials, confirmation."""
+"""Starts or resumes a search: feature stores, Ray, trials, confirmation."""
 
 import dataclasses
 
@@ -21,19 +21,20 @@ from search.tuning.tuner import tune_trials
 
 
 def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
-    """Runs the trials of a new run, whose folder exists, and confirms the best; returns the state in which it ended.
+    """Runs the trials of a new run and confirms the best.
 
     Args:
-        plan: What to run.
-        run: Where it is recorded.
-        address: Of the cluster that was joined; None = a Ray of our own is started.
-        console: Where progress is shown.
+        plan: Plan of the search.
+        run: The new run; its folder exists.
+        address: Address of the cluster to which this process is connected; None: a Ray is started on this machine.
+        console: Console for the progress.
 
     Returns:
-        `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
+        The final state: `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
 
     Raises:
-        Unavailable: Ray cannot be reached, or a storage was lost.
+        InputError: A recording cannot be used, or no node has the CPUs and GPUs of a trial.
+        Unavailable: Ray cannot be reached, or the storage was lost.
     """
     space = plan.space
     run.update(
@@ -71,26 +72,30 @@ def resume_search(
     console: Console,
     former: Space | None = None,
 ) -> str:
-    """Goes on with a run that stopped, or extends one that ended; returns the state in which it ends now.
+    """Resumes a run that stopped, or extends a run that ended.
 
-    Trials that had ended stay as they are, and the sampler knows them; those that were cut off go on from their last
-    checkpoint, under their numbers, and with `asha` keep their places in its rungs.
+    Ended trials are kept, and the sampler learns from them. Unfinished trials keep their numbers and continue from
+    their last checkpoint. With `asha` and `median`, the scheduler still knows their reports.
 
     Args:
-        plan: Of the run's own space, or of the one with which it goes on.
+        plan: Plan of the run's own space, or of a changed space.
         run: The run.
-        n_trials: Trials in all; None = as many as before.
-        hours: Wall-clock limit of this part; None = the space's.
-        gpu_hours: Limit of the GPU-hours of this part; None = the space's.
-        retry_failed: Whether failed trials are run again, too.
-        force: Whether to believe that a search which seems to run is gone.
-        address: Of the cluster that was joined; None = a Ray of our own is started.
-        console: Where progress is shown.
-        former: The run's own space, where `plan` is of another one.
+        n_trials: Trials in total, kept ones included; None: as many as before.
+        hours: Limit of wall-clock hours from now; None: the limit of the space.
+        gpu_hours: Limit of GPU-hours from now; None: the limit of the space.
+        retry_failed: Whether failed trials are run again.
+        force: Whether to resume a run that still seems to be running.
+        address: Address of the cluster to which this process is connected; None: a Ray is started on this machine.
+        console: Console for the progress.
+        former: The run's own space, if `plan` has a changed space.
+
+    Returns:
+        The final state, as for `run_search`.
 
     Raises:
-        InputError: a limit is not above 0, or there is nothing to do.
-        Unavailable: the run goes on still, or Ray cannot be reached.
+        InputError: A limit is not positive, there is nothing to do, a recording cannot be used, or no node has the
+            CPUs and GPUs of a trial.
+        Unavailable: The run is still running, Ray cannot be reached, or the storage was lost.
     """
     limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
     problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
@@ -99,24 +104,26 @@ def resume_search(
     info, records = run.info(), run.journal.trials()
     if run.alive() and not force:
         where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
-        raise Unavailable(f"run {run.name}: goes on still, {where}; stop that first. If it is gone: --force")
+        hint = "stop it first; if that process no longer exists, pass --force"
+        raise Unavailable(f"run {run.name}: is still running, {where}; {hint}")
     total = n_trials if n_trials is not None else int(info["n_trials"])
     if total < len(records):
-        raise InputError(f"--trials {total}: run {run.name} has begun {len(records)} trials already")
-    again = ("running", "interrupted", "failed") if retry_failed else ("running", "interrupted")
-    unfinished = [each for each in records if each.status in again]
+        raise InputError(f"--trials {total}: run {run.name} has already started {len(records)} trials")
+    to_run = ("running", "interrupted", "failed") if retry_failed else ("running", "interrupted")
+    unfinished = [record for record in records if record.status in to_run]
     if former is not None:
-        left = [each for each in unfinished if not _the_same_in(each.values, former, plan.space)]
-        for each in left:
-            console.print(f"trial {each.number} stays as it is: this space would train it otherwise", highlight=False)
-        unfinished = [each for each in unfinished if each not in left]
+        changed = [record for record in unfinished if not _trains_the_same(record.values, former, plan.space)]
+        for record in changed:
+            line = f"trial {record.number} is not resumed: the changed space would train it differently"
+            console.print(line, highlight=False)
+        unfinished = [record for record in unfinished if record not in changed]
     possible = n_configurations(plan.space) if plan.space.search.sampler.name == "grid" else None
     total = total if possible is None else min(total, possible)
     searched = not unfinished and len(records) >= total
     if searched and not confirmation_left(plan.space, run):
-        n_failed = sum(each.status == "failed" for each in records)
-        more = f", --retry-failed runs {n_failed} failed ones again" if n_failed else ""
-        raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{more}")
+        n_failed = sum(record.status == "failed" for record in records)
+        retry = f", --retry-failed repeats {n_failed} failed ones" if n_failed else ""
+        raise InputError(f"run {run.name}: all {total} trials have ended; --trials N extends it{retry}")
     options = dataclasses.replace(
         plan.space.search,
         hours=plan.space.search.hours if hours is None else hours,
@@ -134,10 +141,9 @@ def resume_search(
         resumed=now(),
         versions=versions(),
     )
-    begun = len(records) - len(unfinished)
-    new = total - len(records)
-    what = f"{begun} trials kept, {len(unfinished)} resumed, {new} new"
-    console.print(f"run {run.name} goes on: {what}", highlight=False)
+    n_kept, n_new = len(records) - len(unfinished), total - len(records)
+    counts = f"{n_kept} trials kept, {len(unfinished)} resumed, {n_new} new"
+    console.print(f"run {run.name} resumed: {counts}", highlight=False)
     announce_start()
     if address is None:
         start_ray(None)
@@ -147,6 +153,6 @@ def resume_search(
     return confirm_trials(plan, run, state, folders=folders, console=console, shared=shared)
 
 
-def _the_same_in(values: Values, former: Space, space: Space) -> bool:
-    """Whether two spaces train a configuration in the same way."""
+def _trains_the_same(values: Values, former: Space, space: Space) -> bool:
+    """Whether both spaces train a configuration in the same way."""
     return space.contains(values) and space.experiment(values) == former.experiment(values)

@@ -1,4 +1,4 @@
-"""When a search ends before its last trial: its hours, its GPU-hours, no progress, a storage that went away."""
+"""Limits that end a search before its last trial: hours, GPU-hours, patience, a lost storage."""
 
 import math
 import time
@@ -9,26 +9,31 @@ from ray.tune import Callback, Stopper
 from search.space.options import SearchOptions
 
 
-class Budget(Stopper, Callback):
-    """Counts what a part of a search (a launch, or a resumption) has used; ends it when one of its limits is reached.
+class Limits(Stopper, Callback):
+    """Ends a search when a limit is reached. The count starts anew at every launch and resumption.
 
     Attributes:
-        reason: Why the search ended, as a state of the run; None while it may go on.
-        problem: What became of the storage, where that is the reason.
+        reason: State of the run that says why the search ended; None while it continues.
+        problem: Message about the lost storage; empty if the storage was not lost.
     """
 
     def __init__(self, options: SearchOptions) -> None:
+        """Starts the clock.
+
+        Args:
+            options: The limits `hours`, `gpu_hours` and `patience`, and the GPUs of a trial.
+        """
         self.reason: str | None = None
         self.problem = ""
         self._options = options
-        self._began = time.monotonic()
-        self._since: dict[str, float] = {}
+        self._started = time.monotonic()
+        self._running_since: dict[str, float] = {}
         self._gpu_seconds = 0.0
         self._best = math.inf
-        self._without_progress = 0
+        self._n_without_progress = 0
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
-        """Whether a trial ends now: never for its own sake."""
+        """Whether a trial ends now: always False, because limits end the whole search. Notes a lost storage."""
         if "storage_lost" in result:
             self.reason, self.problem = "storage lost", str(result["storage_lost"])
         return False
@@ -37,37 +42,37 @@ class Budget(Stopper, Callback):
         """Whether the search ends now."""
         hours, gpu_hours, patience = self._options.hours, self._options.gpu_hours, self._options.patience
         if self.reason is None:
-            if hours and time.monotonic() - self._began >= hours * 3600:
+            if hours and time.monotonic() - self._started >= hours * 3600:
                 self.reason = "out of time"
             elif gpu_hours and self.gpu_hours() >= gpu_hours:
                 self.reason = "out of GPU hours"
-            elif patience and self._without_progress >= patience:
+            elif patience and self._n_without_progress >= patience:
                 self.reason = "no progress"
         return self.reason is not None
 
     def gpu_hours(self) -> float:
-        """GPU-hours of the trials so far, those that run included; a trial on half a GPU counts half."""
+        """GPU-hours of all trials so far, running ones included. A trial on half a GPU counts half."""
         now = time.monotonic()
-        running = sum(now - began for began in self._since.values())
+        running = sum(now - started for started in self._running_since.values())
         return (self._gpu_seconds + running) * self._options.gpus / 3600
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._since[trial.trial_id] = time.monotonic()
+        self._running_since[trial.trial_id] = time.monotonic()
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(trial, (trial.last_result or {}).get("objective", math.inf))
+        self._count_trial(trial, (trial.last_result or {}).get("objective", math.inf))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(trial, math.inf)
+        self._count_trial(trial, math.inf)
 
     def on_trial_recover(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._pause(trial)
+        self._stop_clock(trial)
 
-    def _pause(self, trial: Any) -> None:
+    def _stop_clock(self, trial: Any) -> None:
         now = time.monotonic()
-        self._gpu_seconds += now - self._since.pop(trial.trial_id, now)
+        self._gpu_seconds += now - self._running_since.pop(trial.trial_id, now)
 
-    def _ended(self, trial: Any, objective: float) -> None:
-        self._pause(trial)
-        self._without_progress = 0 if objective < self._best else self._without_progress + 1
+    def _count_trial(self, trial: Any, objective: float) -> None:
+        self._stop_clock(trial)
+        self._n_without_progress = 0 if objective < self._best else self._n_without_progress + 1
         self._best = min(self._best, objective)

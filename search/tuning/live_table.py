@@ -1,4 +1,4 @@
-"""What a search shows while it runs."""
+"""Progress of a running search on the terminal."""
 
 import math
 import time
@@ -15,22 +15,22 @@ from search.space.space import Space
 
 
 class LiveTable(Callback):
-    """One table of the search on the terminal; where the output is no terminal, a line at each trial's end."""
+    """A table of the trials that is updated on the terminal. Other outputs get a line when a trial ends."""
 
     def __init__(self, journal: Journal, space: Space, n_trials: int, *, title: str) -> None:
-        """A table that is drawn once Tune begins.
+        """A table that appears when Tune starts.
 
         Args:
-            journal: Of the trials.
-            space: What is searched.
-            n_trials: Trials in all, those that have ended included.
-            title: What the trials are called, such as the name of their run.
+            journal: Journal of the trials.
+            space: Space of the search.
+            n_trials: Trials in total, ended ones included.
+            title: Title of the table, such as the name of the run.
         """
         self.journal = journal
         self.title = title
         self.space = space
         self.n_trials = n_trials
-        self.began = time.time()
+        self.started = time.time()
         self._live: Live | None = None
         self._console: Console | None = None
         self._drawn = 0.0
@@ -52,50 +52,50 @@ class LiveTable(Callback):
             self._live.update(self._render())
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(int(trial.config["number"]))
+        self._show_end(int(trial.config["number"]))
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        self._ended(int(trial.config["number"]))
+        self._show_end(int(trial.config["number"]))
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
         self.close()
 
     def close(self) -> None:
-        """Draws the table for the last time and leaves it on the terminal."""
+        """Updates the table for the last time and leaves it on the terminal."""
         if self._live:
             self._live.update(self._render())
             self._live.stop()
             self._live = None
 
-    def _ended(self, number: int) -> None:
+    def _show_end(self, number: int) -> None:
         if self._live:
             self._live.update(self._render())
         elif self._console:
-            record = next(each for each in self.journal.trials() if each.number == number)
-            done = sum(each.status != "running" for each in self.journal.trials())
-            value = describe_objective(self.space.metric, record.objective)
-            what = f" ({record.error})" if record.error else ""
-            line = f"[{done}/{self.n_trials}] trial {number} {record.status} at epoch {record.epoch}, {value}, "
+            records = self.journal.trials()
+            record = next(record for record in records if record.number == number)
+            n_done = sum(record.status != "running" for record in records)
+            objective = describe_objective(self.space.metric, record.objective)
+            error = f" ({record.error})" if record.error else ""
+            line = f"[{n_done}/{self.n_trials}] trial {number} {record.status} at epoch {record.epoch}, {objective}, "
             self._console.print(
-                f"{line}{record.seconds:.0f} s: {describe_values(record.values)}{what}", soft_wrap=True, markup=False
+                f"{line}{record.seconds:.0f} s: {describe_values(record.values)}{error}", soft_wrap=True, markup=False
             )
 
     def _render(self) -> Group:
         records = self.journal.trials()
         counts = {
-            status: sum(each.status == status for each in records)
+            status: sum(record.status == status for record in records)
             for status in ("running", "finished", "stopped", "failed")
         }
-        done = sum(counts.values()) - counts["running"]
-        elapsed = time.time() - self.began
-        left = "?" if not done else duration(elapsed / done * (self.n_trials - done))
-        if self.space.search.hours and done:
+        n_done = sum(counts.values()) - counts["running"]
+        elapsed = time.time() - self.started
+        left = "?" if not n_done else duration(elapsed / n_done * (self.n_trials - n_done))
+        if self.space.search.hours and n_done:
             left = "at most " + duration(max(0.0, self.space.search.hours * 3600 - elapsed))
-        words = ", ".join(f"{count} {status}" for status, count in counts.items())
-        head = Text(
-            f"{self.title}: {done} of {self.n_trials} trials done ({words}); {duration(elapsed)} gone, left: {left}"
-        )
-        running = [each for each in records if each.status == "running"]
-        best = sorted((each for each in records if math.isfinite(each.objective)), key=lambda each: each.objective)[:5]
-        shown = [*best, *(each for each in running if each not in best)]
-        return Group(head, trial_table(shown, self.space.metric))
+        by_status = ", ".join(f"{count} {status}" for status, count in counts.items())
+        times = f"{duration(elapsed)} elapsed, left: {left}"
+        head = Text(f"{self.title}: {n_done} of {self.n_trials} trials done ({by_status}); {times}")
+        measured = [record for record in records if math.isfinite(record.objective)]
+        best = sorted(measured, key=lambda record: record.objective)[:5]
+        running = [record for record in records if record.status == "running" and record not in best]
+        return Group(head, trial_table([*best, *running], self.space.metric))

@@ -1,4 +1,4 @@
-"""What a run's record keeps of its trials: a callback of Tune that writes it down."""
+"""A Tune callback that records the trials of a run in its journal."""
 
 import math
 import time
@@ -13,12 +13,12 @@ from search.runs.trial_folder import TrialFolder
 FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())
 BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
 DISTANCES = ("positive_distance", "negative_distance")
-KEPT = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)
-"""Metrics of an epoch that a run's records keep."""
+RECORDED = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)
+"""Metrics of an epoch that the journal keeps."""
 
 
 class RecordTrials(Callback):
-    """Appends what trials do to the journal of their folder."""
+    """Appends the starts, epochs and ends of trials to their journal."""
 
     def __init__(self, trials: TrialFolder) -> None:
         self.folder = trials
@@ -26,7 +26,7 @@ class RecordTrials(Callback):
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         number = int(trial.config["number"])
-        if number in self.started:  # HyperBand starts a trial again after a pause
+        if number in self.started:  # HyperBand starts a trial again after a pause.
             return
         known = {record.number: record for record in self.folder.journal.trials()}
         if number in known:
@@ -39,13 +39,13 @@ class RecordTrials(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if not ended_badly(result):
+        if not reports_failure(result):
             self._record("epoch", trial, result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         result = trial.last_result or {}
         if "storage_lost" in result:
-            return  # it is unfinished, and resume lets it go on
+            return  # The trial stays unfinished, so that it can be resumed.
         if "failed" in result:
             number = int(trial.config["number"])
             folder = self.folder.path / "errors"
@@ -57,18 +57,18 @@ class RecordTrials(Callback):
         self._record("end", trial, result, status="finished" if finished else "stopped")
 
     def on_trial_error(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
-        error = f"the trial's process died again and again: {trial.get_error()}"
+        error = f"the trial's process died too often: {trial.get_error()}"
         self._record("end", trial, trial.last_result or {}, status="failed", error=error.strip().splitlines()[0])
 
-    def _record(self, event: str, trial: Any, result: dict[str, Any], **what: Any) -> None:
+    def _record(self, event: str, trial: Any, result: dict[str, Any], **fields: Any) -> None:
         number = int(trial.config["number"])
         if result.get("epoch"):
-            what |= {"epoch": result["epoch"], "objective": result["objective"]}
-            what["node"] = result.get("node_ip", "")
-            what["metrics"] = {name: result[name] for name in KEPT if name in result}
-        self.folder.journal.record(event, number, seconds=round(time.time() - self.started[number], 3), **what)
+            fields |= {"epoch": result["epoch"], "objective": result["objective"]}
+            fields["node"] = result.get("node_ip", "")
+            fields["metrics"] = {name: result[name] for name in RECORDED if name in result}
+        self.folder.journal.record(event, number, seconds=round(time.time() - self.started[number], 3), **fields)
 
 
-def ended_badly(result: Mapping[str, Any]) -> bool:
-    """Whether a trial reports that it failed, or that it lost its storage, and not an epoch."""
+def reports_failure(result: Mapping[str, Any]) -> bool:
+    """Whether a report says that the trial failed or lost its storage. Other reports are those of an epoch."""
     return "failed" in result or "storage_lost" in result

@@ -1,4 +1,4 @@
-"""What an earlier part of a search has left behind: told to the scheduler again, and ended where it had ended."""
+"""Restores a trial scheduler from the journal, and records ends of trials that the journal lacks."""
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,11 +14,11 @@ from search.space.space import Space
 
 
 class Replayed(NamedTuple):
-    """Where the reports of an earlier part of a search have brought a scheduler.
+    """Result of a replay.
 
     Attributes:
-        stopped: Trials that their last report ended.
-        adopt: To be called with the number of a trial that goes on and the name that Ray gives it now.
+        stopped: Numbers of the trials that the scheduler stopped after their last report.
+        adopt: Function to be called with the number of a resumed trial and the ID that Ray gives it now.
     """
 
     stopped: set[int]
@@ -26,11 +26,11 @@ class Replayed(NamedTuple):
 
 
 def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
-    """Brings `asha` and `median` to where an earlier part of the search left them; `hyperband` begins anew.
+    """Repeats the recorded reports to a new scheduler. `asha` and `median` are restored; `hyperband` starts anew.
 
     Args:
-        scheduler: A row of SCHEDULERS, unused.
-        events: Of the run's record, in order.
+        scheduler: A new scheduler, built from a row of SCHEDULERS.
+        events: Events of the run's journal, in order.
     """
     from ray.tune.schedulers import ASHAScheduler
 
@@ -53,7 +53,7 @@ def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
 
 
 class _Rungs:
-    """The rungs of an ASHAScheduler."""
+    """An ASHAScheduler with the methods that `replay` calls."""
 
     def __init__(self, scheduler: Any) -> None:
         self._scheduler = scheduler
@@ -62,7 +62,7 @@ class _Rungs:
         return report_to_rungs(self._scheduler, _former(number), epoch, objective)
 
     def replay_end(self, number: int) -> None:
-        pass  # an end tells the rungs nothing that the last epoch has not
+        pass  # The rungs know all from the report of the last epoch.
 
     def adopt(self, number: int, trial_id: str) -> None:
         rename_in_rungs(self._scheduler, _former(number), trial_id)
@@ -72,25 +72,25 @@ def _former(number: int) -> str:
     return f"trial {number} of an earlier part"
 
 
-def end_what_had_ended(space: Space, run: Run, unfinished: Sequence[TrialRecord], stopped: set[int]) -> set[int]:
-    """Records the end of trials whose last epoch was their end, when the search was cut off before it said so.
+def record_missing_ends(space: Space, run: Run, unfinished: Sequence[TrialRecord], stopped: set[int]) -> set[int]:
+    """Records the ends of trials that were complete when the search was interrupted before it could record them.
 
     Args:
-        space: What is searched.
-        run: Whose record it is.
-        unfinished: Trials without an end in the record.
-        stopped: Numbers of trials that the scheduler ended at their last report.
+        space: Space of the search.
+        run: Run with the journal.
+        unfinished: Trials without a recorded end.
+        stopped: Numbers of the trials that the scheduler stopped after their last report.
 
     Returns:
-        The numbers of the trials that have their end in the record now.
+        Numbers of the trials whose end is recorded now.
     """
     from search.tuning.tensorboard import TensorBoardWriter
 
     curves, ended = TensorBoardWriter(run.tensorboard), set()
     for record in unfinished:
         finished = record.epoch >= trial_epochs(space, record.values)
-        had_ended = finished or record.number in stopped
-        if record.status == "failed" or not had_ended or not run.checkpoint(record.number):
+        complete = finished or record.number in stopped
+        if record.status == "failed" or not complete or not run.checkpoint(record.number):
             continue
         status = "finished" if finished else "stopped"
         run.journal.record("end", record.number, status=status, seconds=record.seconds)
@@ -102,6 +102,6 @@ def end_what_had_ended(space: Space, run: Run, unfinished: Sequence[TrialRecord]
 
 
 def trial_epochs(space: Space, values: Values) -> int:
-    """Epochs of a configuration's trial, which is in part where the space has a proxy."""
+    """Epochs of a trial with the given values; a proxy of the space may reduce them."""
     proxy, experiment = table.build("search.proxy", PROXIES, space.search.proxy), space.experiment(values)
     return int((proxy.experiment(experiment) if proxy else experiment).epochs)

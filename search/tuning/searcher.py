@@ -1,4 +1,4 @@
-"""The bridge from Ray Tune to Optuna: asks for configurations, tells results."""
+"""Searchers of Ray Tune: one suggests configurations by Optuna, one goes through a fixed list."""
 
 import itertools
 import json
@@ -24,13 +24,14 @@ from search.space.space import Space
 warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
-class OptunaBrain(Searcher):
+class OptunaSearcher(Searcher):
     """Suggests configurations of a space and learns from every trial, failed ones included.
 
-    Ray's own wrapper leaves a trial that crashed unknown to the sampler and one that ended in NaN running for ever;
-    here both are told as the worst value seen, or as chance where that is worse. Every suggestion has a sampler of its
-    own, seeded by the number of the trial, so that the history alone determines what comes next and no generator's
-    state need be kept.
+    A failed trial counts as the worst value seen, or as chance level if that is worse. Ray's `OptunaSearch` does not
+    tell the sampler of crashed trials, and trials that ended in NaN run forever in its study.
+
+    Every suggestion has its own sampler, seeded with the number of the trial. So the next suggestion depends only on
+    the history, and no generator state is saved.
     """
 
     def __init__(
@@ -39,21 +40,22 @@ class OptunaBrain(Searcher):
         *,
         history: Sequence[TrialRecord] = (),
         unfinished: Sequence[TrialRecord] = (),
-        adopted: Callable[[int, str], None] = lambda number, trial_id: None,
-        part: Callable[[], int] | None = None,
-        known: Sequence[TrialRecord] = (),
+        on_resumed: Callable[[int, str], None] = lambda number, trial_id: None,
+        max_running: Callable[[], int] | None = None,
+        warm_start: Sequence[TrialRecord] = (),
         cost: Callable[[Values], float] | None = None,
     ) -> None:
-        """A searcher at the beginning of a search, or in the middle of one.
+        """A searcher for a new or a resumed search.
 
         Args:
-            space: What is searched.
-            history: Trials of the search that ended before; of another space, those that this one could suggest count.
-            unfinished: Trials that began before and are to go on; they are suggested first, under their numbers.
-            adopted: Called with the number of such a trial and the name that Ray gives it now.
-            part: How many trials may run at a time, now; None = as many as Tune asks for.
-            known: Ended trials of other runs to learn from, all of which this space could suggest.
-            cost: What a configuration costs, to be kept low beside the objective; None = the objective alone counts.
+            space: Space of the search.
+            history: Ended trials of the search. Trials that the space cannot suggest are not learnt from.
+            unfinished: Trials to be resumed. They are suggested first and keep their numbers.
+            on_resumed: Called with the number of a resumed trial and the ID that Ray gives it now.
+            max_running: Returns the trials that may run at a time now; None: no limit but Tune's.
+            warm_start: Ended trials of other runs to learn from. The space can suggest all of them.
+            cost: Returns the cost of a configuration, which is minimised beside the objective; None: only the
+                objective is minimised.
         """
         super().__init__(metric="objective", mode="min")
         self._space = space
@@ -64,26 +66,26 @@ class OptunaBrain(Searcher):
         self._observed: list[float] = []
         self._grid: list[Values] = list(all_configurations(space)) if space.search.sampler.name == "grid" else []
         self._unfinished = list(unfinished)
-        self._adopted = adopted
-        self._part = part
-        for each in known:
-            self._remember(each.values, math.nan if each.status == "failed" else each.objective)
-        for each in sorted([*history, *unfinished], key=lambda record: record.number):
-            self._taken.add(each.number)
-            if each in history and each.status != "interrupted" and space.contains(each.values):
-                self._remember(each.values, math.nan if each.status == "failed" else each.objective)
+        self._on_resumed = on_resumed
+        self._max_running = max_running
+        for record in warm_start:
+            self._learn(record.values, math.nan if record.status == "failed" else record.objective)
+        for record in sorted([*history, *unfinished], key=lambda record: record.number):
+            self._taken.add(record.number)
+            if record in history and record.status != "interrupted" and space.contains(record.values):
+                self._learn(record.values, math.nan if record.status == "failed" else record.objective)
 
     def suggest(self, trial_id: str) -> Any:
         """The next configuration as `{"number": int, "values": {path: value}}`.
 
-        FINISHED where a grid is done; None while other searches need the room.
+        FINISHED after the last configuration of a grid; None while `max_running` trials run.
         """
-        if self._part is not None and len(self._running) >= self._part():
+        if self._max_running is not None and len(self._running) >= self._max_running():
             return None
         if self._unfinished:
-            return self._resumed(self._unfinished.pop(0), trial_id)
-        # The first free one: a search that was cut off may lack a trial that was suggested and had not begun.
-        number = next(each for each in itertools.count() if each not in self._taken)
+            return self._resume(self._unfinished.pop(0), trial_id)
+        # The first free number: an interrupted search may lack a trial that was suggested but did not start.
+        number = next(number for number in itertools.count() if number not in self._taken)
         if self._space.search.sampler.name == "grid":
             if number >= len(self._grid):
                 return Searcher.FINISHED
@@ -98,36 +100,36 @@ class OptunaBrain(Searcher):
         self._taken.add(number)
         return {"number": number, "values": values}
 
-    def _resumed(self, record: TrialRecord, trial_id: str) -> dict[str, Any]:
+    def _resume(self, record: TrialRecord, trial_id: str) -> dict[str, Any]:
         self._study.enqueue_trial(record.values)
         trial = self._study.ask()
         suggest(self._space, trial)
         self._running[trial_id] = trial
-        self._adopted(record.number, trial_id)
+        self._on_resumed(record.number, trial_id)
         return {"number": record.number, "values": record.values}
 
-    def _remember(self, values: Values, value: float) -> None:
-        """Takes a trial of an earlier part of the search into the study; NaN: it failed."""
+    def _learn(self, values: Values, value: float) -> None:
+        """Adds an ended trial to the study. A value that is not finite means that the trial failed."""
         failed = not math.isfinite(value)
         if failed:
             value = self._worst()
         else:
             self._observed.append(value)
-        known = distributions(self._space)
+        ranges = distributions(self._space)
         self._study.add_trial(
             optuna.trial.create_trial(
                 params=values,
-                distributions={path: known[path] for path in values},
-                values=self._told(values, value),
+                distributions={path: ranges[path] for path in values},
+                values=self._objectives(values, value),
                 user_attrs={"failed": True} if failed else {},
             )
         )
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing: samplers learn from the end of a trial alone."""
+        """Does nothing: samplers learn only from ended trials."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Tells the best value of a trial; see the class for one that failed."""
+        """Reports the best value of a trial to the study. The class docstring says how a failed trial counts."""
         trial = self._running.pop(trial_id, None)
         if trial is None:
             return
@@ -137,18 +139,18 @@ class OptunaBrain(Searcher):
             value = self._worst()
         else:
             self._observed.append(value)
-        self._study.tell(trial, self._told(trial.params, value))
+        self._study.tell(trial, self._objectives(trial.params, value))
 
-    def _told(self, values: Values, value: float) -> list[float]:
+    def _objectives(self, values: Values, value: float) -> list[float]:
         return [value, self._cost(values)] if self._cost else [value]
 
     def _worst(self) -> float:
-        # Early in a search the worst value seen may be a good one: a failure must not tie with it.
+        # Early in a search, the worst value seen may be a good one. A failure must not look as good.
         metric = OBJECTIVES[self._space.search.objective]
         return max([*self._observed, metric.sign * metric.chance])
 
     def save(self, checkpoint_path: str) -> None:
-        """Writes the history as JSON."""
+        """Writes the history as a JSON file."""
         history = [
             {"values": trial.params, "state": trial.state.name, "value": (trial.values or [None])[0]}
             for trial in self._study.trials
@@ -156,31 +158,31 @@ class OptunaBrain(Searcher):
         Path(checkpoint_path).write_text(json.dumps(history), encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Takes the finished trials of a history that `save` wrote into a study that has none yet."""
-        for each in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
+        """Learns the finished trials of a file that `save` wrote. The searcher has suggested nothing yet."""
+        for trial in json.loads(Path(checkpoint_path).read_text(encoding="utf-8")):
             self._taken.add(len(self._taken))
-            if each["state"] == "COMPLETE":
-                self._remember(each["values"], each["value"])
+            if trial["state"] == "COMPLETE":
+                self._learn(trial["values"], trial["value"])
 
 
-class Listed(Searcher):
-    """Suggests what it was given, once each and in that order; learns nothing."""
+class FixedSearcher(Searcher):
+    """Suggests the trainings of a fixed list in their order, and learns nothing."""
 
-    def __init__(self, trainings: Sequence[dict[str, Any]], *, part: Callable[[], int] | None = None) -> None:
-        """A searcher of trainings that are settled.
+    def __init__(self, trainings: Sequence[dict[str, Any]], *, max_running: Callable[[], int] | None = None) -> None:
+        """A searcher for a list of trainings.
 
         Args:
-            trainings: What `suggest` gives.
-            part: How many may run at a time, now; None = as many as Tune asks for.
+            trainings: Fields of the TrialConfig of every training.
+            max_running: Returns the trainings that may run at a time now; None: no limit but Tune's.
         """
         super().__init__(metric="objective", mode="min")
         self._waiting = list(trainings)
         self._running: set[str] = set()
-        self._part = part
+        self._max_running = max_running
 
     def suggest(self, trial_id: str) -> Any:
-        """The next training; FINISHED after the last; None while other searches need the room."""
-        if self._part is not None and len(self._running) >= self._part():
+        """The next training; FINISHED after the last one; None while `max_running` trainings run."""
+        if self._max_running is not None and len(self._running) >= self._max_running():
             return None
         if not self._waiting:
             return Searcher.FINISHED
@@ -188,14 +190,14 @@ class Listed(Searcher):
         return self._waiting.pop(0)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Nothing."""
+        """Does nothing."""
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Makes room."""
+        """Notes that a training has ended."""
         self._running.discard(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the run's folder tells what is left."""
+        """Does nothing: the run's journal shows which trainings are left."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing."""
+        """Does nothing."""

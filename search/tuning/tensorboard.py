@@ -1,4 +1,4 @@
-"""TensorBoard files of a run: learning curves of every trial, HParams from its start to its end."""
+"""TensorBoard files of a run: learning curves and HParams of every trial."""
 
 import math
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from torch.utils.tensorboard.summary import hparams
 
 from core.evaluation.objectives import OBJECTIVES
-from search.tuning.recorder import ended_badly
+from search.tuning.recorder import reports_failure
 
 NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)
 
@@ -26,16 +26,17 @@ TAGS = {
     "worst_fold_eer": "folds/worst_eer",
     "objective": "objective",
 }
-"""Metric of a trial -> tag. The step is the epoch."""
+"""Metric of a trial -> TensorBoard tag. The step is the epoch."""
 
 FINAL = {"best_dev_eer": "hparam/best_dev_eer", "objective": "hparam/objective", "best_epoch": "hparam/best_epoch"}
 """Metrics of the HParams table, written when a trial ends."""
 
 
 class TensorBoardWriter(Callback):
-    """Writes `<folder>/<trial number>/`, one event file a trial.
+    """Writes one event file per trial in `<folder>/<trial number>/`.
 
-    Ray's own logger names HParams at a trial's end only, so a trial that runs or crashed has none, and drops constants.
+    Ray's own logger writes HParams only when a trial ends, so that running and crashed trials have none. It also drops
+    constants.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -43,7 +44,7 @@ class TensorBoardWriter(Callback):
         self._writers: dict[int, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "_writers": {}}  # Tune pickles callbacks; open files are not part of the state
+        return {"folder": self.folder, "_writers": {}}  # Tune pickles callbacks; open files cannot be.
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.start(int(trial.config["number"]), trial.config["values"])
@@ -51,7 +52,7 @@ class TensorBoardWriter(Callback):
     def on_trial_result(
         self, iteration: int, trials: list[Any], trial: Any, result: dict[str, Any], **info: Any
     ) -> None:
-        if not ended_badly(result):
+        if not reports_failure(result):
             self.epoch(int(trial.config["number"]), result)
 
     def on_trial_complete(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
@@ -62,12 +63,12 @@ class TensorBoardWriter(Callback):
         self.end(int(trial.config["number"]), trial.last_result or {}, failed=True)
 
     def on_experiment_end(self, trials: list[Any], **info: Any) -> None:
-        for trial in trials:  # those that the end of the search cut off
+        for trial in trials:  # Trials that the end of the search interrupted.
             if int(trial.config["number"]) in self._writers:
                 self.end(int(trial.config["number"]), trial.last_result or {}, failed=False)
 
     def start(self, number: int, values: Mapping[str, Any]) -> None:
-        """Opens a trial's file and writes its HParams; a trial that goes on after a pause keeps its file."""
+        """Opens a trial's file and writes its HParams. A trial that continues after a pause keeps its file."""
         if number in self._writers:
             return
         writer: Any = SummaryWriter(str(self.folder / f"{number:05d}"))
@@ -79,7 +80,7 @@ class TensorBoardWriter(Callback):
         self._writers[number] = writer
 
     def epoch(self, number: int, metrics: Mapping[str, Any]) -> None:
-        """Writes the metrics of an epoch; those that are missing or not finite are left out."""
+        """Writes the metrics of an epoch, except those that are missing or not finite."""
         writer = self._writers.get(number)
         if writer is None:
             return
@@ -89,7 +90,7 @@ class TensorBoardWriter(Callback):
         writer.flush()
 
     def end(self, number: int, metrics: Mapping[str, Any], *, failed: bool) -> None:
-        """Writes the final metrics and how the trial ended, and closes its file."""
+        """Writes the final metrics and the status of a trial, and closes its file."""
         writer = self._writers.pop(number, None)
         if writer is None:
             return

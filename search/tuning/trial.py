@@ -1,4 +1,4 @@
-"""One trial: the only bridge between Ray and core."""
+"""The training of one trial. Only this module connects Ray with core."""
 
 import math
 import tempfile
@@ -26,65 +26,62 @@ from search.space.space import Space, store_name
 
 @dataclass(frozen=True)
 class TrialSetup:
-    """What all trials of a search share; a copy of it goes to every process that trains one."""
+    """Settings that all trials of a search share. Every process that trains a trial gets a copy."""
 
     space: Space
-    """What is searched."""
+    """Space of the search."""
 
     storage: str
-    """The place of the storage: a path, or a URL."""
+    """Path or URL of the storage."""
 
     stores: Mapping[str, Mapping[str, str]]
-    """From `store_name` of an experiment and a partition to the folder of the feature store in the storage."""
+    """Folders of the feature stores in the storage, by `store_name` and partition."""
 
     origins: Origins
-    """What folds need to know of the utterances."""
+    """Facts about the utterances by which folds are made."""
 
     checkpoints: Mapping[int, str]
-    """By number, the latest checkpoint in the storage of a trial that an earlier part of the search left unfinished."""
+    """Latest checkpoint in the storage of every unfinished trial that is resumed, by number."""
 
-    recorded: Mapping[int, int]
-    """By number, the last epoch of such a trial that the search has heard of."""
+    recorded_epochs: Mapping[int, int]
+    """Last epoch in the journal of every unfinished trial that is resumed, by number."""
 
 
 @dataclass(frozen=True)
 class TrialConfig:
-    """What tells one trial from the others; Ray carries it as a dict of these keys."""
+    """Settings of one trial. Ray carries them as a dict with these keys."""
 
     number: int
-    """Of the trial."""
+    """Number of the trial."""
 
     values: Values
-    """Its configuration."""
+    """Hyperparameter values by path."""
 
     confirmation_seed: int | None = None
-    """The fresh seed of a training that confirms a configuration: no proxy stands for the whole then.
-
-    None = a trial of the search, with the seed of its experiment.
-    """
+    """Fresh seed of a confirmation, which trains without a proxy; None: a trial of the search."""
 
 
 def run_trial(config: Mapping[str, Any], setup: TrialSetup) -> None:
-    """Trains one configuration, from its last checkpoint where there is one, and reports every epoch to Tune.
+    """Trains one configuration, from its last checkpoint if it has one, and reports every epoch to Tune.
+
+    A configuration that fails is reported, and the trial ends: Tune repeats a trial after an error, and that only helps
+    when a process or a node died. A lost storage is also reported; it ends the search.
 
     Args:
-        config: The fields of a TrialConfig.
-        setup: What all trials share.
-
-    A configuration that fails is reported as such and the trial ends: Tune's own errors are left to processes and nodes
-    that die, which it starts again. So is a storage that cannot be written, which ends the search.
+        config: Fields of a TrialConfig.
+        setup: Settings that all trials share.
     """
     torch.set_num_threads(setup.space.search.cpus)
     try:
         _train(TrialConfig(**config), setup)
     except StorageLost as error:
         tune.report({"objective": math.inf, "storage_lost": str(error)})
-    except Exception as error:  # noqa: BLE001 - whatever it was, it is this configuration that failed
+    except Exception as error:  # noqa: BLE001 - every other error means that the configuration failed
         text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
         tune.report({"objective": math.inf, "failed": text})
     finally:
         if torch.cuda.is_initialized():
-            torch.cuda.empty_cache()  # the process is used again by the next trial
+            torch.cuda.empty_cache()  # The next trial uses the same process.
 
 
 def _train(trial: TrialConfig, setup: TrialSetup) -> None:
@@ -109,9 +106,9 @@ def _train(trial: TrialConfig, setup: TrialSetup) -> None:
     elif trial.number in setup.checkpoints:
         resume = checkpoint.load(storage.file(setup.checkpoints[trial.number]))
     if resume is not None:
-        ended = resume["epoch"] == experiment.epochs  # it was cut off between its last checkpoint and its end
-        if ended or (saved is None and resume["epoch"] > setup.recorded[trial.number]):
-            # The search was cut off before it heard of this epoch: the scheduler is to judge it as if it had not.
+        ended = resume["epoch"] == experiment.epochs  # The trial was interrupted after its last checkpoint.
+        if ended or (saved is None and resume["epoch"] > setup.recorded_epochs[trial.number]):
+            # The search was interrupted before it recorded this epoch, so that the scheduler does not know it yet.
             _report(resume["measured"], resume)
         if ended:
             return
@@ -119,17 +116,17 @@ def _train(trial: TrialConfig, setup: TrialSetup) -> None:
     if proxy:
         train = proxy.training_subset(train, experiment.seed)
     folds = table.build("search.validation", VALIDATIONS, options.validation)(train, dev, setup.origins)
-    how: dict[str, Any] = {"device": device, "objective": options.objective, "resume": resume}
+    fit_options: dict[str, Any] = {"device": device, "objective": options.objective, "resume": resume}
     if folds:
-        fit_folds(experiment, train, dev, folds, _report, **how)
+        fit_folds(experiment, train, dev, folds, _report, **fit_options)
     else:
-        fit(experiment, train, dev, _report, **how)
+        fit(experiment, train, dev, _report, **fit_options)
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
     best = (state["best"] or {}).get("metrics", {})
     reported = {
-        "objective": math.inf,  # unknown until the first evaluation
+        "objective": math.inf,  # Unknown until the first evaluation.
         **metrics,
         **{f"best_{name}": value for name, value in best.items() if name.startswith(("dev_", "fold_", "worst_"))},
         "best_epoch": best.get("epoch", 0),

@@ -1,4 +1,4 @@
-"""Lets Ray Tune run the trials that Optuna suggests, or any that a searcher lists."""
+"""Runs trials on Ray Tune: those of a search, or any that a searcher suggests."""
 
 import contextlib
 import os
@@ -23,29 +23,29 @@ from search.space.configurations import corners
 from search.space.options import SearchOptions
 from search.space.parameter import Values
 from search.space.space import store_name
-from search.tuning.replay import end_what_had_ended, replay, trial_epochs
+from search.tuning.replay import record_missing_ends, replay, trial_epochs
 
 METRIC = "objective"
 
 
 @dataclass(frozen=True)
-class Assignment:
-    """What Tune is to run, and within which limits."""
+class TuneSettings:
+    """Settings of one call of Ray Tune."""
 
     searcher: Any
-    """A Searcher of Ray's: what to try next."""
+    """A Ray Tune `Searcher`, which suggests configurations."""
 
     scheduler: Any
-    """A row of SCHEDULERS: what stops a trial early."""
+    """A trial scheduler, built from a row of SCHEDULERS."""
 
     options: SearchOptions
-    """Resources of a trial and limits of the whole."""
+    """CPUs and GPUs of a trial, and limits of the search."""
 
     n_trials: int
-    """Trials in all, those that have ended included."""
+    """Trials in total, ended ones included."""
 
-    waiting: frozenset[int] = frozenset()
-    """Numbers of trials that an earlier part left unfinished."""
+    unfinished: frozenset[int] = frozenset()
+    """Numbers of the trials that are resumed."""
 
 
 def tune_trials(
@@ -56,46 +56,51 @@ def tune_trials(
     unfinished: Sequence[TrialRecord] = (),
     shared: bool = False,
 ) -> str:
-    """Runs the trials on the Ray that is connected; returns the state in which the search ended.
+    """Runs the trials of a search on the connected Ray; returns the state in which the search ended.
 
     Args:
-        plan: What to run.
-        run: Where it is recorded; trials that it holds already are history, but for those that are unfinished.
-        folders: Of the feature stores.
-        unfinished: Trials of the run that go on.
-        shared: Whether other searches may run on the same Ray.
+        plan: Plan of the search.
+        run: Run of the search. The searcher learns from its ended trials.
+        folders: Folders of the feature stores, by `store_name` and partition.
+        unfinished: Trials of the run that are resumed.
+        shared: Whether other searches may use the same Ray.
+
+    Raises:
+        InputError: No node has the CPUs and GPUs of a trial.
+        Unavailable: The storage was lost.
     """
     from search.runs.warm_start import warm_start_trials
-    from search.tuning.searcher import OptunaBrain
+    from search.tuning.searcher import OptunaSearcher
 
     space, options = plan.space, plan.space.search
     epochs = max(trial_epochs(space, values) for values in corners(space))
     scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
     replayed = replay(scheduler, run.journal.events())
-    ended = end_what_had_ended(space, run, unfinished, replayed.stopped)
+    ended = record_missing_ends(space, run, unfinished, replayed.stopped)
     unfinished = [record for record in unfinished if record.number not in ended]
-    waiting = frozenset(record.number for record in unfinished)
-    history = [record for record in run.journal.trials() if record.number not in waiting]
-    known = warm_start_trials(space, plan.storage)
-    with shared_places(plan, run, shared=shared) as part:
-        brain = OptunaBrain(
+    numbers = frozenset(record.number for record in unfinished)
+    history = [record for record in run.journal.trials() if record.number not in numbers]
+    warm_start = warm_start_trials(space, plan.storage)
+    state = "finished"
+    with fair_share(plan, run, shared=shared) as max_running:
+        searcher = OptunaSearcher(
             space,
             history=history,
             unfinished=unfinished,
-            adopted=replayed.adopt,
-            part=part,
-            known=known,
+            on_resumed=replayed.adopt,
+            max_running=max_running,
+            warm_start=warm_start,
             cost=cost_function(plan),
         )
-        assignment = Assignment(brain, scheduler, options, plan.n_trials, waiting)
-        left = plan.n_trials > len(history)
-        state = run_tune(plan, run, assignment, run=run.name, title=run.name, folders=folders) if left else "finished"
+        settings = TuneSettings(searcher, scheduler, options, plan.n_trials, numbers)
+        if plan.n_trials > len(history):
+            state = run_tune(plan, run, settings, run=run.name, title=run.name, folders=folders)
     run.update(state=state, finished=now())
     return state
 
 
 def cost_function(plan: Plan) -> Callable[[Values], float] | None:
-    """What a configuration costs in the unit of `search.cost`; None where cost does not count."""
+    """A function that returns a configuration's cost (parameters, or GMACs); None if `search.cost` is `none`."""
     if plan.space.search.cost == "none":
         return None
     n_features = {store_name(store.experiment): store.n_features for store in plan.stores}
@@ -105,19 +110,29 @@ def cost_function(plan: Plan) -> Callable[[Values], float] | None:
         detector = build_detector(experiment, n_features[store_name(experiment)])
         if plan.space.search.cost == "parameters":
             return float(sum(parameter.numel() for parameter in detector.parameters()))
-        assert isinstance(detector, Detector)  # the plan refuses what has no layers
+        assert isinstance(detector, Detector)  # The plan has refused detectors without layers.
         return macs_of(detector, n_features[store_name(experiment)]) / 1e9
 
     return cost
 
 
 @contextlib.contextmanager
-def shared_places(plan: Plan, run: Run, *, shared: bool) -> Iterator[Callable[[], int] | None]:
-    """How many trials may run at a time where other searches are on the same Ray; None where there are none."""
+def fair_share(plan: Plan, run: Run, *, shared: bool) -> Iterator[Callable[[], int] | None]:
+    """Registers a search for its fair share of the cluster during the block.
+
+    Args:
+        plan: Plan of the search.
+        run: Run of the search.
+        shared: Whether other searches may use the same Ray.
+
+    Yields:
+        A function that returns the trials that may run at a time now; None if the search does not share, or the
+        capacity of the cluster is unknown or 0.
+    """
     from search.cluster.fair_share import FairShare
 
-    room = trial_capacity(plan.space.search)
-    share = FairShare(f"{plan.storage.place}/{run.place}", room or 1) if shared and room else None
+    capacity = trial_capacity(plan.space.search)
+    share = FairShare(f"{plan.storage.place}/{run.place}", capacity) if shared and capacity else None
     try:
         yield share.n_trials if share else None
     finally:
@@ -128,73 +143,76 @@ def shared_places(plan: Plan, run: Run, *, shared: bool) -> Iterator[Callable[[]
 def run_tune(
     plan: Plan,
     trials: TrialFolder,
-    assignment: Assignment,
+    settings: TuneSettings,
     *,
     run: str,
     title: str,
     folders: dict[str, dict[str, str]],
 ) -> str:
-    """Lets Tune run what a searcher suggests; returns the state in which that ended.
+    """Runs the trials that a searcher suggests; returns the state in which they ended.
 
     Args:
-        plan: Names the space, the storage and the origins of the utterances.
-        trials: Where the trials are recorded.
-        assignment: What Tune is to run.
-        run: Name of the run, for the hint how to go on.
-        title: Of the live table.
-        folders: Of the feature stores, by `store_name` and partition.
+        plan: Plan with the space, the storage and the origins of the utterances.
+        trials: Folder in which the trials are recorded.
+        settings: Settings of Ray Tune.
+        run: Name of the run, for the hint how to resume it.
+        title: Title of the live table.
+        folders: Folders of the feature stores, by `store_name` and partition.
+
+    Returns:
+        `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
 
     Raises:
-        InputError: no node has what a trial takes, or the storage was lost.
+        InputError: No node has the CPUs and GPUs of a trial.
+        Unavailable: The storage was lost.
     """
     import ray
     from ray import tune
 
-    from search.tuning.limits import Budget
+    from search.tuning.limits import Limits
     from search.tuning.live_table import LiveTable
     from search.tuning.recorder import RecordTrials
     from search.tuning.tensorboard import TensorBoardWriter
     from search.tuning.trial import run_trial
 
-    options, n_trials, storage, journal = assignment.options, assignment.n_trials, plan.storage, trials.journal
-    room = trial_capacity(options)
-    if room == 0:
-        raise InputError(
-            f"search: cpus {options.cpus} and gpus {options.gpus} a trial; Ray has {ray.cluster_resources()}"
-        )
-    setup = _setup(plan, trials, assignment.waiting, folders)
+    options, n_trials, storage, journal = settings.options, settings.n_trials, plan.storage, trials.journal
+    capacity = trial_capacity(options)
+    if capacity == 0:
+        size = f"a trial needs {options.cpus} CPUs and {options.gpus:g} GPUs"
+        raise InputError(f"search: {size}; no node of Ray has that: {ray.cluster_resources()}")
+    setup = _trial_setup(plan, trials, settings.unfinished, folders)
     live_table = LiveTable(journal, plan.space, n_trials, title=title)
-    budget = Budget(options)
+    limits = Limits(options)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
-            search_alg=assignment.searcher,
-            scheduler=assignment.scheduler,
-            num_samples=n_trials - sum(record.number not in assignment.waiting for record in journal.trials()),
-            max_concurrent_trials=min(limit for limit in (options.concurrency, room, n_trials) if limit is not None),
+            search_alg=settings.searcher,
+            scheduler=settings.scheduler,
+            num_samples=n_trials - sum(record.number not in settings.unfinished for record in journal.trials()),
+            max_concurrent_trials=min(n for n in (options.concurrency, capacity, n_trials) if n is not None),
             trial_dirname_creator=trial_folder_name,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
             name=trials.next_leg(),
             storage_path=f"{storage.place}/{trials.place}",
-            callbacks=[RecordTrials(trials), TensorBoardWriter(trials.tensorboard), live_table, budget],
-            stop=budget,
+            callbacks=[RecordTrials(trials), TensorBoardWriter(trials.tensorboard), live_table, limits],
+            stop=limits,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             failure_config=tune.FailureConfig(max_failures=options.deaths),
             verbose=0,
         ),
     )
     forward_sigterm()
-    goes_on = f"spooftune resume {run} goes on once it can"
+    hint = f"spooftune resume {run} continues the run once the storage is back"
     try:
         tuner.fit()
     except StorageLost as error:
-        raise Unavailable(f"{error}; {goes_on}") from error
+        raise Unavailable(f"{error}; {hint}") from error
     finally:
         live_table.close()
-    if budget.problem:
-        raise Unavailable(f"{budget.problem}; {goes_on}")
+    if limits.problem:
+        raise Unavailable(f"{limits.problem}; {hint}")
     for leg in storage.names(trials.place):
         if leg.startswith("tune"):
             storage.pull(f"{trials.place}/{leg}")
@@ -203,15 +221,17 @@ def run_tune(
     for record in records:
         if record.status == "running":
             journal.record("end", record.number, status="interrupted", seconds=record.seconds)
-    return "finished" if n_done >= n_trials else budget.reason or "interrupted"
+    return "finished" if n_done >= n_trials else limits.reason or "interrupted"
 
 
-def _setup(plan: Plan, trials: TrialFolder, waiting: frozenset[int], folders: dict[str, dict[str, str]]) -> Any:
-    """The TrialSetup of a part of a search."""
+def _trial_setup(
+    plan: Plan, trials: TrialFolder, unfinished: frozenset[int], folders: dict[str, dict[str, str]]
+) -> Any:
+    """The TrialSetup of the trials in a folder."""
     from search.tuning.trial import TrialSetup
 
     storage = plan.storage
-    checkpoints = {number: trials.checkpoint(number) for number in waiting}
+    checkpoints = {number: trials.checkpoint(number) for number in unfinished}
     return TrialSetup(
         space=plan.space,
         storage=storage.place,
@@ -221,16 +241,18 @@ def _setup(plan: Plan, trials: TrialFolder, waiting: frozenset[int], folders: di
         },
         origins=plan.origins,
         checkpoints={number: storage.relative(path) for number, path in checkpoints.items() if path is not None},
-        recorded={record.number: record.epoch for record in trials.journal.trials() if record.number in waiting},
+        recorded_epochs={
+            record.number: record.epoch for record in trials.journal.trials() if record.number in unfinished
+        },
     )
 
 
 def trial_folder_name(trial: Any) -> str:
-    """Name of a trial's folder: its number."""
+    """Name of a trial's folder: its number, padded to five digits."""
     return f"{trial.config['number']:05d}"
 
 
 def forward_sigterm() -> None:
-    """Makes SIGTERM end the search as Ctrl-C does: trials stop at their last epoch, nothing is lost."""
+    """Makes SIGTERM end the search as Ctrl-C does: trials stop, and can be resumed from their last epoch."""
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))

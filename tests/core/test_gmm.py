@@ -10,7 +10,7 @@ from core.config import experiment_from_plain
 from core.gmm import GmmDetector, GmmOptions, Mixture, em_step
 from core.stores.store import InputOptions
 from core.training.fit import best_detector, fit
-from tests.core.test_training import same, stores  # noqa: F401 - a fixture
+from tests.core.training.test_fit import same, stores  # noqa: F401 - a fixture
 
 PLAIN = {
     "front_end": {"name": "lfcc", "deltas": False},

@@ -80,7 +80,7 @@ def test_sigterm_stops_it_and_the_next_call_goes_on(config, tmp_path):
     lines = [again.stdout.readline() for _ in range(2)]
     again.terminate()
     again.wait(60)
-    assert "goes on after epoch" in lines[1]
+    assert "resuming after epoch" in lines[1]
 
 
 def test_another_pretraining_in_the_same_folder_is_refused(config, tmp_path, capsys):

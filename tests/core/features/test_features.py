@@ -1,0 +1,226 @@
+"""Every front end keeps its promises; the spectral ones agree with NumPy and SciPy."""
+
+import numpy as np
+import pytest
+import scipy.fft
+import scipy.signal
+import torch
+import torchaudio.functional as audio_functional
+
+from core import audio, table
+from core.audio import AudioOptions
+from core.corpora.layouts import CORPORA
+from core.errors import InputError
+from core.features import FRONT_ENDS
+from core.features.spectral import delta, lfcc, logspec, mfcc
+from core.stores.extraction import extract
+from tests.core.features.test_transformer import saved_model
+from tests.core.features.test_xvector import saved_network
+from tests.speech import make_corpus
+
+SPECTRAL = {"lfcc": lfcc, "mfcc": mfcc, "logspec": logspec}
+ONE_FRAME = ("xvector",)  # of a whole utterance
+
+
+@pytest.fixture(scope="module")
+def options(tmp_path_factory):
+    """Options of the rows that have no weights of their own; a row that is missing here is built from its defaults."""
+    return {
+        "wav2vec": {"random_init": True, "size": "tiny"},
+        "transformers": {"model": str(saved_model("wav2vec2", tmp_path_factory.mktemp("wav2vec2")))},
+        "xvector": {"weights": str(saved_network(tmp_path_factory.mktemp("xvector")))},
+    }
+
+
+@pytest.fixture(params=FRONT_ENDS)
+def block(request, options):
+    return table.Block(request.param, options.get(request.param, {}))
+
+
+@pytest.fixture
+def front_end(block):
+    return table.build("front_end", FRONT_ENDS, block)
+
+
+def noise(batch: int, time: int, seed: int = 0) -> torch.Tensor:
+    return 0.1 * torch.randn(batch, time, generator=torch.Generator().manual_seed(seed))
+
+
+def test_shape_is_as_announced(front_end, block):
+    for time in (4000, front_end.min_samples + front_end.hop_length - 1, front_end.min_samples + front_end.hop_length):
+        features = front_end(noise(2, time))
+        n_frames = 1 if block.name in ONE_FRAME else 1 + (time - front_end.min_samples) // front_end.hop_length
+        assert features.shape == (2, front_end.n_features, n_frames)
+        assert features.dtype == torch.float32
+        assert torch.isfinite(features).all()
+
+
+def test_shortest_waveform_gives_one_frame(front_end):
+    assert front_end(noise(1, front_end.min_samples)).shape == (1, front_end.n_features, 1)
+    with pytest.raises(RuntimeError):
+        front_end(noise(1, front_end.min_samples - 1))
+
+
+def test_silence_stays_finite(front_end):
+    features = front_end(torch.zeros(1, 4000))
+    assert torch.isfinite(features.half()).all()  # the store holds half precision
+
+
+def test_batch_mates_do_not_matter(front_end):
+    waveforms = noise(3, 4000) * torch.tensor([[1.0], [5.0], [1e-3]])  # so that a floor shared by the batch would show
+    batched = front_end(waveforms)
+    for index in range(3):
+        torch.testing.assert_close(front_end(waveforms[index : index + 1])[0], batched[index], rtol=1e-4, atol=1e-4)
+
+
+def test_is_frozen_and_says_what_it_is(front_end):
+    assert not front_end.training
+    assert not front_end(noise(1, 4000)).requires_grad
+    assert front_end.version >= 1
+    assert all(len(digest) == 64 for digest in front_end.weights.values())
+
+
+def test_leaves_the_waveform_as_it_was(front_end):
+    waveform = noise(1, 4000)
+    before = waveform.clone()
+    front_end(waveform)
+    torch.testing.assert_close(waveform, before, rtol=0, atol=0)
+
+
+@pytest.fixture(scope="module")
+def utterances(tmp_path_factory):
+    root = make_corpus(tmp_path_factory.mktemp("corpus") / "LA", n_per_class=2, duration_s=0.4)
+    return CORPORA["asvspoof2019_la"](root).partition("train")
+
+
+def test_a_store_holds_the_features_of_each_recording(block, front_end, utterances, tmp_path):
+    store = extract(utterances, block, AudioOptions(), root=tmp_path)
+    assert (store.n_features, store.hop_length) == (front_end.n_features, front_end.hop_length)
+    assert len(store) == len(utterances) == 4
+    for index, each in enumerate(utterances):
+        features = front_end(torch.from_numpy(audio.load(each.path, AudioOptions()))[None])[0].T
+        np.testing.assert_allclose(store.frames(index), features.half().numpy(), rtol=2e-3, atol=1e-3)
+
+
+def windows(waveform: np.ndarray, window: str, win_length: int, hop_length: int, n_fft: int, pre_emphasis: float):
+    """Power spectra (n_frames, n_fft // 2 + 1) in float64, one window after the other."""
+    emphasised = scipy.signal.lfilter([1.0, -pre_emphasis], [1.0], waveform)
+    shape = scipy.signal.get_window(window, win_length, fftbins=False)
+    starts = range(0, len(emphasised) - win_length + 1, hop_length)
+    return np.array([np.abs(np.fft.rfft(emphasised[s : s + win_length] * shape, n_fft)) ** 2 for s in starts])
+
+
+def triangles(edges: np.ndarray, n_fft: int) -> np.ndarray:
+    """Filters (n_fft // 2 + 1, n_filters): filter i rises from edges[i] to edges[i + 1] and falls to edges[i + 2]."""
+    bins = np.arange(n_fft // 2 + 1) * 16000 / n_fft
+    columns = [np.interp(bins, edges[i : i + 3], [0.0, 1.0, 0.0]) for i in range(len(edges) - 2)]
+    return np.stack(columns, axis=1)
+
+
+def with_deltas(coefficients: np.ndarray) -> np.ndarray:
+    def slope(x: np.ndarray) -> np.ndarray:
+        after = np.vstack([x[1:], x[-1:]])
+        before = np.vstack([x[:1], x[:-1]])
+        return (after - before) / 2
+
+    return np.hstack([coefficients, slope(coefficients), slope(slope(coefficients))])
+
+
+def cepstra(waveform: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    energies = windows(waveform, "hamming", 320, 160, 512, 0.97) @ triangles(edges, 512)
+    return with_deltas(scipy.fft.dct(np.log10(energies), type=2, norm="ortho", axis=1)[:, :20])
+
+
+def test_lfcc_is_the_baselines():
+    waveform = noise(1, 5000)
+    features = lfcc()(waveform)
+    assert features.shape == (1, 60, 1 + (5000 - 320) // 160)
+    expected = cepstra(waveform[0].double().numpy(), np.linspace(0, 8000, 22))
+    np.testing.assert_allclose(features[0].T.numpy(), expected, atol=2e-4)
+
+
+def test_mfcc_against_scipy():
+    waveform = noise(1, 5000)
+    mels = np.linspace(0, 2595 * np.log10(1 + 8000 / 700), 42)
+    expected = cepstra(waveform[0].double().numpy(), 700 * (10 ** (mels / 2595) - 1))
+    np.testing.assert_allclose(mfcc()(waveform)[0].T.numpy(), expected, atol=2e-4)
+
+
+@pytest.mark.parametrize("window", ["hamming", "hann", "blackman"])
+@pytest.mark.parametrize(("n_fft", "win_length"), [(512, 400), (512, 401), (400, 400)])
+def test_logspec_against_scipy(window, n_fft, win_length):
+    waveform = noise(1, 3000)
+    features = logspec(n_fft=n_fft, win_length=win_length, hop_length=130, window=window, pre_emphasis=0.5)(waveform)
+    power = windows(waveform[0].double().numpy(), window, win_length, 130, n_fft, 0.5)
+    # Relative to power: the log of a bin that is close to zero has few correct digits in float32.
+    np.testing.assert_allclose(10 ** features[0].T.double().numpy(), power, rtol=1e-3, atol=1e-4)
+
+
+def test_logspec_of_a_tone_peaks_at_its_bin():
+    tone = torch.sin(2 * torch.pi * 1000 * torch.arange(4000) / 16000)[None]
+    assert (logspec()(tone)[0].argmax(dim=0) == 1000 * 512 // 16000).all()
+
+
+def test_louder_by_ten_shifts_c0_alone():
+    waveform = noise(1, 4000)
+    front_end = lfcc(deltas=False)
+    difference = front_end(10 * waveform) - front_end(waveform)
+    expected = torch.zeros_like(difference)
+    expected[:, 0] = 2 * 20**0.5  # log10 of 100 times the power in each of 20 bands, by an orthonormal DCT
+    torch.testing.assert_close(difference, expected, rtol=0, atol=1e-3)
+
+
+def test_deltas_by_hand_and_against_torchaudio():
+    torch.testing.assert_close(delta(torch.tensor([[[1.0, 3.0, 9.0]]])), torch.tensor([[[1.0, 4.0, 3.0]]]))
+    features = torch.randn(2, 5, 9)
+    torch.testing.assert_close(delta(features), audio_functional.compute_deltas(features, win_length=3))
+
+
+@pytest.mark.parametrize("name", SPECTRAL)
+@pytest.mark.parametrize(
+    ("option", "value", "message"),
+    [
+        ("win_length", 513, "win_length is 513; it must be from 2 to n_fft, 512"),
+        ("hop_length", 0, "hop_length is 0; it must be at least 1"),
+        ("pre_emphasis", 1.5, "pre_emphasis is 1.5; it must be from 0 to 1"),
+        ("pre_emphasis", float("nan"), "pre_emphasis is nan"),
+    ],
+)
+def test_wrong_framing_is_refused(name, option, value, message):
+    with pytest.raises(ValueError, match=message):
+        SPECTRAL[name](**{option: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("lfcc", {"n_lfcc": 21}, "n_lfcc is 21; it must be from 1 to n_filter, 20"),
+        ("mfcc", {"n_mfcc": 0}, "n_mfcc is 0; it must be from 1 to n_mels, 40"),
+        ("lfcc", {"f_min": 4000, "f_max": 3000}, "f_min is 4000 and f_max 3000; 0 <= f_min < f_max <= 8000"),
+        ("lfcc", {"f_max": 9000.0}, "<= 8000 must hold"),
+        ("mfcc", {"n_mels": 200}, "narrower than a bin"),
+        ("lfcc", {"n_filter": 600}, "narrower than a bin"),
+        ("lfcc", {"n_coefficients": 20}, "lfcc has no 'n_coefficients'; it takes n_lfcc"),
+        ("logspec", {"window": "kaiser"}, "it must be one of hamming, hann, blackman"),
+        ("mfcc", {"deltas": "yes"}, "deltas of mfcc is 'yes'; it must be bool"),
+    ],
+)
+def test_what_a_user_may_get_wrong(name, options, message):
+    with pytest.raises(InputError, match=message):
+        table.build("front_end", FRONT_ENDS, table.Block(name, options))
+
+
+def test_every_problem_is_listed_at_once():
+    with pytest.raises(ValueError, match=r"win_length.*hop_length"):
+        lfcc(win_length=1, hop_length=-1)
+
+
+@pytest.mark.parametrize("name", ["lfcc", "mfcc", "logspec"])
+def test_mean_normalization_takes_a_constant_channel_out(name):
+    waveform = torch.randn(1, 8000, generator=torch.Generator().manual_seed(0))
+    options = {} if name == "logspec" else {"deltas": False}
+    plain, normalized = FRONT_ENDS[name](**options), FRONT_ENDS[name](**options, mean_normalize=True)
+    features = normalized(waveform)
+    torch.testing.assert_close(features.mean(dim=-1), torch.zeros(1, normalized.n_features), atol=1e-5, rtol=0)
+    torch.testing.assert_close(normalized(0.25 * waveform), features, atol=1e-4, rtol=1e-4)
+    assert (plain(0.25 * waveform) - plain(waveform)).abs().max() > 0.5

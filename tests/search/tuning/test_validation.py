@@ -1,0 +1,56 @@
+"""A search that is judged by attacks left out of training."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from search.cli.main import main
+from search.runs.run import Run
+from search.runs.storage import Storage
+from tests.search.conftest import SPACE
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def written(folder, corpus, validation):
+    text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
+    text = text.replace("search:\n", f"search:\n  validation: {validation}\n").replace("trials: 6", "trials: 2")
+    text = text.replace("concurrency: 2", "concurrency: 1")  # a process takes longer to start than a trial to train
+    (folder / "s.yaml").write_text(text)
+    return folder / "s.yaml"
+
+
+def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
+    space = written(tmp_path, corpus, "{name: attack_folds, k: 2}")
+    assert main(["check", str(space)]) == 0
+    shown = capsys.readouterr().out
+    assert "objective fold_eer" in shown
+    assert "attack_folds k=2" in shown
+    command = [sys.executable, "-m", "search.cli.main", "launch", str(space), "--name", "f"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert "best fold_eer" in done.stdout
+    run = Run.open(Storage(str(tmp_path / "storage")), "f")
+    for each in run.journal.trials():
+        # The tie-breaker lies below what is shown.
+        assert each.objective == pytest.approx(each.metrics["best_fold_eer"], abs=2e-6)
+        accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
+        accumulator.Reload()
+        assert len(accumulator.Scalars("folds/eer")) == each.epoch
+
+
+@pytest.mark.parametrize(
+    ("validation", "message"),
+    [
+        ("attack_fold", "did you mean 'attack_folds'"),
+        ("{name: attack_folds, k: 1}", "k is 1"),
+        ("{name: attack_folds, k: 7}", "dev has 2 attacks"),
+        ("{name: held_out_attacks, attacks: [A09]}", "dev has no attack 'A09'"),
+    ],
+)
+def test_mistakes_are_found_before_ray_starts(tmp_path, corpus, validation, message, capsys):
+    assert main(["check", str(written(tmp_path, corpus, validation))]) == 2
+    assert message in capsys.readouterr().err
