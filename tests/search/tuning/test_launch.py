@@ -115,7 +115,7 @@ def test_what_was_extracted_is_not_again_and_a_name_is_not_reused(searched, caps
     folder, _ = searched
     before = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}
     assert main(["launch", str(folder / "tiny.yaml"), "--name", "first"]) == 2
-    assert "is there already" in capsys.readouterr().err
+    assert "a run with this name exists" in capsys.readouterr().err
     assert main(["extract", str(folder / "tiny.yaml")]) == 0
     assert capsys.readouterr().out.count("features cached") == 2
     after = {path: path.stat().st_mtime_ns for path in (folder / "storage" / "stores").rglob("*.arrow")}

@@ -173,7 +173,7 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     assert "runs on host elsewhere" in capsys.readouterr().err
     run.update(**{key: state[key] for key in ("state", "pid", "pid_start", "host")})
     assert main(["stop", "k", "--storage", storage]) == 2
-    assert "does not run" in capsys.readouterr().err
+    assert "is not running" in capsys.readouterr().err
 
 
 def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_path, corpus):
