@@ -1,11 +1,11 @@
-"""Best value against epochs spent: TPE with ASHA against random search without early stopping.
+"""Best objective for a budget of epochs: TPE with ASHA against random search without early stopping.
 
     .venv/bin/python benchmarks/efficiency.py run benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
     .venv/bin/python benchmarks/efficiency.py report study
 
-`run` launches real searches of a space, one trial at a time, with several seeds of each kind, until each has spent the
-budget of epochs; those that are there already are left alone. `report` scores on eval what each search would have
-exported after every share of the budget. It is a study: eval decides nothing in the searches.
+`run` launches searches of a space, one trial at a time, with several seeds of each kind. A search stops when it has
+spent its budget of epochs. Existing searches are kept. `report` takes the detector that a search would have exported
+after a fraction of its budget, and scores it on eval. The searches themselves do not use eval.
 """
 
 import argparse
@@ -42,27 +42,27 @@ SHARES = (0.25, 0.5, 0.75, 1.0)
 
 
 def run(options: argparse.Namespace) -> None:
-    """Launches the searches that are not there yet."""
+    """Launches the missing searches."""
     options.output.mkdir(parents=True, exist_ok=True)
     with ThreadPoolExecutor(options.at_once) as pool:
         searches = [pool.submit(search, options, kind, seed) for seed in range(options.repetitions) for kind in KINDS]
-        for each in as_completed(searches):
-            print(*each.result(), "epochs", flush=True)
+        for done in as_completed(searches):
+            print(*done.result(), "epochs", flush=True)
 
 
 def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]:
-    """Launches a search if it is not there yet, and stops it at its budget; returns its name and epochs."""
+    """Launches a search if it is missing, and stops it at its budget; returns its name and its epochs."""
     name = f"{options.prefix}-{kind.replace(' + ', '-')}-{seed}"
     space = read_space(Path(options.space), options.set)
     plain = dict(space.plain)
-    # Trials that are stopped early leave epochs for more of them: as many as the least of each would allow.
+    # Early stopping leaves epochs for more trials: the number of trials assumes the minimum of epochs for each.
     epochs = space.experiment(baseline(space)).epochs
-    least = 2 if kind != "random" else epochs
+    minimum = 2 if kind != "random" else epochs
     plain["search"] = {
         **plain["search"],
         **KINDS[kind],
         "seed": seed,
-        "trials": options.budget // least,
+        "trials": options.budget // minimum,
         "concurrency": 1,
         "baseline": False,
         "confirm": "none",
@@ -84,16 +84,16 @@ def search(options: argparse.Namespace, kind: str, seed: int) -> tuple[str, int]
 
 
 def report(options: argparse.Namespace) -> None:
-    """Prints the mean over repetitions of what was found, at shares of the budget."""
+    """Prints the best objective and its EER on eval at fractions of the budget, as means over the repetitions."""
     storage, console = Storage(options.storage), Console(stderr=True)
-    found: dict[str, list[list[tuple[float, float]]]] = {kind: [] for kind in KINDS}
+    results: dict[str, list[list[tuple[float, float]]]] = {kind: [] for kind in KINDS}
     for path in sorted(options.output.glob(f"{options.prefix}-*.yaml")):
-        kind = next(each for each in KINDS if path.stem.startswith(f"{options.prefix}-{each.replace(' + ', '-')}-"))
+        kind = next(kind for kind in KINDS if path.stem.startswith(f"{options.prefix}-{kind.replace(' + ', '-')}-"))
         searched = Run(storage.folder / "runs" / path.stem)
         epochs = searched.journal.epochs()[: options.budget]
         plan = make_plan(read_space(path), storage)
-        records = {each.number: each for each in searched.journal.trials()}
-        at = []
+        records = {record.number: record for record in searched.journal.trials()}
+        curve = []
         for share in SHARES:
             spent = epochs[: int(share * options.budget)]
             value, number = min((objective, number) for number, _, objective in spent)
@@ -106,13 +106,13 @@ def report(options: argparse.Namespace) -> None:
                 asv={},
                 console=console,
             )
-            at.append((value, result.measured["eval"]["eer"]))
-        found[kind].append(at)
-        print(path.stem, len(records), "trials", json.dumps(at), file=sys.stderr)
-    print(f"mean over repetitions (standard error), {options.budget} epochs in all: objective %, EER on eval %")
+            curve.append((value, result.measured["eval"]["eer"]))
+        results[kind].append(curve)
+        print(path.stem, len(records), "trials", json.dumps(curve), file=sys.stderr)
+    print(f"mean over repetitions (standard error), budget {options.budget} epochs: objective %, EER on eval %")
     print("| search | " + " | ".join(f"{int(share * options.budget)} epochs" for share in SHARES) + " |")
     print("|---|" + "---|" * len(SHARES))
-    for kind, repetitions in found.items():
+    for kind, repetitions in results.items():
         table = 100 * np.array(repetitions)  # (repetitions, shares, 2)
         error = table.std(0, ddof=1) / len(table) ** 0.5
         cells = [f"{m[0]:.1f} ({e[0]:.1f}), {m[1]:.1f} ({e[1]:.1f})" for m, e in zip(table.mean(0), error, strict=True)]
@@ -120,7 +120,7 @@ def report(options: argparse.Namespace) -> None:
 
 
 def main() -> None:
-    """Runs, or reports."""
+    """Runs the command `run` or `report`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(required=True)
     for command, function in (("run", run), ("report", report)):
@@ -130,10 +130,10 @@ def main() -> None:
             added.add_argument("space")
             added.add_argument("--set", action="append", default=[])
             added.add_argument("--repetitions", type=int, default=5)
-            added.add_argument("--at-once", type=int, default=1, help="searches that run at a time")
+            added.add_argument("--at-once", type=int, default=1, help="number of searches that run at once")
         added.add_argument("--storage", default="storage")
         added.add_argument("--prefix", default="efficiency")
-        added.add_argument("--budget", type=int, default=96, help="epochs of each search")
+        added.add_argument("--budget", type=int, default=96, help="epochs per search")
         added.add_argument("output", type=Path) if command == "report" else added.add_argument(
             "--output", type=Path, required=True
         )

@@ -1,10 +1,11 @@
-"""Our feature store against the way of the peers: one utterance at a time, one torch.save each, read back every epoch.
+"""The feature store against one torch.save per utterance: time to extract, time to read an epoch, size on disk.
 
-    python benchmarks/extraction.py                                    # on noise that it makes itself
+    python benchmarks/extraction.py                                    # on generated noise
     python benchmarks/extraction.py --corpus /data/LA --partition dev  # on a corpus in the ASVspoof 2019 LA layout
 
-Both ways share one process and take turns, the one first and then the other. The first repetition is warm-up and left
-out: whoever calls a front end first pays for what libraries set up once. Files are read from the page cache.
+The peers extract one utterance at a time, save a file per utterance and read the files in every epoch. Both ways run in
+one process and take turns in alternating order. The first repetition is a warm-up and is left out, since libraries
+initialise at the first call of a front end. Files are read from the page cache.
 """
 
 import argparse
@@ -34,25 +35,25 @@ def noise(folder: Path, n_utterances: int) -> list[Utterance]:
     """Utterances of 2 to 5 s of noise as FLAC, half of them labelled bona fide."""
     rng = np.random.default_rng(0)
     folder.mkdir()
-    found = []
+    utterances = []
     for number in range(n_utterances):
         path = folder / f"{number:05d}.flac"
         soundfile.write(path, 0.1 * rng.normal(size=int(SAMPLE_RATE * rng.uniform(2, 5))), SAMPLE_RATE)
-        found.append(Utterance(path.stem, path, number % 2, "-", "-", "train"))
-    return found
+        utterances.append(Utterance(path.stem, path, number % 2, "-", "-", "train"))
+    return utterances
 
 
 def one_by_one(utterances: list[Utterance], front_end: Any, folder: Path) -> None:
-    """The peers' way: decode, compute, save, next; float32, one file an utterance."""
+    """Extracts as the peers do: one utterance at a time, one file per utterance, float32."""
     folder.mkdir()
     with torch.inference_mode():
-        for each in utterances:
-            waveform = torch.from_numpy(audio.load(each.path, AudioOptions()))[None]
-            torch.save(front_end(waveform)[0].clone(), folder / f"{each.utterance_id}.pt")
+        for utterance in utterances:
+            waveform = torch.from_numpy(audio.load(utterance.path, AudioOptions()))[None]
+            torch.save(front_end(waveform)[0].clone(), folder / f"{utterance.utterance_id}.pt")
 
 
 def read_files(utterances: list[Utterance], folder: Path, order: Any, n_frames: int) -> int:
-    """One epoch of minibatches of 64 from one file an utterance."""
+    """Reads one epoch of minibatches of 64 from one file per utterance; returns the number of values."""
     n_values = 0
     for indices in order:
         windows = []
@@ -64,7 +65,7 @@ def read_files(utterances: list[Utterance], folder: Path, order: Any, n_frames: 
 
 
 def read_store(path: Path, order: Any, n_frames: int) -> int:
-    """One epoch of minibatches of 64 from the store, which is opened anew as a trial does."""
+    """Opens the store as a trial does and reads one epoch of minibatches of 64; returns the number of values."""
     store = FeatureStore.open(path)
     return sum(store.windows(indices, n_frames).float().numel() for indices in order)
 
@@ -77,14 +78,14 @@ def seconds(work: Callable[[], Any]) -> float:
 
 
 def main() -> None:
-    """Prints a table and, of the repetitions' ratios, the median and the range."""
+    """Prints a table, and the median and range of the ratios of the repetitions."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--corpus", type=Path)
     parser.add_argument("--partition", default="train")
-    parser.add_argument("--utterances", type=int, default=400, help="clips of noise, without --corpus")
+    parser.add_argument("--utterances", type=int, default=400, help="number of noise clips, without --corpus")
     parser.add_argument("--front-end", default="lfcc", choices=list(FRONT_ENDS))
     parser.add_argument("--n-frames", type=int, default=200)
-    parser.add_argument("--repetitions", type=int, default=5, help="times that both ways are measured")
+    parser.add_argument("--repetitions", type=int, default=5, help="measurements of each way")
     options = parser.parse_args()
     block = Block(options.front_end)
     front_end = table.build("front_end", FRONT_ENDS, block)
@@ -94,7 +95,7 @@ def main() -> None:
             utterances = list(CORPORA["asvspoof2019_la"](options.corpus).partition(options.partition))
         else:
             utterances = noise(root / "noise", options.utterances)
-        duration = sum(soundfile.info(each.path).duration for each in utterances)
+        duration = sum(soundfile.info(utterance.path).duration for utterance in utterances)
         order = np.array_split(np.random.default_rng(0).permutation(len(utterances)), max(1, len(utterances) // 64))
         times: dict[str, list[float]] = {"extract ours": [], "extract peers": [], "epoch ours": [], "epoch peers": []}
         for repetition in range(options.repetitions + 1):
@@ -106,14 +107,14 @@ def main() -> None:
                 "epoch ours": partial(read_store, path, order, options.n_frames),
                 "epoch peers": partial(read_files, utterances, files, order, options.n_frames),
             }
-            for what in ("extract", "epoch"):
-                for who in ("ours", "peers") if repetition % 2 else ("peers", "ours"):
-                    elapsed = seconds(works[f"{what} {who}"])
+            for task in ("extract", "epoch"):
+                for way in ("ours", "peers") if repetition % 2 else ("peers", "ours"):
+                    elapsed = seconds(works[f"{task} {way}"])
                     if repetition:
-                        times[f"{what} {who}"].append(elapsed)
+                        times[f"{task} {way}"].append(elapsed)
         sizes = {
-            "ours": sum(each.stat().st_size for each in path.iterdir()),
-            "peers": sum(each.stat().st_size for each in files.iterdir()),
+            "ours": sum(file.stat().st_size for file in path.iterdir()),
+            "peers": sum(file.stat().st_size for file in files.iterdir()),
         }
     print(
         f"{options.front_end}, {len(utterances)} utterances, {duration:.0f} s of audio, median of {options.repetitions}"
@@ -123,9 +124,9 @@ def main() -> None:
         extraction, epoch = median(times[f"extract {name}"]), median(times[f"epoch {name}"])
         rates = f"{len(utterances) / extraction:14.0f} {duration / extraction:11.0f}"
         print(f"{name:8s} {extraction:10.2f} {rates} {epoch:9.3f} {sizes[name] / 1e6:7.1f}")
-    for what in ("extract", "epoch"):
-        ratios = [b / a for a, b in zip(times[f"{what} ours"], times[f"{what} peers"], strict=True)]
-        print(f"{what}: peers / ours {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
+    for task in ("extract", "epoch"):
+        ratios = [b / a for a, b in zip(times[f"{task} ours"], times[f"{task} peers"], strict=True)]
+        print(f"{task}: peers / ours {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,13 @@
     .venv/bin/python benchmarks/objectives.py train benchmarks/objectives.yaml --set corpus.path=/data/LA --output study
     .venv/bin/python benchmarks/objectives.py report study --folds "A01+A04,A02+A05,A03+A06"
 
-`train` draws configurations from a space at random and trains each with every seed on all of train, and once more
-without each group of attacks of `--left-out`. It keeps the CM scores of dev, and of the whole training those of eval,
-after every evaluated epoch: a file for each training, so that it goes on where it was stopped. What an objective would
-have said, and what the detector that it would have exported is worth on eval, `report` reckons from these scores alone.
+`train` draws random configurations from a space. With every seed, it trains each configuration on all of train, and
+once more without each group of attacks of `--left-out`. After every evaluated epoch it keeps the CM scores of dev, and
+for the training on all of train also those of eval. Every training has its own file, so that an interrupted study
+resumes. From these scores, `report` computes the value of every objective, and the EER on eval of the detector that a
+search with this objective would have exported.
 
-This study is the one place that scores eval for every configuration. No search may do so.
+Only this study scores eval for every configuration. No search may do so.
 """
 
 import argparse
@@ -35,7 +36,7 @@ Scores = NDArray[np.float64]
 
 
 def train_one(job: dict[str, Any]) -> str:
-    """Trains one configuration with one seed and one group left out; returns where its scores lie."""
+    """Trains one configuration with one seed and one group left out; returns the path of its scores."""
     import torch
 
     from core.config import experiment_from_plain
@@ -52,7 +53,7 @@ def train_one(job: dict[str, Any]) -> str:
     train = train.subset(np.flatnonzero(~np.isin(train.attack_ids, attacks)))
     scored = {"dev": dev} | ({"eval": stores["eval"]} if not attacks else {})
     kept: dict[str, list[Scores]] = {name: [] for name in scored}
-    at = []
+    evaluated = []
     try:
         for measured, state in epochs(experiment, train, dev):
             if "dev_eer" not in measured:
@@ -61,23 +62,24 @@ def train_one(job: dict[str, Any]) -> str:
             detector.load_state_dict(state.get("averaged", state["detector"]))
             for name, store in scored.items():
                 kept[name].append(score_store(detector, store))
-            at.append(state["epoch"])
+            evaluated.append(state["epoch"])
     except TrainingDiverged as error:
         print(f"{job['path']}: {error}", flush=True)
     columns = {
-        f"{name}_{what}": values
+        f"{name}_{column}": values
         for name, store in scored.items()
-        for what, values in (("labels", store.labels), ("attacks", store.attack_ids), ("speakers", store.speaker_ids))
+        for column, values in (("labels", store.labels), ("attacks", store.attack_ids), ("speakers", store.speaker_ids))
     }
     path = Path(job["path"])
     temporary = path.with_suffix(".part.npz")
-    np.savez(temporary, epochs=at, **columns, **{f"{name}_scores": np.array(each) for name, each in kept.items()})
+    cm_scores = {f"{name}_scores": np.array(scores) for name, scores in kept.items()}
+    np.savez(temporary, epochs=evaluated, **columns, **cm_scores)
     temporary.replace(path)
     return str(path)
 
 
 def train(options: argparse.Namespace) -> None:
-    """Trains what is not there yet."""
+    """Runs the missing trainings."""
     from rich.console import Console
 
     from core.config import experiment_to_plain
@@ -109,25 +111,25 @@ def train(options: argparse.Namespace) -> None:
                 jobs.append({"experiment": plain, "stores": where, "left_out": left_out, "path": str(path)})
     with ProcessPoolExecutor(options.workers, max_tasks_per_child=None) as pool:
         waiting = [pool.submit(train_one, job) for job in jobs]
-        for done, each in enumerate(as_completed(waiting), start=1):
-            print(f"{done}/{len(jobs)} {each.result()}", flush=True)
+        for n_done, done in enumerate(as_completed(waiting), start=1):
+            print(f"{n_done}/{len(jobs)} {done.result()}", flush=True)
 
 
 class Study:
-    """The scores that `train` kept: metrics by configuration, seed and epoch.
+    """The results of `train`: metrics by configuration, seed and epoch.
 
     Attributes:
-        values: Objective -> what it says, `(n_configurations, n_seeds)`, of the best epoch, lower is better.
-        worth: Objective -> EER on eval of the detector of that epoch, of the same shape.
-        numbers: Of the configurations all of whose trainings are there with every seed.
+        values: Objective -> its values at the best epochs, `(n_configurations, n_seeds)`; lower is better.
+        worth: Objective -> EER on eval of the detectors of these epochs, `(n_configurations, n_seeds)`.
+        numbers: Numbers of the configurations whose trainings are complete with every seed.
     """
 
     def __init__(self, folder: Path, objectives: dict[str, list[str]], metric: str) -> None:
-        groups = sorted({group for each in objectives.values() for group in each} | {ALL})
-        there = {path.stem for path in folder.glob("*-*-*.npz")}
-        seeds = sorted({name.split("-")[1] for name in there})
-        every = sorted({name.split("-")[0] for name in there})
-        self.numbers = [n for n in every if all(f"{n}-{s}-{g}" in there for s in seeds for g in groups)]
+        groups = sorted({group for left_out in objectives.values() for group in left_out} | {ALL})
+        trained = {path.stem for path in folder.glob("*-*-*.npz")}
+        seeds = sorted({name.split("-")[1] for name in trained})
+        numbers = sorted({name.split("-")[0] for name in trained})
+        self.numbers = [n for n in numbers if all(f"{n}-{s}-{g}" in trained for s in seeds for g in groups)]
         self.n_seeds = len(seeds)
         shape = (len(self.numbers), len(seeds))
         self.values = {name: np.full(shape, np.nan) for name in objectives}
@@ -139,17 +141,17 @@ class Study:
                 for name, left_out in objectives.items():
                     judged = [curves[group] for group in left_out]
                     n_epochs = min(map(len, judged))
-                    mean = np.mean([each[:n_epochs] for each in judged], axis=0)
+                    mean = np.mean([curve[:n_epochs] for curve in judged], axis=0)
                     self.values[name][row, column] = mean.min()
                     self.worth[name][row, column] = on_eval[mean.argmin()]
 
 
 def _curve(path: Path, partition: str, group: str, metric: str) -> Scores:
-    """A metric after each evaluated epoch, of the attacks that were left out (of all where none were)."""
+    """A metric after each evaluated epoch, over the attacks that were left out; over all attacks if none were."""
     with np.load(path) as kept:
         labels, attacks = kept[f"{partition}_labels"], kept[f"{partition}_attacks"]
         spoofed = labels == 0 if group == ALL else np.isin(attacks, group.split("+"))
-        found = []
+        curve = []
         for scores in kept[f"{partition}_scores"]:
             bona_fide, spoof = scores[labels == 1], scores[spoofed]
             by_attack = [*metrics.eer_per_attack(bona_fide, spoof, attacks[spoofed]).values()]
@@ -160,15 +162,15 @@ def _curve(path: Path, partition: str, group: str, metric: str) -> Scores:
                 "auc": 1 - metrics.auc(bona_fide, spoof),
                 "loss": float((np.logaddexp(0, -bona_fide).mean() + np.logaddexp(0, spoof).mean()) / 2),
             }
-            found.append(all_metrics[metric])
-    return np.array(found)
+            curve.append(all_metrics[metric])
+    return np.array(curve)
 
 
 def report(options: argparse.Namespace) -> None:
     """Prints rank correlation and regret of each objective, as a Markdown table."""
     folds = options.folds.split(",")
     objectives = {"dev": [ALL]}
-    objectives |= {f"held_out_attacks: [{each.replace('+', ', ')}]": [each] for each in folds}
+    objectives |= {f"held_out_attacks: [{group.replace('+', ', ')}]": [group] for group in folds}
     objectives[f"attack_folds: {len(folds)}"] = folds
     draw = np.random.default_rng(0)
     for metric in options.metrics:
@@ -187,18 +189,18 @@ def report(options: argparse.Namespace) -> None:
             drawn = [(values[np.ix_(c, s)], worth[np.ix_(c, s)]) for c, s in resampled]
             many = [_rank_correlation(v.mean(1), w.mean(1)) for v, w in drawn]
             single = np.mean([_rank_correlation(values[:, s], worth.mean(1)) for s in range(study.n_seeds)])
-            picks = 100 * worth.mean(1)[values.argmin(0)]  # a search with each seed, judged by the mean of all
+            picks = 100 * worth.mean(1)[values.argmin(0)]  # a search with each seed, scored by the mean over all
             regrets = [_regret(v, w) for v, w in drawn]
             cells = (
                 name,
                 f"{rho:+.2f} ({_ends(many)})",
                 f"{single:+.2f}",
-                f"{picks.mean():.1f} ({', '.join(f'{each:.1f}' for each in picks)})",
+                f"{picks.mean():.1f} ({', '.join(f'{pick:.1f}' for pick in picks)})",
                 f"{picks.mean() - 100 * lowest:.1f} ({_ends(100 * np.array(regrets), '.1f')})",
             )
             print(f"| {' | '.join(cells)} |")
         random_pick = 100 * study.worth["dev"].mean()
-        print(f"a configuration at random: {random_pick:.1f} %; the best there was: {100 * lowest:.1f} %")
+        print(f"a random configuration: {random_pick:.1f} %; the best configuration: {100 * lowest:.1f} %")
 
 
 def _rank_correlation(one: Scores, other: Scores) -> float:
@@ -217,7 +219,7 @@ def _ends(sample: Any, form: str = "+.2f") -> str:
 
 
 def main() -> None:
-    """Trains, or reports."""
+    """Runs the command `train` or `report`."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(required=True)
     train_parser = commands.add_parser("train")

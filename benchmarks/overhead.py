@@ -1,10 +1,10 @@
-"""What a search costs beside its trials: `spooftune launch` against a plain Tune script that trains the same ones.
+"""Overhead of a search: `spooftune launch` against a plain Tune script with the same trials.
 
     .venv/bin/python benchmarks/overhead.py --trials 200
 
-Both run the same configurations' trainings (about a second each), two at a time, report every epoch with a checkpoint
-and let Optuna's TPE suggest. The plain script writes no records and no bundle; Tune's default loggers are on, as in a
-script that somebody writes.
+Both run short trials of one space (about a second each), two at a time. Both report every epoch with a checkpoint, and
+Optuna's TPE suggests the configurations. The plain script writes no records and no bundle. Tune's default loggers are
+on, as in a typical script.
 """
 
 import argparse
@@ -31,7 +31,7 @@ EPOCHS = 4
 
 
 def write_space(folder: Path, n_trials: int, n_per_class: int) -> Path:
-    """A space of short trials."""
+    """Writes a space of short trials and its corpus; returns the path of the space."""
     corpus = make_corpus(folder / "LA", n_per_class=n_per_class)
     text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
     text = text.replace("trials: 6", f"trials: {n_trials}").replace("epochs: 4", f"epochs: {EPOCHS}")
@@ -42,7 +42,7 @@ def write_space(folder: Path, n_trials: int, n_per_class: int) -> Path:
 
 
 def ours(space: Path, name: str) -> float:
-    """Wall time of a search, extraction left out, export included."""
+    """Wall time of a search in s, without extraction, with export."""
     command = [sys.executable, "-m", "search.cli.main", "extract", space]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
     began = time.perf_counter()
@@ -52,14 +52,14 @@ def ours(space: Path, name: str) -> float:
 
 
 def plain(space: Path, folder: Path) -> float:
-    """Wall time of this file's own Tune script in a new process."""
+    """Wall time in s of the plain Tune script in a new process."""
     began = time.perf_counter()
     subprocess.run([sys.executable, __file__, "--plain", space, folder], check=True, capture_output=True)
     return time.perf_counter() - began
 
 
 def run_plain(path: Path, folder: Path) -> None:
-    """The plain script."""
+    """Runs the plain Tune script in this process."""
     os.environ["RAY_CHDIR_TO_TRIAL_DIR"] = "0"
     os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)  # or Ray writes one into the home folder
     import ray
@@ -97,7 +97,8 @@ def run_plain(path: Path, folder: Path) -> None:
                 metrics = {"dev_eer": 1.0, **metrics}
                 tune.report(metrics, checkpoint=tune.Checkpoint.from_directory(place))
 
-        fit(space.experiment(values), *(FeatureStore.open(Path(stores[each])) for each in ("train", "dev")), report)
+        opened = (FeatureStore.open(Path(stores[partition])) for partition in ("train", "dev"))
+        fit(space.experiment(values), *opened, report)
 
     ray.init(address="local", include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     tune.Tuner(
@@ -119,7 +120,7 @@ def main() -> None:
     """Prints both times and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--trials", type=int, default=200)
-    parser.add_argument("--clips", type=int, default=64, help="of a class and partition; sets the length of a trial")
+    parser.add_argument("--clips", type=int, default=64, help="clips per class and partition (trial length)")
     parser.add_argument("--repetitions", type=int, default=1)
     parser.add_argument("--plain", nargs=2, metavar=("SPACE", "FOLDER"), help=argparse.SUPPRESS)
     options = parser.parse_args()

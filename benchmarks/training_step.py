@@ -1,16 +1,15 @@
-"""Time of one training step: each utterance of the minibatch embedded once, against two towers over the pairs.
+"""Time of one training step: every utterance of the minibatch embedded once, against two towers over the pairs.
 
     python benchmarks/training_step.py                                      # the small setting, on the CPU
     python benchmarks/training_step.py --paper --device cuda --amp          # 512 features x 400 frames
 
-All variants share one process and take turns: each repetition measures every variant once, in turning order, and the
-ratio is the median of the repetitions' ratios. The weights lie channels last, as in a `Detector`, where nothing else is
-said.
+All variants run in one process and take turns: each repetition measures every variant once, in alternating order. The
+ratio is the median over the repetitions. Weights are channels last, as in a `Detector`, unless stated otherwise.
 
 - `two towers`: the left and the right members of the pairs pass through the backbone as two batches.
-- `embed once`: the minibatch passes once and the pairs index its embeddings, as `core.siamese.network` does it.
-- `embed once, channels first`: the same with weights in torch's usual order and its usual Adam, not the fused one.
-- `embed once, from host` (CUDA only): the same, with float16 features copied from pinned memory in every step.
+- `embed once`: the minibatch passes once and the pairs index its embeddings, as in `core.siamese.network`.
+- `embed once, channels first`: as `embed once`, with weights in torch's default order and without the fused Adam.
+- `embed once, from host` (CUDA only): as `embed once`, with float16 features copied from pinned memory in every step.
 """
 
 import argparse
@@ -37,7 +36,7 @@ BASELINE = "two towers"
 
 
 def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
-    """One training step of each kind: forward, backward and Adam, on the same features, labels and pairs."""
+    """Variant -> its training step: forward, backward and Adam, on the same features, labels and pairs."""
     torch.manual_seed(0)
     device = torch.device(arguments.device)
     size = (arguments.n_features, arguments.n_frames)
@@ -46,7 +45,7 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
     host_labels = torch.arange(arguments.batch) % 2
     generator = torch.Generator().manual_seed(0)
     pairs = random(n_pairs=arguments.pairs)(host_labels, generator, torch.empty(0)).to(device)
-    # The same pairs for every variant.
+    # All variants use the same pairs.
     siamese, first = (
         Siamese(b, lambda *given: pairs, LOSSES["contrastive"](margin=2.0)).train() for b in (backbone, usual)
     )
@@ -99,7 +98,7 @@ def variants(arguments: argparse.Namespace) -> dict[str, Callable[[], None]]:
 
 
 def seconds(step: Callable[[], None], *, on_cuda: bool, n_steps: int) -> float:
-    """Mean duration of a step over `n_steps` in a row: by events on CUDA, by the clock on the CPU."""
+    """Mean duration of a step in s over `n_steps` in a row, by events on CUDA and by the clock on the CPU."""
     if not on_cuda:
         start = time.perf_counter()
         for _ in range(n_steps):
@@ -116,7 +115,7 @@ def seconds(step: Callable[[], None], *, on_cuda: bool, n_steps: int) -> float:
 
 
 def measured(arguments: argparse.Namespace) -> dict[str, list[float]]:
-    """Seconds a step by variant, one value a repetition; the first repetition is warm-up and left out."""
+    """Variant -> seconds per step, one value per repetition; the first repetition is a warm-up and is left out."""
     on_cuda = torch.device(arguments.device).type == "cuda"
     steps = variants(arguments)
     durations: dict[str, list[float]] = {name: [] for name in steps}
@@ -130,7 +129,7 @@ def measured(arguments: argparse.Namespace) -> dict[str, list[float]]:
 
 
 def report(arguments: argparse.Namespace, durations: dict[str, list[float]]) -> Table:
-    """Medians and ranges by variant, and how many times faster than two towers."""
+    """Table of medians and ranges by variant, and of the speed relative to two towers."""
     arithmetic = "mixed precision" if arguments.amp else "float32"
     place = arguments.device if arguments.device != "cpu" else f"cpu, {torch.get_num_threads()} thread(s)"
     result = Table(
@@ -158,9 +157,9 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=50)
     parser.add_argument("--device", default="cpu", help="cpu or cuda")
     parser.add_argument("--amp", action="store_true", help="mixed precision: float16 on CUDA, bfloat16 on the CPU")
-    parser.add_argument("--repetitions", type=int, default=7, help="times that every variant is measured")
-    parser.add_argument("--steps", type=int, default=1, help="steps in a row in each measurement; take 20 on a GPU")
-    parser.add_argument("--threads", type=int, help="threads of torch on the CPU")
+    parser.add_argument("--repetitions", type=int, default=7, help="measurements of every variant")
+    parser.add_argument("--steps", type=int, default=1, help="steps per measurement; use 20 on a GPU")
+    parser.add_argument("--threads", type=int, help="number of torch threads on the CPU")
     arguments = parser.parse_args()
     if arguments.paper:
         arguments.n_features, arguments.n_frames = 512, 400

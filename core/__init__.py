@@ -1,1 +1,1 @@
-"""The science: corpora, features, Siamese training and scoring in PyTorch. Knows no Ray, no Optuna, no command line."""
+"""The science in PyTorch: corpora, features, training and scoring. It imports no Ray, no Optuna, no command line."""

@@ -1,4 +1,7 @@
-"""One experiment as frozen data: the only schema of what is trained. Its defaults are the paper's settings."""
+"""The experiment: the one schema of a training, as frozen data. Its defaults follow the paper where it gives a value.
+
+Values that the paper leaves open are ours, such as the width of a backbone or the number of frames.
+"""
 
 import dataclasses
 import typing
@@ -26,36 +29,36 @@ from core.table import Block
 
 @dataclass(frozen=True)
 class Experiment:
-    """Everything that determines one trained detector, the corpus apart.
+    """Everything that determines one trained detector, except the corpus.
 
     Attributes:
         front_end: Row of FRONT_ENDS: waveform -> features.
         audio: How a recording is decoded.
         input: How features become a backbone input.
         augment: How features are changed in training.
-        widen: Rows of WIDENERS whose copies of train's utterances are trained on beside the originals; the corpus must
-            have them (see `core.corpora.copies.widen`).
+        widen: Rows of WIDENERS. Training uses their copies of train's utterances besides the originals. The corpus must
+            have these copies (see `core.corpora.copies.widen`).
         mode: `siamese`: pairs and a contrastive loss, then the classifier (paper, section 3). `original`: the same
-            backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to tell
-            bona fide speech and each attack of train apart, then the classifier (LC-GRNN of table 1). `classifier`:
-            the classifier alone, on what the untrained backbone gives (one epoch). `gmm`: two
-            Gaussian mixtures of single frames, no network; an epoch is an iteration of EM.
+            backbone and a head, trained in one phase (paper, table 2). `multiclass`: backbone and head learn to
+            distinguish bona fide speech and every attack of train, then the classifier (LC-GRNN of table 1).
+            `classifier`: only the classifier, on the embeddings of the untrained backbone (one epoch). `gmm`: two
+            Gaussian mixtures of single frames, no network; an epoch is one iteration of EM.
         backbone: Row of BACKBONES: features -> embedding.
         pairs: Row of PAIR_SAMPLERS (siamese mode).
         loss: Row of LOSSES (siamese mode).
-        classifier: Row of CLASSIFIERS: embedding -> CM score (siamese and multiclass modes).
+        classifier: Row of CLASSIFIERS: embedding -> CM score (siamese, multiclass and classifier modes).
         head: Row of HEADS: last layer and loss (original and multiclass modes).
-        gmm: The mixtures (gmm mode).
+        gmm: Options of the mixtures (gmm mode).
         optimizer: Row of OPTIMIZERS.
         lr_schedule: Row of LR_SCHEDULES.
         epochs: Passes over the training partition.
-        batch_size: Utterances of a minibatch, half bona fide and half spoof.
+        batch_size: Utterances of a minibatch, half bona fide and half spoofed; even.
         evaluate_every: Epochs between two evaluations on dev; the last epoch is always evaluated.
-        average_epochs: How many of the last epochs' weights are averaged into the detector that is judged and exported;
-            1 = none, the last weights alone. Training itself goes on with its own weights.
-        snapshot_epochs: Epochs whose detector is kept besides the best one, for looking at embeddings (figures 2, 3).
-        mixed_precision: float16 arithmetic where it is safe; CUDA only, ignored on the CPU.
-        seed: Determines initial weights, minibatches, crops and pairs.
+        average_epochs: Number of last epochs whose weights are averaged. The average is evaluated and exported, while
+            training continues with its own weights. 1 = no averaging.
+        snapshot_epochs: Epochs whose detector is kept besides the best one, for plots of embeddings (figures 2, 3).
+        mixed_precision: Whether float16 is used where it is safe; CUDA only, ignored on the CPU.
+        seed: Seed of the initial weights, minibatches, crops and pairs.
     """
 
     front_end: Block
@@ -85,13 +88,13 @@ class Experiment:
             if getattr(self, name) < 1:
                 raise InputError(Problem((name,), f"{name} is {getattr(self, name)}; it must be at least 1"))
         if any(epoch < 1 for epoch in self.snapshot_epochs):
-            text = f"snapshot_epochs is {list(self.snapshot_epochs)}; epochs count from 1"
+            text = f"snapshot_epochs is {list(self.snapshot_epochs)}; the first epoch is 1"
             raise InputError(Problem(("snapshot_epochs",), text))
         if self.mode == "classifier" and self.epochs != 1:
             text = f"epochs is {self.epochs}; mode classifier trains no network: it must be 1"
             raise InputError(Problem(("epochs",), text))
         if self.average_epochs > 1 and self.mode in ("classifier", "gmm"):
-            text = f"average_epochs is {self.average_epochs}; mode {self.mode} has no weights to average: 1"
+            text = f"average_epochs is {self.average_epochs}; mode {self.mode} has no weights to average: it must be 1"
             raise InputError(Problem(("average_epochs",), text))
         if self.batch_size < 2 or self.batch_size % 2:
             text = f"batch_size is {self.batch_size}; it must be even and at least 2"
@@ -108,26 +111,26 @@ TABLES: dict[str, table.Table] = {
     "optimizer": OPTIMIZERS,
     "lr_schedule": LR_SCHEDULES,
 }
-"""Fields of an experiment that name the row of a table."""
+"""Fields of an experiment that name a row of a table, with the table."""
 
 GROUPS: dict[str, type] = {"audio": AudioOptions, "input": InputOptions, "augment": AugmentOptions, "gmm": GmmOptions}
-"""Fields of an experiment that are a group of plain values."""
+"""Fields of an experiment that are a group of plain values, with the type of the group."""
 
 
 def field_types() -> dict[str, Any]:
-    """Resolved types of an experiment's fields, in order."""
+    """Resolved types of an experiment's fields, by field name, in the order of the fields."""
     hints = typing.get_type_hints(Experiment)
-    return {each.name: hints[each.name] for each in dataclasses.fields(Experiment)}
+    return {field.name: hints[field.name] for field in dataclasses.fields(Experiment)}
 
 
 def experiment_from_plain(plain: Mapping[str, Any]) -> Experiment:
-    """The experiment that a plain mapping describes, as it stands in a YAML or in a checkpoint.
+    """The experiment that a plain mapping describes, as a YAML file or a checkpoint contains it.
 
     Args:
-        plain: Fields of an experiment; `system` names a row of SYSTEMS over which the others are laid.
+        plain: Fields of an experiment. `system` names a row of SYSTEMS, whose fields the others override.
 
     Raises:
-        InputError: every unknown key, unknown row, unknown option and wrong type, together.
+        InputError: The mapping has unknown keys, rows or options, or values of a wrong type. All of them are listed.
     """
     values: dict[str, Any] = {}
     if "system" in plain:
@@ -158,7 +161,7 @@ def experiment_from_plain(plain: Mapping[str, Any]) -> Experiment:
 
 
 def experiment_to_plain(experiment: Experiment) -> dict[str, Any]:
-    """The experiment as plain data with every default written out; `experiment_from_plain` takes it back."""
+    """The experiment as plain data with every default written out; the inverse of `experiment_from_plain`."""
     plain: dict[str, Any] = {}
     for name in field_types():
         value = getattr(experiment, name)
@@ -172,14 +175,15 @@ def experiment_to_plain(experiment: Experiment) -> dict[str, Any]:
 
 
 def _named(key: str, value: object) -> object:
-    """A block that gives options alone, under the name of the field's default."""
-    default = {each.name: each.default for each in dataclasses.fields(Experiment)}[key]
+    """The value of a block field. Options without a name get the name of the field's default."""
+    default = {field.name: field.default for field in dataclasses.fields(Experiment)}[key]
     if isinstance(value, Mapping) and "name" not in value and isinstance(default, Block):
         return {"name": default.name, **value}
     return value
 
 
 def _group(key: str, value: object) -> tuple[Any, Sequence[Problem]]:
+    """The group that a mapping describes, and its problems; the group is None if there are problems."""
     kind = GROUPS[key]
     wrong = table.mapping_problems(key, value, typing.get_type_hints(kind))
     if wrong or not isinstance(value, Mapping):

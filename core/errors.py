@@ -1,34 +1,34 @@
-"""The exceptions that a user can do something about: wrong input, and what is not available now."""
+"""Exceptions that a user can act on: wrong input, an unavailable resource, a training that diverged."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong with what a user wrote.
+    """One problem in a user's input.
 
     Attributes:
-        path: Keys and indices from the top of the mapping that was read to the place; empty = the whole of it.
-        text: What is wrong there, and what is valid.
+        path: Keys and indices from the top of the mapping to the place of the problem; empty = the whole mapping.
+        text: Description of the problem, and what is valid.
     """
 
     path: tuple[str | int, ...]
     text: str
 
     def within(self, *keys: str | int) -> "Problem":
-        """The same problem as seen from further up: `keys` lead to the mapping that was read."""
+        """The same problem with a path that starts at an outer mapping; `keys` lead from there to the inner one."""
         return Problem((*keys, *self.path), self.text)
 
 
 class InputError(ValueError):
-    """Something that the user wrote or supplied is wrong; every problem is listed, one line each.
+    """The user's input is wrong. The message lists every problem, one per line.
 
-    The command line prints `problems` and exits with 2 and without a traceback. Each line names the file, line or key,
-    what was found there and what is valid.
+    The command line prints `problems` without a traceback and exits with 2. Each line names the file, line or key, the
+    wrong value and what is valid.
 
     Attributes:
-        located: The problems with the key where each lies, where that is known.
-        problems: Their texts.
+        located: The problems, with their keys where these are known.
+        problems: The texts of the problems.
     """
 
     def __init__(self, problems: str | Problem | Iterable[str | Problem]) -> None:
@@ -42,16 +42,16 @@ class InputError(ValueError):
 
 
 class Unavailable(InputError):
-    """Something outside is not there now and may be later: a storage, a cluster, a run that another process holds.
+    """A storage or a cluster is not reachable now, or another process holds a run.
 
-    Nothing that the user wrote is wrong, so that the same command may succeed later. The command line exits with 1.
+    The user's input is correct, so the same command may succeed later. The command line exits with 1.
     """
 
 
 class TrainingDiverged(ArithmeticError):
-    """The loss or an embedding is no longer finite: these hyperparameters cannot be trained."""
+    """A loss, an embedding or a score is not finite: training with these hyperparameters fails."""
 
 
 def problems_of(error: ValueError) -> tuple[Problem, ...]:
-    """The problems of an error with their keys; the whole text of one that is no `InputError`."""
+    """The problems of an `InputError` with their keys. Any other error is one problem: its whole text."""
     return error.located if isinstance(error, InputError) else (Problem((), str(error)),)

@@ -1,7 +1,7 @@
 """Gaussian mixtures of frames, the ASVspoof baselines: one of bona fide and one of spoofed speech (paper, table 1).
 
-Both are fitted by expectation-maximisation on every frame of train, streamed from the store: memory holds one chunk of
-frames whatever the corpus's size. An epoch is one iteration over all frames.
+Expectation-maximisation fits both on every frame of train. Frames are streamed from the store, so memory holds one
+chunk of frames for a corpus of any size. An epoch is one iteration over all frames.
 """
 
 import math
@@ -16,10 +16,10 @@ from torch import Tensor, nn
 from core.stores.store import FeatureStore, InputOptions
 
 CHUNK = 8192
-"""Frames at a time; their densities under 512 Gaussians take 16 MiB."""
+"""Frames computed at once; their densities under 512 Gaussians take 16 MiB."""
 
 INITIAL_FRAMES = 50
-"""Frames for each Gaussian that the first means are sought among; EM then sees all frames."""
+"""Frames per Gaussian in the sample on which k-means finds the initial means; EM then uses all frames."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,8 @@ class GmmOptions:
     """Two mixtures of diagonal Gaussians, one of bona fide frames and one of spoofed frames.
 
     Attributes:
-        n_components: Gaussians of each.
-        variance_floor: Least variance, as a share of the variance over all frames of both classes.
+        n_components: Gaussians of each mixture.
+        variance_floor: Minimum variance, as a fraction of the variance over all frames of both classes; in (0, 1).
     """
 
     n_components: int = 512
@@ -54,7 +54,7 @@ class Mixture(nn.Module):
         self.register_buffer("variances", torch.ones(n_components, n_features))
 
     def joint(self, frames: Tensor) -> Tensor:
-        """Log of weight times density, `(n_frames, n_components)`, of frames `(n_frames, n_features)`."""
+        """Log of weight times density, `(n_frames, n_components)`, for frames `(n_frames, n_features)`."""
         precisions = 1 / self.variances
         constants = (
             self.weights.log()
@@ -69,23 +69,26 @@ class Mixture(nn.Module):
 
 
 class GmmDetector(nn.Module):
-    """A countermeasure: the mean over frames of the log-likelihood ratio of bona fide against spoofed speech."""
+    """A countermeasure. Its CM score is the mean over frames of the log-likelihood ratio, bona fide against spoofed."""
 
     def __init__(self, options: GmmOptions, n_features: int, input_options: InputOptions) -> None:
         super().__init__()
         self.normalize = input_options.normalize
         self.bona_fide = Mixture(options.n_components, n_features)
         self.spoof = Mixture(options.n_components, n_features)
-        # Mixtures are of standardised frames: float32 would lose the differences of large squares otherwise.
+        # The mixtures model standardised frames: float32 would lose the differences of large squares otherwise.
         self.mean: Tensor
         self.scale: Tensor
         self.register_buffer("mean", torch.zeros(n_features))
         self.register_buffer("scale", torch.ones(n_features))
 
     def frames(self, features: Tensor) -> Tensor:
-        """Standardised frames `(n_frames, n_features)` of an utterance's frames as the store holds them.
+        """Standardised frames of an utterance, `(n_frames, n_features)`.
 
         `InputOptions.normalize` applies to the whole utterance here, since there are no windows.
+
+        Args:
+            features: Frames of the utterance as the store holds them, `(n_frames, n_features)`.
         """
         features = features.float()
         if self.normalize != "none":
@@ -103,22 +106,22 @@ class GmmDetector(nn.Module):
     @torch.inference_mode()
     def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
         """CM scores `(n_utterances,)` of a store."""
-        every = (torch.from_numpy(store.frames(index).T.copy()).to(device) for index in range(len(store)))
-        return np.array([self.score_utterance(features) for features in every])
+        utterances = (torch.from_numpy(store.frames(index).T.copy()).to(device) for index in range(len(store)))
+        return np.array([self.score_utterance(features) for features in utterances])
 
 
 @torch.inference_mode()
 def initialise(detector: GmmDetector, train: FeatureStore, *, options: GmmOptions, seeds: tuple[int, int]) -> None:
-    """Standardises by the frames of train and puts the first means where k-means finds them in a sample of frames.
+    """Sets the standardisation by the frames of train, and the initial mixtures by k-means on a sample of frames.
 
     Args:
         detector: Changed in place.
         train: Features of the training partition; both classes.
-        options: Those that the detector was built with.
-        seeds: Of the samples and of k-means, for bona fide and for spoofed speech.
+        options: The options that the detector was built with.
+        seeds: Seeds of the sample and of k-means: one for bona fide, one for spoofed speech.
 
     Raises:
-        ValueError: a class has fewer frames than the mixture Gaussians.
+        ValueError: A class has fewer frames than a mixture has Gaussians.
     """
     device = detector.mean.device
     n, total, squares = 0, torch.zeros_like(detector.mean).double(), torch.zeros_like(detector.mean).double()
@@ -147,7 +150,7 @@ def _initialise(
     lengths = train.n_frames[indices]
     total, wanted = int(lengths.sum()), options.n_components * INITIAL_FRAMES
     if total < options.n_components:
-        raise ValueError(f"gmm: n_components is {options.n_components}; a class of train has {total} frames alone")
+        raise ValueError(f"gmm: n_components is {options.n_components}; a class of train has only {total} frames")
     picked = np.sort(generator.choice(total, min(total, wanted), replace=False))
     ends = np.cumsum(lengths)
     sample = []
@@ -156,17 +159,17 @@ def _initialise(
         inside = picked[(picked >= begin) & (picked < ends[position])] - begin
         features = torch.from_numpy(train.frames(int(indices[position])).copy()).to(detector.mean.device)
         sample.append(detector.frames(features)[inside])
-    found = torch.cat(sample).cpu().numpy()
+    frames = torch.cat(sample).cpu().numpy()
     means = MiniBatchKMeans(
         options.n_components, batch_size=4096, n_init=1, max_iter=20, random_state=seed % 2**32
-    ).fit(found)
+    ).fit(frames)
     counts = np.bincount(means.labels_, minlength=options.n_components)
     mixture.means.copy_(torch.from_numpy(means.cluster_centers_))
     mixture.weights.copy_(torch.from_numpy((counts + 1.0) / (counts + 1.0).sum()))
-    spread = np.stack([np.bincount(means.labels_, column, options.n_components) for column in (found**2).T], axis=1)
-    average = np.stack([np.bincount(means.labels_, column, options.n_components) for column in found.T], axis=1)
+    spread = np.stack([np.bincount(means.labels_, column, options.n_components) for column in (frames**2).T], axis=1)
+    average = np.stack([np.bincount(means.labels_, column, options.n_components) for column in frames.T], axis=1)
     n = np.maximum(counts, 1)[:, None]
-    # A cluster of few frames says little of its spread: ten more frames of the overall variance speak with it.
+    # The variance of a cluster of few frames is unreliable: ten more frames of the overall variance are counted in.
     variances = ((spread - average**2 / n) + 10.0) / (n + 10.0)
     mixture.variances.copy_(torch.from_numpy(variances).clamp_min(options.variance_floor))
 
@@ -179,7 +182,7 @@ def chunks(
     device: torch.device | str,
     size: int = CHUNK,
 ) -> Iterator[Tensor]:
-    """Standardised frames of some utterances, `(at most size, n_features)` at a time."""
+    """Yields the standardised frames of some utterances in chunks `(at most size, n_features)`."""
     waiting: list[Tensor] = []
     n = 0
     for index in indices:
@@ -197,12 +200,12 @@ def chunks(
 
 @torch.inference_mode()
 def em_step(mixture: Mixture, frames: Callable[[], Iterator[Tensor]], *, variance_floor: float) -> float:
-    """One iteration of EM on a mixture; returns the mean log density of the frames before it.
+    """Runs one iteration of EM on a mixture; returns the mean log density of the frames before this iteration.
 
     Args:
         mixture: Changed in place.
-        frames: Gives all frames, `(any number, n_features)` at a time.
-        variance_floor: Least variance afterwards.
+        frames: Function that iterates over all frames in chunks `(any number, n_features)`.
+        variance_floor: Minimum variance after the iteration.
     """
     shape = mixture.means.shape
     counts = mixture.weights.new_zeros(shape[0], dtype=torch.float64)
@@ -217,7 +220,7 @@ def em_step(mixture: Mixture, frames: Callable[[], Iterator[Tensor]], *, varianc
         seconds += (shares.T @ part**2).double()
         total += densities.sum(dtype=torch.float64)
         n += len(part)
-    alive = counts > 1e-3  # a Gaussian that no frame belongs to stays where it is
+    alive = counts > 1e-3  # a Gaussian without frames stays unchanged
     held = counts.clamp_min(1e-3)[:, None]
     means = firsts / held
     variances = (seconds / held - means**2).clamp_min(variance_floor)
@@ -229,7 +232,11 @@ def em_step(mixture: Mixture, frames: Callable[[], Iterator[Tensor]], *, varianc
 
 
 def em_epoch(detector: GmmDetector, train: FeatureStore, *, options: GmmOptions) -> dict[str, float]:
-    """One iteration of EM on both mixtures; `loss` is minus the mean log density of a frame, averaged over both."""
+    """Runs one iteration of EM on both mixtures.
+
+    Returns:
+        `loss`: minus the mean log density of a frame before the iteration, averaged over both mixtures.
+    """
     losses = []
     for label, mixture in ((1, detector.bona_fide), (0, detector.spoof)):
         indices = np.flatnonzero(train.labels == label)

@@ -1,8 +1,8 @@
 """Tables of named parts: the signature of a row is the schema of its options.
 
-A table is a plain dict from a name to a factory. Positional parameters of the factory are the context that our code
-supplies (sizes, parameters to optimise); its keyword-only parameters are the options that a user may write beside the
-name: `{name: senet34, embedding_dim: 256}`.
+A table is a plain dict from a name to a factory. The positional parameters of a factory are its context, which the
+code supplies (sizes, parameters to optimise). Its keyword-only parameters are the options, which a user may write
+beside the name: `{name: senet34, embedding_dim: 256}`.
 """
 
 import difflib
@@ -20,13 +20,13 @@ Table = Mapping[str, Callable[..., Any]]
 
 @dataclass(frozen=True)
 class Block:
-    """A row of a table by its name, and the options that differ from the defaults of its signature."""
+    """The name of a table's row, and the options that differ from the defaults of its signature."""
 
     name: str
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def plain(self) -> dict[str, Any]:
-        """The block as it stands in a YAML: `{"name": ..., option: value, ...}`."""
+        """The block as a YAML file contains it: `{"name": ..., option: value, ...}`."""
         return {"name": self.name, **self.options}
 
 
@@ -34,7 +34,7 @@ def block(value: object) -> Block:
     """A block from a bare name or from a mapping with `name`.
 
     Raises:
-        InputError: neither of the two.
+        InputError: The value is neither of the two.
     """
     if isinstance(value, str):
         return Block(value)
@@ -44,13 +44,13 @@ def block(value: object) -> Block:
 
 
 def did_you_mean(word: str, valid: Iterable[str]) -> str:
-    """`; did you mean 'x'?`, or nothing where no valid word is close."""
+    """`; did you mean 'x'?` with the closest valid word; empty if none is close."""
     close = difflib.get_close_matches(str(word), list(valid), n=1)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 
 def option_defaults(factory: Callable[..., Any]) -> dict[str, Any]:
-    """Names of a factory's options and their defaults (`inspect.Parameter.empty` where there is none)."""
+    """Names of a factory's options and their defaults; `inspect.Parameter.empty` = the option is required."""
     parameters = inspect.signature(factory).parameters.values()
     return {p.name: p.default for p in parameters if p.kind is inspect.Parameter.KEYWORD_ONLY}
 
@@ -67,7 +67,7 @@ def matches(value: object, annotation: Any) -> bool:
     if annotation is Any:
         return True
     if origin in (typing.Union, types.UnionType):
-        return any(matches(value, each) for each in typing.get_args(annotation))
+        return any(matches(value, member) for member in typing.get_args(annotation))
     if origin is typing.Literal:
         return value in typing.get_args(annotation) and not isinstance(value, bool)
     if annotation is None or annotation is type(None):
@@ -77,8 +77,8 @@ def matches(value: object, annotation: Any) -> bool:
     if annotation is int:
         return isinstance(value, int) and not isinstance(value, bool)
     if origin in (list, tuple, Sequence) or (isinstance(origin, type) and issubclass(origin, Sequence)):
-        item = (typing.get_args(annotation) or (Any,))[0]
-        return isinstance(value, list | tuple) and all(matches(each, item) for each in value)
+        item_type = (typing.get_args(annotation) or (Any,))[0]
+        return isinstance(value, list | tuple) and all(matches(item, item_type) for item in value)
     return isinstance(annotation, type) and isinstance(value, annotation)
 
 
@@ -90,10 +90,10 @@ def type_name(annotation: Any) -> str:
 
 
 def key_problem(kind: str, key: object, hints: Mapping[str, Any]) -> str | None:
-    """What is wrong with a key of a mapping, or None.
+    """Message for an unknown key of a mapping; None if the key is valid.
 
     Args:
-        kind: What the mapping is, such as `search`.
+        kind: Name of the mapping, such as `search`.
         key: The key.
         hints: Valid key -> annotation of its value.
     """
@@ -103,30 +103,30 @@ def key_problem(kind: str, key: object, hints: Mapping[str, Any]) -> str | None:
 
 
 def value_problem(name: str, value: object, annotation: Any) -> str | None:
-    """What is wrong with the type of a plain value that is called `name`, or None."""
+    """Message for a plain value of the wrong type, under the name `name`; None if the type fits."""
     return None if matches(value, annotation) else f"{name} is {value!r}; it must be {type_name(annotation)}"
 
 
 def mapping_problems(kind: str, value: object, hints: Mapping[str, Any]) -> list[Problem]:
-    """Everything that is wrong with the keys of a mapping and the types of its values; empty where it is fine.
+    """Problems of a mapping: unknown keys and values of the wrong type.
 
     Args:
-        kind: What the mapping is, such as `search`.
-        value: What the user wrote.
-        hints: Valid key -> annotation of its value; Any = its value is judged elsewhere.
+        kind: Name of the mapping, such as `search`.
+        value: The user's input.
+        hints: Valid key -> annotation of its value; Any = other code checks the value.
     """
     if not isinstance(value, Mapping):
         return [Problem((), f"{kind}: expected a mapping of {', '.join(hints)}, found {value!r}")]
-    found = []
+    wrong = []
     for key, item in value.items():
         text = key_problem(kind, key, hints) or value_problem(f"{kind}.{key}", item, hints[key])
         if text:
-            found.append(Problem((key,), text))
-    return found
+            wrong.append(Problem((key,), text))
+    return wrong
 
 
 def name_problem(kind: str, table: Table, name: object) -> str | None:
-    """What is wrong with a row's name, or None."""
+    """Message for the name of a row that the table lacks; None if the name is valid."""
     if isinstance(name, str) and name in table:
         return None
     return f"{kind}: no {name!r}; there are {', '.join(table)}{did_you_mean(str(name), table)}"
@@ -135,7 +135,7 @@ def name_problem(kind: str, table: Table, name: object) -> str | None:
 def option_problem(
     kind: str, table: Table, name: str, option: str, value: object = inspect.Parameter.empty
 ) -> str | None:
-    """What is wrong with one option of a row that exists, or None. Without a value only the name is judged."""
+    """Message for a wrong option of an existing row; None if it is valid. Without a value, only its name is checked."""
     annotations = option_types(table[name])
     if option not in annotations:
         takes = ", ".join(annotations) or "no options"
@@ -146,24 +146,24 @@ def option_problem(
 
 
 def problems(kind: str, table: Table, chosen: Block) -> list[Problem]:
-    """Everything that is wrong with a block against its table; empty where it is fine."""
+    """Problems of a block: an unknown name, unknown, wrong or missing options."""
     wrong_name = name_problem(kind, table, chosen.name)
     if wrong_name:
         return [Problem(("name",), wrong_name)]
-    found = []
+    wrong = []
     for key, value in chosen.options.items():
         text = option_problem(kind, table, chosen.name, key, value)
         if text:
-            found.append(Problem((key,), text))
+            wrong.append(Problem((key,), text))
     needed = [key for key, default in option_defaults(table[chosen.name]).items() if default is inspect.Parameter.empty]
     missing = [Problem((), f"{kind}: {chosen.name} needs {key!r}") for key in needed if key not in chosen.options]
-    return found + missing
+    return wrong + missing
 
 
 def resolved(table: Table, chosen: Block) -> Block:
     """The block with every default of the signature written out."""
     defaults = {
-        name: list(default) if isinstance(default, tuple) else default  # as YAML and JSON give it back
+        name: list(default) if isinstance(default, tuple) else default  # YAML and JSON have lists only
         for name, default in option_defaults(table[chosen.name]).items()
         if default is not inspect.Parameter.empty
     }
@@ -171,14 +171,15 @@ def resolved(table: Table, chosen: Block) -> Block:
 
 
 def build(kind: str, table: Table, chosen: Block, *context: Any) -> Any:
-    """The row that a block names, called with our context and the block's options.
+    """The part that a block describes: its row, called with the context and the block's options.
 
     Raises:
-        InputError: unknown name or option, an option of the wrong type, or a value that the row refuses.
+        InputError: The name or an option is unknown, an option is missing or has the wrong type, or the row refuses a
+            value.
     """
-    found = problems(kind, table, chosen)
-    if found:
-        raise InputError(found)
+    wrong = problems(kind, table, chosen)
+    if wrong:
+        raise InputError(wrong)
     try:
         return table[chosen.name](*context, **chosen.options)
     except InputError:

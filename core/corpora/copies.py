@@ -1,7 +1,7 @@
-"""WIDENERS: further training utterances made from those there are: vocoded copies as new attacks, noise, codecs.
+"""WIDENERS: copies of training utterances: vocoded copies as new attacks, distorted copies, coded copies.
 
-`widen` makes them once, as recordings beside a table that names originals and copies; `experiment.widen` says which of
-them a training uses, so that a search can decide it. Dev and eval stay as they are.
+`widen` makes the copies once, as recordings with a table of originals and copies. `experiment.widen` names the copies
+that a training uses, so that a search can choose them. Dev and eval stay unchanged.
 """
 
 import csv
@@ -42,9 +42,9 @@ class Widener:
     """A row of WIDENERS.
 
     Attributes:
-        make: Waveform `(time,)` at 16 kHz and a generator -> what becomes of it.
-        spoofs: Whether a vocoder speaks: it is applied to bona fide speech alone, and what it makes is spoofed, an
-            attack of its own. Otherwise an utterance stays what it is, and both classes are treated alike.
+        make: Function of a waveform `(time,)` at 16 kHz and a generator, which returns the copy.
+        spoofs: Whether the copy is spoofed. True (vocoders): only bona fide speech is copied, and the copies are a new
+            attack. False: both classes are copied, and a copy keeps the label and attack of its original.
     """
 
     make: Callable[[Waveform, np.random.Generator], Waveform]
@@ -54,7 +54,7 @@ class Widener:
 def rawboost(waveform: Waveform, rng: np.random.Generator) -> Waveform:
     """Distortions after RawBoost (Tak 2022): a filter with notches and harmonics, impulses, coloured noise."""
     boosted = np.zeros_like(waveform)
-    for order in range(1, 4):  # each power of the signal through random notches of its own, the higher the fainter
+    for order in range(1, 4):  # every power of the signal has its own random notches; higher powers are fainter
         taps = np.ones(1)
         for centre in rng.uniform(100, 7000, size=rng.integers(1, 4)):
             width = rng.uniform(100, 1000)
@@ -70,7 +70,7 @@ def rawboost(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def mulaw(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """A telephone call: 300 to 3400 Hz at 8 kHz in eight bits (G.711 mu-law, the continuous formula)."""
+    """A telephone call: 300 to 3400 Hz, 8 kHz sample rate, 8 bits (G.711 mu-law, the continuous formula)."""
     band = scipy.signal.butter(4, [300, 3400], "bandpass", fs=SAMPLE_RATE, output="sos")
     narrow = np.clip(resampled(scipy.signal.sosfilt(band, waveform), SAMPLE_RATE, 8000), -1, 1)
     code = np.round(np.sign(narrow) * np.log1p(255 * np.abs(narrow)) / np.log(256) * 127) / 127
@@ -78,18 +78,20 @@ def mulaw(waveform: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def g722(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """A wideband call: G.722 at 64 kbit/s."""
+    """A wideband telephone call: G.722 at 64 kbit/s."""
     return through_codec(waveform, "g722", SAMPLE_RATE)
 
 
 def vorbis(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-    """Lossy compression as in files of the web: Ogg Vorbis at 22.05 kHz."""
+    """Lossy compression as on the web: Ogg Vorbis at 22.05 kHz."""
     return through_codec(waveform, "vorbis", 22050)
 
 
 def _vocoder(engine: Callable[[Material, np.random.Generator], Waveform]) -> Widener:
+    """The row of an engine: copy synthesis of bona fide speech."""
+
     def make(waveform: Waveform, rng: np.random.Generator) -> Waveform:
-        # At the original's level and long-term spectrum: what is left to find is the vocoder.
+        # The copy has the level and long-term spectrum of the original, so only the vocoder distinguishes them.
         return with_spectrum_of(engine(Material(waveform, waveform), rng), waveform)
 
     return Widener(make, spoofs=True)
@@ -113,20 +115,22 @@ def widen(
     workers: int = 1,
     report: Callable[[str], None] = lambda line: None,
 ) -> Path:
-    """Makes copies of train's utterances, and the table of all partitions for the `csv` layout; returns the table.
+    """Makes copies of train's utterances and the table of all partitions for the `csv` layout; returns its path.
 
-    Copies that are there already are left alone, so that an interrupted call goes on and other names can be added.
+    Existing copies are kept, so that an interrupted call resumes and a later call can add other names.
 
     Args:
-        corpus: The originals; they stay where they are.
-        folder: Of the copies and the table.
+        corpus: Corpus of the originals; its recordings are not moved.
+        folder: Folder of the copies and the table.
         names: Rows of WIDENERS.
-        seed: Determines what is random in the copies.
-        workers: Processes.
-        report: Called with lines of progress.
+        seed: Seed of the random parts of the copies.
+        workers: Number of processes.
+        report: Function that is called with a line of progress.
 
     Raises:
-        InputError: an unknown name, a recording that cannot be read, or a folder that cannot be written.
+        InputError: A name is unknown.
+        AudioError: A recording cannot be read.
+        OSError: The folder cannot be written.
     """
     for name in names:
         if name not in WIDENERS:
@@ -134,17 +138,17 @@ def widen(
     jobs = []
     rows = []
     for partition in corpus.partitions():
-        for each in corpus.partition(partition):
-            rows.append(_row(each, path=str(each.path.resolve())))
+        for original in corpus.partition(partition):
+            rows.append(_row(original, path=str(original.path.resolve())))
             for name in names if partition == "train" else ():
                 spoofs = WIDENERS[name].spoofs
-                if spoofs and not each.label:
+                if spoofs and not original.label:
                     continue
-                utterance_id, path = f"{each.utterance_id}+{name}", Path(name) / f"{each.path.stem}.flac"
+                utterance_id, path = f"{original.utterance_id}+{name}", Path(name) / f"{original.path.stem}.flac"
                 changed = {"label": LABELS[0], "attack": f"X-{name}", "kind": f"X-{name}"} if spoofs else {}
-                rows.append(_row(each, path=str(path), utterance=utterance_id, copy=name, **changed))
+                rows.append(_row(original, path=str(path), utterance=utterance_id, copy=name, **changed))
                 if not (folder / path).exists():
-                    jobs.append((each.path, folder / path, name, derived_seed(seed, name, each.utterance_id)))
+                    jobs.append((original.path, folder / path, name, derived_seed(seed, name, original.utterance_id)))
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
     for number, _ in enumerate(_made(jobs, workers), start=1):
@@ -159,10 +163,11 @@ def widen(
 
 
 Job = tuple[Path, Path, str, int]
+"""Path of the original, path of the copy, row of WIDENERS, seed."""
 
 
 def _row(utterance: Utterance, /, **changed: str) -> dict[str, str]:
-    """The row of an utterance in the table, but for what is changed."""
+    """The row of an utterance in the table, with some cells changed."""
     return {
         "label": LABELS[utterance.label],
         "partition": utterance.partition,
@@ -178,6 +183,7 @@ def _row(utterance: Utterance, /, **changed: str) -> dict[str, str]:
 
 
 def _made(jobs: list[Job], workers: int) -> Iterator[None]:
+    """Makes copies in some processes, and yields after each copy."""
     if workers == 1:
         yield from map(_make, jobs)
         return
@@ -187,6 +193,7 @@ def _made(jobs: list[Job], workers: int) -> Iterator[None]:
 
 
 def _make(job: Job) -> None:
+    """Writes one copy, no longer than its original; a copy that would clip is scaled down."""
     source, target, name, seed = job
     waveform = load(source, AudioOptions()).astype(np.float64)
     made = WIDENERS[name].make(waveform, np.random.default_rng(seed))[: len(waveform)]

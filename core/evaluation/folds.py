@@ -1,9 +1,10 @@
-"""VALIDATIONS: on what a configuration is judged.
+"""VALIDATIONS: the choice of validation data, by which a configuration is judged.
 
-Dev holds the attacks of train, so that everything is good there; what counts is attacks that nobody has seen. A
-configuration can be judged by those as well without looking at eval: by leaving some attacks out of training.
+Dev has the same attacks as train, so its error rates say little about unseen attacks. Folds measure generalisation
+without eval: each fold leaves some attacks, speakers or corpora out of training and validates on them.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
@@ -17,12 +18,12 @@ from core.table import Table, did_you_mean
 
 
 class Fold(NamedTuple):
-    """One training and what judges it. Nobody whom it trains on and no recording of theirs is among what judges it.
+    """One training and its validation data. The two share no speaker and no source recording.
 
     Attributes:
-        train: Indices of the training partition.
-        validation: Indices of the partition that judges.
-        partition: Which one that is, `dev` or `train`.
+        train: Indices of utterances of train.
+        validation: Indices of the validation utterances in `partition`.
+        partition: `dev` or `train`.
     """
 
     train: NDArray[np.int64]
@@ -31,7 +32,7 @@ class Fold(NamedTuple):
 
 
 class Columns(Protocol):
-    """What folds need to know of a partition; a FeatureStore has it."""
+    """The columns of a partition that folds need; a FeatureStore has them."""
 
     utterance_ids: Sequence[str]
     attack_ids: Sequence[str]
@@ -41,12 +42,12 @@ class Columns(Protocol):
 
 @dataclass(frozen=True)
 class Origins:
-    """What a corpus knows beyond that, each entry where it is known.
+    """Origins of attacks and utterances; unknown ones have no entry.
 
     Attributes:
         kinds: Attack -> its kind.
         sources: Utterance -> the recording that it was cut or made from.
-        corpora: Utterance -> which of several corpora it is of.
+        corpora: Utterance -> the one of several corpora that it belongs to.
     """
 
     kinds: Mapping[str, str] = field(default_factory=dict)
@@ -55,38 +56,42 @@ class Origins:
 
 
 Validation = Callable[[Columns, Columns, Origins], list[Fold]]
-"""Train, dev and where they come from -> folds; none: dev itself judges."""
+"""Function of train, dev and their origins, which returns the folds; no folds = dev is the validation data."""
 
 
 def origins(*partitions: Sequence[Utterance]) -> Origins:
-    """What the utterances of some partitions tell of their origins.
+    """Origins of the utterances of some partitions.
 
     Raises:
-        InputError: an attack has two kinds.
+        InputError: An attack has two kinds.
     """
     kinds: dict[str, str] = {}
     sources: dict[str, str] = {}
     corpora: dict[str, str] = {}
-    for each in (utterance for partition in partitions for utterance in partition):
-        if each.kind != "-" and kinds.setdefault(each.attack_id, each.kind) != each.kind:
-            raise InputError(f"attack {each.attack_id} is of kind {kinds[each.attack_id]!r} and of {each.kind!r}")
-        if each.source != "-":
-            sources[each.utterance_id] = each.source
-        if each.corpus != "-":
-            corpora[each.utterance_id] = each.corpus
+    for utterance in itertools.chain(*partitions):
+        kind, attack = utterance.kind, utterance.attack_id
+        if kind != "-" and kinds.setdefault(attack, kind) != kind:
+            raise InputError(f"attack {attack} is of kind {kinds[attack]!r} and of {kind!r}")
+        if utterance.source != "-":
+            sources[utterance.utterance_id] = utterance.source
+        if utterance.corpus != "-":
+            corpora[utterance.utterance_id] = utterance.corpus
     return Origins(kinds, sources, corpora)
 
 
 def dev() -> Validation:
-    """All of dev judges the detector that is trained on all of train."""
+    """No folds: the detector is trained on all of train and validated on all of dev."""
     return lambda train, dev, origins: []
 
 
 def held_out_attacks(*, attacks: Sequence[str]) -> Validation:
-    """Some attacks are left out of a second training, and judge it with dev's bona fide speech.
+    """One fold: a second training leaves out some attacks; they and dev's bona fide speech validate it.
 
     Args:
-        attacks: Their names, such as `[A03, A06]`. Dev must have them, and train at least one other.
+        attacks: Names of the attacks, such as `[A03, A06]`. Dev must have them, and train at least one other.
+
+    Raises:
+        ValueError: `attacks` is empty or names an attack twice.
     """
     if not attacks or len(set(attacks)) < len(attacks):
         raise ValueError(f"attacks is {list(attacks)}; it must name one attack or more, each once")
@@ -94,22 +99,27 @@ def held_out_attacks(*, attacks: Sequence[str]) -> Validation:
 
 
 def attack_folds(*, k: int = 3, groups: Sequence[Sequence[str]] | None = None) -> Validation:
-    """Every attack is left out once: `k` further trainings, each without some of the attacks.
+    """`k` folds: further trainings that each leave out some attacks; every attack is left out once.
 
-    Where the corpus knows the kinds of its attacks, those of one kind are left out together: an attack is unseen only
-    where nothing like it was seen. Kinds (or else single attacks) are dealt out, the largest first, each to the fold
-    that has the fewest attacks yet; equal ones in the order of their names, so that neighbours part.
+    If the corpus gives the kinds of its attacks, a fold leaves out whole kinds: an attack is unseen only if no similar
+    attack was seen. The largest kind is dealt first, each kind to the fold with the fewest attacks so far. Kinds of
+    one size are dealt in the order of their names, so that neighbours are in different folds. Without kinds, single
+    attacks are dealt in the same way.
 
     Args:
-        k: Number of folds, at least 2 and at most the number of kinds (attacks) of dev.
-        groups: What each fold leaves out, instead, such as `[[A01, A02], [A03]]`; then `k` is their number.
+        k: Number of folds, at least 2 and at most the number of kinds (or attacks) of dev.
+        groups: Attacks that each fold leaves out, such as `[[A01, A02], [A03]]`; one fold per group, whatever `k` is.
+
+    Raises:
+        ValueError: `k` is below 2, a group is empty, or an attack is named twice.
     """
     if k < 2:
         raise ValueError(f"k is {k}; it must be at least 2")
     if groups is not None:
         named = [attack for group in groups for attack in group]
         if not all(groups) or len(set(named)) < len(named):
-            raise ValueError(f"groups is {[list(each) for each in groups]}; each names an attack, and each attack once")
+            text = f"groups is {[list(group) for group in groups]}"
+            raise ValueError(f"{text}; every group must name an attack, and each attack once")
 
     def folds(train: Columns, dev: Columns, origins: Origins) -> list[Fold]:
         left_out = groups or _dealt(_attacks(dev), origins.kinds, k)
@@ -119,10 +129,15 @@ def attack_folds(*, k: int = 3, groups: Sequence[Sequence[str]] | None = None) -
 
 
 def speaker_folds(*, k: int = 3) -> Validation:
-    """Every speaker of train is left out once, with what was spoofed in their name: `k` further trainings.
+    """`k` folds: further trainings that each leave out some speakers of train; every speaker is left out once.
+
+    With a speaker, the utterances that were spoofed in their name are left out.
 
     Args:
         k: Number of folds, at least 2 and at most the number of train's speakers.
+
+    Raises:
+        ValueError: `k` is below 2.
     """
     if k < 2:
         raise ValueError(f"k is {k}; it must be at least 2")
@@ -137,15 +152,15 @@ def speaker_folds(*, k: int = 3) -> Validation:
 
 
 def corpus_folds() -> Validation:
-    """Every corpus of a table of several is left out once: a further training for each."""
+    """One fold per corpus, for a table of several corpora: a further training that leaves this corpus out."""
 
     def folds(train: Columns, dev: Columns, origins: Origins) -> list[Fold]:
-        corpora = np.array([origins.corpora.get(each, "-") for each in train.utterance_ids])
+        corpora = np.array([origins.corpora.get(utterance, "-") for utterance in train.utterance_ids])
         names = sorted(set(corpora))
         if len(names) < 2 or "-" in names:
             raise InputError(
-                "search.validation: corpus_folds: train needs utterances of two corpora or more, and of each utterance "
-                f"its corpus (column `corpus` of the csv layout); found {', '.join(names)}"
+                "search.validation: corpus_folds: train must have utterances of two corpora or more, and every "
+                f"utterance its corpus (column `corpus` of the csv layout); it has {', '.join(names)}"
             )
         return [_without(train, corpora == name, origins) for name in names]
 
@@ -162,20 +177,21 @@ VALIDATIONS: Table = {
 
 
 def _attacks(columns: Columns) -> list[str]:
+    """Names of the attacks of a partition, sorted."""
     return sorted({name for name, label in zip(columns.attack_ids, columns.labels, strict=True) if not label})
 
 
 def _dealt(attacks: Sequence[str], kinds: Mapping[str, str], k: int) -> list[list[str]]:
-    """Attacks in `k` groups of about one size, those of one kind in one group."""
+    """Attacks in `k` groups of similar size; attacks of one kind are in one group."""
     by_kind: dict[str, list[str]] = {}
     for attack in attacks:
         by_kind.setdefault(f"kind {kinds[attack]}" if attack in kinds else attack, []).append(attack)
     if k > len(by_kind):
-        what = "attacks" if len(by_kind) == len(attacks) else f"kinds of attacks ({', '.join(sorted(by_kind))})"
-        raise InputError(f"search.validation: attack_folds: k is {k}; dev has {len(by_kind)} {what}")
+        unit = "attacks" if len(by_kind) == len(attacks) else f"kinds of attacks ({', '.join(sorted(by_kind))})"
+        raise InputError(f"search.validation: attack_folds: k is {k}; dev has {len(by_kind)} {unit}")
     groups: list[list[str]] = [[] for _ in range(k)]
-    for each in sorted(by_kind.values(), key=lambda each: (-len(each), each)):
-        min(groups, key=len).extend(each)
+    for members in sorted(by_kind.values(), key=lambda members: (-len(members), members)):
+        min(groups, key=len).extend(members)
     return [sorted(group) for group in groups]
 
 
@@ -202,9 +218,9 @@ def _fold(
     origins: Origins,
     partition: str,
 ) -> Fold:
-    """The fold, less what would let speakers or source recordings of what judges be trained on.
+    """The fold, without the training utterances that share a speaker or a source recording with the validation data.
 
-    A copy of a recording is half known to whoever was trained on another copy of it.
+    A detector that was trained on one copy of a recording partly knows its other copies.
     """
     validation = np.flatnonzero(judging)
     speakers = {speaker for speaker, judges in zip(judge.speaker_ids, judging, strict=True) if judges} - {"-"}
@@ -215,12 +231,12 @@ def _fold(
         for speaker, utterance in zip(train.speaker_ids, train.utterance_ids, strict=True)
     ]
     indices = np.flatnonzero(kept & ~np.array(shares, dtype=bool))
-    for label, what in ((0, "spoofed"), (1, "bona fide")):
+    for label, name in ((0, "spoofed"), (1, "bona fide")):
         if not (train.labels[indices] == label).any():
             raise InputError(
-                f"search.validation: without what a fold leaves out, and what shares a speaker or a source recording "
-                f"with it, train has no {what} speech left"
+                f"search.validation: train has no {name} speech left for a fold; a fold leaves out its validation data "
+                "and every utterance that shares a speaker or a source recording with them"
             )
         if not (judge.labels[validation] == label).any():
-            raise InputError(f"search.validation: a fold has no {what} speech to judge by")
+            raise InputError(f"search.validation: the validation data of a fold have no {name} speech")
     return Fold(indices, validation, partition)

@@ -1,4 +1,4 @@
-"""The metrics of an epoch on dev, and what the epoch is worth."""
+"""The metrics of an epoch on dev, and the value by which the epoch is judged."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,16 +14,27 @@ if TYPE_CHECKING:
     from core.stores.store import FeatureStore
 
 TIE_BREAKER = 1e-6
-"""Weight of 1 - AUC in an objective. Error rates move in steps of an utterance, so that epochs and trials tie, above
-all where they are small. The area under the curve moves with every pair of scores, and like an EER it is the same under
-any increasing map of the scores, which a loss is not. So small a weight hardly ever outdoes a step of an error rate."""
+"""Weight of 1 - AUC in an objective.
+
+Error rates change in steps of one utterance, so that epochs and trials tie, mainly if the rates are small. The AUC
+changes with every pair of scores. Like an EER and unlike a loss, it does not change under an increasing map of the
+scores. The weight is so small that the tie-breaker hardly ever exceeds a step of an error rate.
+"""
 
 
 def dev_metrics(cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int) -> dict[str, float]:
-    """The metrics that judge an epoch, of the CM scores `(n_utterances,)` of dev.
+    """The metrics of an epoch on dev: those of OBJECTIVES, and `dev_threshold` in score units.
+
+    Args:
+        cm_scores: CM scores of dev, `(n_utterances,)`.
+        dev: Features of dev, with labels and attacks.
+        epoch: Number of the epoch, for the error.
+
+    Returns:
+        Rates and the AUC are in [0, 1]; `dev_loss` is the mean of both classes' logistic losses, in nats.
 
     Raises:
-        TrainingDiverged: a score is not finite.
+        TrainingDiverged: A score is not finite.
     """
     if not np.isfinite(cm_scores).all():
         raise TrainingDiverged(f"a CM score of epoch {epoch} is not finite")
@@ -44,12 +55,12 @@ def dev_metrics(cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int)
 
 
 def judgement(objective: str, measured: Mapping[str, float], prefix: str = "dev_") -> float:
-    """What an epoch is worth, lower is better: an objective with its tie-breaker.
+    """The value of an epoch: an objective with its tie-breaker; lower is better.
 
     Args:
         objective: Key of OBJECTIVES.
-        measured: Metrics of the epoch.
-        prefix: What stands in their names for `dev_`.
+        measured: Metrics of the epoch, by name.
+        prefix: Prefix of their names, instead of `dev_`.
     """
     name = prefix + objective.removeprefix("dev_")
     return OBJECTIVES[objective].sign * measured[name] + TIE_BREAKER * (1 - measured[f"{prefix}auc"])

@@ -1,4 +1,4 @@
-"""Measures the scores of a countermeasure on one partition, for a search, a report, an export or a score file."""
+"""All metrics of a countermeasure's scores on one partition, for a search, a report, an export or a score file."""
 
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -17,20 +17,20 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
 
     Args:
         scores: CM scores; both classes are needed.
-        asv: Error rates of the ASV on the same utterances; None = they are not known.
+        asv: Error rates of the ASV on the same utterances; None = unknown.
 
     Returns:
         `eer` in [0, 1], its `threshold` in score units, `auc` in [0, 1], `n_bona_fide` and `n_spoof`. `eer_interval` is
-        the 95 % interval over utterances as `[low, high]`. `eer_interval_speakers` is the one over speakers, where two
-        or more are known. `eer_per_attack` maps attacks to rates, where the attacks are known. `min_tdcf_2019` and
-        `min_tdcf_2021` are in [0, 1], where `asv` is known.
+        the 95 % interval over utterances as `[low, high]`. `eer_interval_speakers` is the one over speakers, if two
+        or more are known. `eer_per_attack` maps attacks to rates, if the attacks are known. `min_tdcf_2019` and
+        `min_tdcf_2021` are in [0, 1], if `asv` is known.
 
     Raises:
-        ValueError: a class is missing, the labels are not known, or a score is not finite.
+        ValueError: A class is missing, the labels are unknown, or a score is not finite.
     """
     bona_fide, spoof = scores.bona_fide, scores.spoof
     rate, threshold = metrics.eer(bona_fide, spoof)
-    found: dict[str, Any] = {
+    measured: dict[str, Any] = {
         "eer": rate,
         "threshold": threshold,
         "auc": metrics.auc(bona_fide, spoof),
@@ -38,27 +38,27 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
         "n_spoof": len(spoof),
     }
     assert scores.labels is not None
-    with ThreadPoolExecutor() as pool:  # NumPy lets go of the interpreter: one does not wait for the other
+    with ThreadPoolExecutor() as pool:  # NumPy releases the interpreter lock, so both intervals run in parallel
         intervals = {
             f"eer_interval{key}": pool.submit(eer_interval, scores.scores, scores.labels, speakers)
             for key, speakers in resampled(scores)
         }
         for name, interval in intervals.items():
-            found[name] = [interval.result().low, interval.result().high]
+            measured[name] = [interval.result().low, interval.result().high]
     if asv is not None:
-        found["min_tdcf_2019"] = metrics.min_tdcf_2019(bona_fide, spoof, asv)
-        found["min_tdcf_2021"] = metrics.min_tdcf_2021(bona_fide, spoof, asv)
+        measured["min_tdcf_2019"] = metrics.min_tdcf_2019(bona_fide, spoof, asv)
+        measured["min_tdcf_2021"] = metrics.min_tdcf_2021(bona_fide, spoof, asv)
     if scores.attack_ids is not None:
         attacks = np.asarray(scores.attack_ids)[scores.labels == 0]
-        found["eer_per_attack"] = metrics.eer_per_attack(bona_fide, spoof, attacks)
-    return found
+        measured["eer_per_attack"] = metrics.eer_per_attack(bona_fide, spoof, attacks)
+    return measured
 
 
 def resampled(scores: CmScores) -> list[tuple[str, NDArray[np.str_] | None]]:
-    """What the bootstrap resamples, as the ending of a metric's name and the speakers.
+    """The units that the bootstrap resamples, as pairs: the suffix of a metric's name, and the speakers.
 
-    Utterances (no ending, None) come first. Speakers (`_speakers`) follow where every utterance has one and there are
-    at least two of them.
+    Utterances (no suffix, None) come first. Speakers (`_speakers`) follow if every utterance has one and there are at
+    least two.
     """
     speakers = None if scores.speaker_ids is None else np.asarray(scores.speaker_ids)
     known = speakers is not None and "-" not in speakers and len(np.unique(speakers)) > 1

@@ -1,4 +1,4 @@
-"""The metrics that may choose the best epoch and rank trials. Plain data: importing it loads no NumPy."""
+"""OBJECTIVES: the metrics that can select the best epoch and rank trials. Importing this module loads no NumPy."""
 
 import math
 from dataclasses import dataclass, replace
@@ -7,13 +7,13 @@ from typing import Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """A metric that may choose the best epoch and rank trials.
+    """A metric that can select the best epoch and rank trials.
 
     Attributes:
-        name: Its name among the metrics of an epoch, such as `dev_eer`.
-        sign: 1 where lower is better, -1 where higher is: what makes an objective of its value.
-        unit: `%` where people read it in per cent, else empty.
-        chance: Its value for a detector that knows nothing.
+        name: Name among the metrics of an epoch, such as `dev_eer`.
+        sign: 1 = lower is better, -1 = higher is better. The objective is the sign times the value.
+        unit: `%` if it is shown in per cent, else empty.
+        chance: Value of a detector whose scores carry no information.
     """
 
     name: str
@@ -23,21 +23,21 @@ class Metric:
 
     @property
     def folded(self) -> str:
-        """The name of its mean over the folds of a search, such as `fold_eer`."""
+        """Name of the metric's mean over the folds of a search, such as `fold_eer`."""
         return "fold_" + self.name.removeprefix("dev_")
 
     @property
     def scale(self) -> float:
-        """The factor from an objective (lower is better) to what people read: per cent, with the metric's own sign."""
+        """Factor from an objective (lower is better) to the displayed value, in the metric's unit and with its sign."""
         return self.sign * (100.0 if self.unit else 1.0)
 
     @property
     def label(self) -> str:
-        """Its name with its unit, for an axis."""
+        """Name with unit, for an axis."""
         return f"{self.name}, %" if self.unit else self.name
 
     def describe(self, objective: float) -> str:
-        """An objective as people read it, such as `12.50 %`: per cent for a rate, its own sign; `-` if not finite."""
+        """An objective as text, such as `12.50 %`: in the metric's unit, with its own sign; `-` if not finite."""
         if not math.isfinite(objective):
             return "-"
         # Two decimals of a rate in per cent hide the tie-breaker.
@@ -55,11 +55,12 @@ OBJECTIVES = {
         Metric("dev_loss", 1, "", math.log(2)),
     )
 }
-"""Metrics that may choose the best epoch, by name.
+"""Metrics that can select the best epoch, by name.
 
-`dev_eer` is of all attacks pooled, `dev_attack_eer` the mean over attacks, each against all bona fide speech, and
-`dev_worst_attack_eer` the largest of them; `dev_min_tdcf` is the form of 2019 behind the ASV of ASVspoof 2019 LA's dev.
+`dev_eer` is the EER of all attacks pooled. `dev_attack_eer` is the mean of the EERs of the single attacks against all
+bona fide speech, and `dev_worst_attack_eer` the largest of them. `dev_min_tdcf` is the form of 2019 behind the ASV of
+ASVspoof 2019 LA's dev.
 """
 
-METRICS = {**OBJECTIVES, **{m.folded: replace(m, name=m.folded) for m in OBJECTIVES.values()}}
-"""The metrics of OBJECTIVES and their means over the folds of a search: all that may rank trials, by name."""
+METRICS = {**OBJECTIVES, **{metric.folded: replace(metric, name=metric.folded) for metric in OBJECTIVES.values()}}
+"""All metrics that can rank trials, by name: those of OBJECTIVES and their means over the folds of a search."""

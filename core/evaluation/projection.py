@@ -6,7 +6,7 @@ from sklearn.manifold import TSNE
 
 
 def chosen(n: int, limit: int, seed: int) -> NDArray[np.int64]:
-    """Sorted indices of a uniform random sample of at most `limit` of `n` utterances; all of them if `n <= limit`."""
+    """Sorted indices of a uniform random sample of `limit` of `n` utterances; of all if `n <= limit`."""
     if n <= limit:
         return np.arange(n)
     return np.sort(np.random.default_rng(seed).choice(n, limit, replace=False))

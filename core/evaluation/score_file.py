@@ -1,4 +1,4 @@
-"""Score files in the organisers' formats: plain text, or gzip where the name ends in `.gz`."""
+"""Score files in the formats of the ASVspoof organisers: plain text, or gzip if the name ends in `.gz`."""
 
 import gzip
 import math
@@ -19,7 +19,7 @@ COLUMNS = {
     4: "utterance attack key score",
     6: "speaker utterance - attack key score",
 }
-"""The formats of countermeasure scores by their number of columns: 2 that of 2021, 4 and 6 those of 2019."""
+"""Formats of CM scores by their number of columns: 2 is that of ASVspoof 2021, 4 and 6 are those of 2019."""
 
 LABELS = {"bonafide": 1, "spoof": 0}
 ASV_KEYS = ("target", "nontarget", "spoof")
@@ -29,14 +29,14 @@ _MAX_PROBLEMS = 20
 
 @dataclass(frozen=True)
 class CmScores:
-    """CM scores of utterances, column by column; row `i` of every column is one utterance.
+    """CM scores of utterances, as columns; row `i` of every column is one utterance.
 
     Attributes:
-        utterance_ids: `(n,)`, each once.
+        utterance_ids: `(n,)`, unique.
         scores: `(n,)`, finite; higher = more bona fide.
-        attack_ids: `(n,)`, "-" for bona fide; None where the file does not tell.
-        labels: `(n,)`, 1 = bona fide, 0 = spoof; None where the file does not tell.
-        speaker_ids: `(n,)`; None where the file does not tell.
+        attack_ids: `(n,)`, "-" for bona fide; None = unknown.
+        labels: `(n,)`, 1 = bona fide, 0 = spoof; None = unknown.
+        speaker_ids: `(n,)`; None = unknown.
     """
 
     utterance_ids: NDArray[np.str_]
@@ -50,7 +50,7 @@ class CmScores:
         """Scores of the bona fide utterances, `(n_bona_fide,)`.
 
         Raises:
-            ValueError: the labels are not known.
+            ValueError: The labels are unknown.
         """
         return self._of(1)
 
@@ -59,20 +59,20 @@ class CmScores:
         """Scores of the spoofed utterances, `(n_spoof,)`.
 
         Raises:
-            ValueError: the labels are not known.
+            ValueError: The labels are unknown.
         """
         return self._of(0)
 
     def _of(self, label: int) -> NDArray[np.float64]:
         if self.labels is None:
-            raise ValueError("the scores have no labels; bona fide and spoofed ones cannot be told apart")
+            raise ValueError("the scores have no labels; bona fide and spoofed scores cannot be separated")
         scores: NDArray[np.float64] = self.scores[self.labels == label]
         return scores
 
 
 @dataclass(frozen=True)
 class AsvScores:
-    """Scores of a speaker verification system, each `(n,)` and finite; higher = same speaker."""
+    """Scores of a speaker verification system, three arrays `(n,)` of finite values; higher = same speaker."""
 
     target: NDArray[np.float64]
     nontarget: NDArray[np.float64]
@@ -80,11 +80,11 @@ class AsvScores:
 
 
 def read_cm_scores(path: Path) -> CmScores:
-    """CM scores of a file in any format of `COLUMNS`, in the file's order; blank lines are passed over.
+    """CM scores of a file in any format of `COLUMNS`, in the order of the file; blank lines are skipped.
 
     Raises:
-        InputError: the file cannot be read or holds no score; a line has the wrong number of columns, an unknown
-            key, a score that is no finite number, or an utterance that was there before.
+        InputError: The file cannot be read or has no scores; a line has the wrong number of columns, an unknown key, a
+            score that is not a finite number, or an utterance of an earlier line.
     """
     columns, numbers = _columns(path, COLUMNS)
     width = len(columns)
@@ -100,14 +100,19 @@ def read_cm_scores(path: Path) -> CmScores:
 
 
 def write_cm_scores(path: Path, scores: CmScores, *, columns: Literal[2, 4, 6] = 4) -> None:
-    """Writes CM scores in a format of `COLUMNS`; the file is there whole or not at all.
+    """Writes CM scores in a format of `COLUMNS`. If writing fails, no partial file is left.
 
-    Every score is written with the digits that give the same float64 when read again.
+    Every score has enough digits to be read again as the same float64.
+
+    Args:
+        path: File to write; its folder is created. A name that ends in `.gz` is compressed.
+        scores: CM scores, with the columns that the format needs.
+        columns: Key of `COLUMNS`.
 
     Raises:
-        InputError: the disk is full or the folder cannot be written.
-        ValueError: a column that the format needs is missing or of another length, a score is not finite, or a name is
-            empty or holds white space.
+        InputError: The disk is full or the folder cannot be written.
+        ValueError: A column that the format needs is missing or has another length, a score is not finite, or a name
+            is empty or contains white space.
     """
     utterances, values = _words("utterance_ids", scores.utterance_ids, scores), np.asarray(scores.scores, np.float64)
     if not np.isfinite(values).all():
@@ -125,10 +130,10 @@ def write_cm_scores(path: Path, scores: CmScores, *, columns: Literal[2, 4, 6] =
 
 
 def read_asv_scores(path: Path) -> AsvScores:
-    """ASV scores of a file with the columns `attack key score`, where key is target, nontarget or spoof.
+    """ASV scores of a file with the columns `attack key score`; a key is target, nontarget or spoof.
 
     Raises:
-        InputError: the file cannot be read, a line is malformed, or one of the three keys has no line.
+        InputError: The file cannot be read, a line is malformed, or one of the three keys has no line.
     """
     (_, keys, texts), numbers = _columns(path, {3: "attack key score"})
     _check_keys(path, keys, numbers, ASV_KEYS)
@@ -140,7 +145,7 @@ def read_asv_scores(path: Path) -> AsvScores:
 
 
 def _columns(path: Path, formats: Mapping[int, str]) -> tuple[list[list[str]], list[int]]:
-    """The columns of a file in one of the formats, without blank lines, and the number of each line, from 1."""
+    """The columns of a file in one of the formats, without blank lines, and the line numbers, from 1."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
         text = content.decode()
@@ -152,16 +157,17 @@ def _columns(path: Path, formats: Mapping[int, str]) -> tuple[list[list[str]], l
     widths = {number: len(line.split()) for number, line in enumerate(text.split("\n"), start=1)}
     numbers = [number for number, width in widths.items() if width]
     if not numbers:
-        raise InputError(f"{path}: no scores in it")
+        raise InputError(f"{path}: the file has no scores")
     width = widths[numbers[0]]
     if width not in formats:
         valid = "; ".join(f"{count} ({names})" for count, names in formats.items())
         raise InputError(f"{path}:{numbers[0]}: {width} columns; valid are {valid}")
-    found = [widths[number] for number in numbers]
-    if found.count(width) != len(found):
+    row_widths = [widths[number] for number in numbers]
+    if row_widths.count(width) != len(row_widths):
         expected = f"not {width} ({formats[width]}) as before"
-        raise _input_error(path, numbers, {at: f"{n} columns, {expected}" for at, n in enumerate(found) if n != width})
-    words = text.split()  # all at once: a list a line would keep the garbage collector busy
+        wrong = {row: f"{n} columns, {expected}" for row, n in enumerate(row_widths) if n != width}
+        raise _input_error(path, numbers, wrong)
+    words = text.split()  # all at once: a list per line would keep the garbage collector busy
     return [words[column::width] for column in range(width)], numbers
 
 
@@ -171,7 +177,7 @@ def _floats(path: Path, texts: Sequence[str], numbers: list[int]) -> NDArray[np.
     except ValueError:
         scores = np.array([_float(text) for text in texts])
     bad = np.flatnonzero(~np.isfinite(scores)).tolist()
-    wrong = {at: f"the score {texts[at]!r} is not a finite number" for at in bad}
+    wrong = {row: f"the score {texts[row]!r} is not a finite number" for row in bad}
     if wrong:
         raise _input_error(path, numbers, wrong)
     return scores
@@ -181,13 +187,13 @@ def _float(text: str) -> float:
     try:
         return float(text)
     except ValueError:
-        return math.nan  # reported by the caller like a score that reads "nan"
+        return math.nan  # the caller reports it like the score "nan"
 
 
 def _check_keys(path: Path, keys: Sequence[str], numbers: list[int], valid: Collection[str]) -> None:
     if not set(keys) <= set(valid):
         choices = ", ".join(valid)
-        wrong = {at: f"no key {key!r}; there are {choices}" for at, key in enumerate(keys) if key not in valid}
+        wrong = {row: f"no key {key!r}; there are {choices}" for row, key in enumerate(keys) if key not in valid}
         raise _input_error(path, numbers, wrong)
 
 
@@ -196,27 +202,29 @@ def _check_unique(path: Path, utterances: Sequence[str], numbers: list[int]) -> 
         return
     first: dict[str, int] = {}
     wrong: dict[int, str] = {}
-    for at, utterance in enumerate(utterances):
-        if first.setdefault(utterance, at) != at:
-            wrong[at] = f"utterance {utterance!r} again; it was in line {numbers[first[utterance]]}"
+    for row, utterance in enumerate(utterances):
+        if first.setdefault(utterance, row) != row:
+            wrong[row] = f"utterance {utterance!r} is listed again; it is in line {numbers[first[utterance]]}"
     raise _input_error(path, numbers, wrong)
 
 
 def _input_error(path: Path, numbers: list[int], wrong: dict[int, str]) -> InputError:
-    """What is wrong by index of the row; of many lines only the first: a file of another kind is wrong in each."""
-    problems = [f"{path}:{numbers[at]}: {what}" for at, what in wrong.items()]
+    """The error for problems by row index. It lists the first ones only: in a wrong file, every line is a problem."""
+    problems = [f"{path}:{numbers[row]}: {problem}" for row, problem in wrong.items()]
     n_more = len(problems) - _MAX_PROBLEMS
     return InputError(problems[:_MAX_PROBLEMS] + ([f"{path}: {n_more} more lines are wrong"] if n_more > 0 else []))
 
 
 def _words(name: str, column: NDArray[np.str_] | Sequence[str] | None, scores: CmScores) -> list[str]:
     if column is None or len(column) != len(scores.scores):
-        found = "none" if column is None else str(len(column))
-        raise ValueError(f"{name}: {len(scores.scores)} are needed, one for each score; there are {found}")
+        count = "none" if column is None else str(len(column))
+        raise ValueError(f"{name}: {len(scores.scores)} are needed, one for each score; there are {count}")
     words = [str(word) for word in column]
     wrong = next((word for word in words if len(word.split()) != 1 or word.strip() != word), None)
     if wrong is not None:
-        raise ValueError(f"{name}: {wrong!r} is empty or holds white space, which would break the file's columns")
+        raise ValueError(
+            f"{name}: {wrong!r} is empty or contains white space, which would break the columns of the file"
+        )
     return words
 
 

@@ -1,4 +1,4 @@
-"""What the pretraining of wav2vec minimises: frames ahead are told from distractors (wav2vec, equations 1 and 2)."""
+"""The loss of wav2vec's pretraining: the true future frame against distractors (wav2vec, equations 1 and 2)."""
 
 import math
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from core.features.wav2vec_network import Wav2Vec
 
 
 class PredictionLoss(NamedTuple):
-    """What one minibatch gives.
+    """Loss and accuracy of one minibatch; scalars.
 
     Attributes:
-        loss: Mean over predictions of equation (2)'s summand; chance is `(1 + lambda) * log 2`.
-        info_nce: Mean cross-entropy of finding the true frame among it and its distractors; chance is
+        loss: Mean over predictions of the summand of equation (2), in nats; at chance `(1 + lambda) * log 2`.
+        info_nce: Mean cross-entropy of the choice between the true frame and its distractors, in nats; at chance
             `log(1 + n_negatives)`.
-        accuracy: Share of predictions for which the true frame ranks first.
+        accuracy: Fraction of predictions for which the true frame ranks first, in [0, 1].
     """
 
     loss: Tensor
@@ -26,7 +26,7 @@ class PredictionLoss(NamedTuple):
 
 
 def offset_of(network: Wav2Vec) -> int:
-    """Frames to the first that shares no sample with the present one: receptive field over stride, rounded up."""
+    """Distance in frames to the first frame that shares no sample: receptive field / hop, rounded up."""
     return math.ceil(network.min_samples / network.hop_length)
 
 
@@ -35,19 +35,19 @@ def prediction_loss(
 ) -> PredictionLoss:
     """The logistic loss of wav2vec, equations (1) and (2).
 
-    Printed, equation (2) takes the logarithm of a sigmoid of what is one already; meant, and computed here, is
+    As printed, equation (2) applies the sigmoid twice. We compute its intended form,
     `-log sigmoid(z' h_k(c)) - lambda * mean of log sigmoid(-z~' h_k(c))`. Step k = 0, 1, ... predicts the frame
-    `offset + k` ahead; predictions beyond the end count nothing.
+    `offset + k` ahead; predictions beyond the end do not count.
 
     Args:
         encoded: Encoder features z, `(batch, channels, n_frames)`.
         predictions: h_k(c) of each frame and step, `(batch, channels, n_frames, n_steps)`.
-        negatives: For each frame as a target the frames that distract from it, `(batch, n_frames, n_negatives)`.
-        offset: Steps to the first frame predicted.
-        negative_weight: Lambda.
+        negatives: Indices of the distractors of each frame as a target, `(batch, n_frames, n_negatives)`.
+        offset: Distance in frames to the first predicted frame.
+        negative_weight: Lambda, the weight of the distractors.
     """
     batch, _, n_frames, n_steps = predictions.shape
-    # Every product of a prediction with a frame: for stretches of a second or two less work than gathering vectors.
+    # All products of predictions and frames: for stretches of 1 or 2 s, this is faster than gathering vectors.
     products = torch.einsum("bctk,bcs->bkts", predictions, encoded)
     present = torch.arange(n_frames, device=encoded.device)
     total, cross, right, count = (encoded.new_zeros(()) for _ in range(4))
@@ -69,12 +69,12 @@ def prediction_loss(
 
 
 def draw_negatives(batch: int, n_frames: int, n_negatives: int, generator: torch.Generator) -> Tensor:
-    """For each frame `n_negatives` others of the same stretch, each equally likely: `(batch, n_frames, n_negatives)`.
+    """Indices of distractors, `(batch, n_frames, n_negatives)`: uniform draws from the other frames of the stretch.
 
     Raises:
-        ValueError: there is no other frame.
+        ValueError: A stretch has fewer than 2 frames.
     """
     if n_frames < 2:
         raise ValueError("a stretch of one frame has no distractors")
     drawn = torch.randint(n_frames - 1, (batch, n_frames, n_negatives), generator=generator)
-    return drawn + (drawn >= torch.arange(n_frames)[None, :, None])  # the frame itself is passed over
+    return drawn + (drawn >= torch.arange(n_frames)[None, :, None])  # skips the frame itself

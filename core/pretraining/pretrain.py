@@ -1,4 +1,4 @@
-"""Training of wav2vec (version 1) on speech without labels: features for a domain of one's own (paper, section 2)."""
+"""Training of wav2vec (version 1) on speech without labels: features for a new domain (paper, section 2)."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -23,27 +23,27 @@ from core.table import Block
 from core.training.best_epoch import BestEpoch
 
 HEAD_SCALE = 0.01
-"""Standard deviation of the prediction head's initial weights."""
+"""Standard deviation of the initial weights of the prediction head."""
 
 Report = Callable[[dict[str, float], dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
 class Pretraining:
-    """Everything that determines a pretrained network, the speech apart.
+    """Everything that determines a pretrained network, except the speech.
 
     Attributes:
         size: Shape of the network: `large` as published, `small` for a machine without a GPU, `tiny` for tests.
-        n_steps: Steps ahead that are predicted; K in equation (2).
-        n_negatives: Distractors for each, drawn evenly from the other frames of the same stretch of speech.
-        negative_weight: Lambda in equation (2), the weight of the distractors' mean.
-        seconds: Length of the stretches that recordings are cut into; what is shorter is left out.
-        batch_size: Stretches a step.
-        lr: Highest learning rate of Adam; it rises over the first tenth of the epochs and falls as half a cosine.
+        n_steps: Number of future frames to predict; K in equation (2).
+        n_negatives: Distractors per prediction, drawn uniformly from the other frames of the same stretch of speech.
+        negative_weight: Lambda in equation (2), the weight of the mean over the distractors.
+        seconds: Length in s of the stretches that recordings are cut into; shorter recordings are left out.
+        batch_size: Stretches of a minibatch.
+        lr: Maximum learning rate of Adam. The rate rises over the first tenth of the epochs and falls as half a cosine.
         epochs: Passes over the speech.
-        held_out: Share of the recordings that measures how far it has come; none of them is trained on.
-        cache_mb: Decoded speech kept in memory, as float16; what exceeds it is decoded anew in each epoch.
-        seed: Determines initial weights, the recordings held out, stretches and distractors.
+        held_out: Fraction of the recordings that is held out of training to measure its progress; in (0, 1).
+        cache_mb: Decoded speech kept in memory as float16, in MB. The rest is decoded again in every epoch.
+        seed: Seed of the initial weights, the held-out recordings, the stretches and the distractors.
     """
 
     size: Literal["large", "small", "tiny"] = "small"
@@ -60,9 +60,9 @@ class Pretraining:
 
     def __post_init__(self) -> None:
         wrong = [
-            Problem((name,), f"{name} is {getattr(self, name)}; it must be at least {least}")
-            for name, least in (("n_steps", 1), ("n_negatives", 1), ("batch_size", 1), ("epochs", 1), ("cache_mb", 0))
-            if getattr(self, name) < least
+            Problem((name,), f"{name} is {getattr(self, name)}; it must be at least {minimum}")
+            for name, minimum in (("n_steps", 1), ("n_negatives", 1), ("batch_size", 1), ("epochs", 1), ("cache_mb", 0))
+            if getattr(self, name) < minimum
         ]
         for name in ("negative_weight", "seconds", "lr"):
             if not (getattr(self, name) > 0 and math.isfinite(getattr(self, name))):
@@ -77,7 +77,7 @@ class Pretraining:
             raise InputError(wrong)
 
     def shortest(self) -> int:
-        """Samples that a stretch must have, so that the farthest step has a frame and another as its distractor."""
+        """Minimum samples of a stretch, so that the farthest prediction has a target frame and a distractor."""
         with torch.device("meta"):
             network = Wav2Vec(SIZES[self.size]())
         return int(network.min_samples + network.hop_length * (offset_of(network) + self.n_steps))
@@ -91,21 +91,24 @@ def pretrain(
     device: torch.device | str = "cpu",
     resume: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The state after the last epoch, which holds the network of the best epoch.
+    """Pretrains a network; returns the state after the last epoch, which includes the network of the best epoch.
 
-    On the CPU the same options, files and number of threads give the same bits, interrupted and resumed or not.
+    On the CPU, the result is deterministic to the bit for the same options, files and number of threads, also if the
+    training is interrupted after an epoch and resumed.
 
     Args:
-        options: What to train, and how.
-        files: Recordings of speech, in an order that does not change between a run and its resumption.
-        report: Called after every epoch with its metrics and the state to save. Metrics: `epoch`, `learning_rate`,
-            `seconds` of speech, and `loss`, `info_nce`, `accuracy` each as `train_...` and `held_out_...`.
-        device: Where to compute.
-        resume: A state that `report` was given, of the same options and files.
+        options: Network and training.
+        files: Recordings of speech; their order must be the same when the training resumes.
+        report: Function that is called after every epoch with its metrics and the state to save. Metrics: `epoch`,
+            `learning_rate`, `seconds` of speech, and the fields of `PredictionLoss` with the prefixes `train_` and
+            `held_out_`.
+        device: Device that computes.
+        resume: Earlier state of the same options and files, as `report` received it; None = start at epoch 1.
 
     Raises:
-        InputError: too few recordings that are long enough, or `resume` belongs to other options.
-        TrainingDiverged: the loss is not finite.
+        InputError: Too few recordings are long enough, or `resume` belongs to other options.
+        AudioError: A recording cannot be read.
+        TrainingDiverged: The loss is not finite.
     """
     device = torch.device(device)
     if resume is not None and resume["options"] != asdict(options):
@@ -119,10 +122,10 @@ def pretrain(
     network = random_wav2vec(shape, seed=derived_seed(options.seed, "weights")).to(device)
     network.requires_grad_(True)
     assert network.prediction_head is not None
-    # Predictions begin near 0, at chance: large ones would have to be unlearned first, and features with them.
+    # Predictions start near 0, at chance. Training would have to undo large ones first, at the cost of the features.
     head_generator = torch.Generator().manual_seed(derived_seed(options.seed, "head"))
-    drawn = torch.empty(network.prediction_head.weight.shape).normal_(0, HEAD_SCALE, generator=head_generator)
-    network.prediction_head.weight.data.copy_(drawn)
+    head_weights = torch.empty(network.prediction_head.weight.shape).normal_(0, HEAD_SCALE, generator=head_generator)
+    network.prediction_head.weight.data.copy_(head_weights)
     optimizer = Adam(network.parameters(), lr=0.0)
     n_batches = max(1, speech.n_stretches(speech.trained) // options.batch_size)
     cosine = Block("cosine", {"lr": options.lr, "warmup_epochs": options.epochs / 10})
@@ -132,7 +135,7 @@ def pretrain(
         network.load_state_dict(resume["network"])
         optimizer.load_state_dict(resume["optimizer"])
         first = resume["epoch"] + 1
-        # Checkpoints of earlier versions say the loss of the best epoch, and no rank.
+        # Checkpoints of earlier versions contain the loss of the best epoch, but no rank.
         kept = {"rank": [resume["best"]["metrics"]["held_out_loss"]], **resume["best"]}
         best = BestEpoch(kept, weights_name="network")
 
@@ -149,11 +152,11 @@ def pretrain(
             lr = schedule((epoch - 1) * n_batches + done)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            found = _step(network, waveforms.to(device), options, generator)
+            losses = _step(network, waveforms.to(device), options, generator)
             optimizer.zero_grad(set_to_none=True)
-            found.loss.backward()
+            losses.loss.backward()
             optimizer.step()
-            sums += torch.stack([value.detach() for value in found])
+            sums += torch.stack([value.detach() for value in losses])
             done += 1
             seconds += waveforms.numel() / SAMPLE_RATE
         measured = {f"train_{name}": value for name, value in _named(sums / done).items()}
@@ -193,18 +196,18 @@ def _step(network: Wav2Vec, waveforms: Tensor, options: Pretraining, generator: 
 
 @torch.no_grad()
 def _measure(network: Wav2Vec, speech: Speech, options: Pretraining, device: torch.device) -> dict[str, float]:
-    """The losses on the speech held out: the same stretches and distractors at every call."""
+    """Mean losses on the held-out speech; every call uses the same stretches and distractors."""
     network.eval()
     generator = torch.Generator().manual_seed(derived_seed(options.seed, "held out"))
     n_batches = max(1, speech.n_stretches(speech.held_out) // options.batch_size)
     seed = derived_seed(options.seed, "held out stretches")
-    found = [
+    losses = [
         torch.stack(_step(network, waveforms.to(device), options, generator))
         for waveforms in speech.minibatches(
             speech.held_out, batch_size=options.batch_size, n_batches=n_batches, seed=seed
         )
     ]
-    return _named(torch.stack(found).mean(dim=0))
+    return _named(torch.stack(losses).mean(dim=0))
 
 
 def _named(values: Tensor) -> dict[str, float]:

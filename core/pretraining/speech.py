@@ -22,24 +22,24 @@ class Speech:
 
     Attributes:
         length: Samples of a stretch.
-        n_samples: Recording -> its samples, of those that are long enough for a stretch.
-        trained: Recordings to train on.
-        held_out: Recordings that measure how far the training has come.
+        n_samples: Recording -> number of its samples; only recordings that are long enough for a stretch.
+        trained: Recordings for training.
+        held_out: Recordings held out of training, to measure its progress.
     """
 
     def __init__(self, files: Sequence[Path], *, seconds: float, held_out: float, cache_mb: int, seed: int) -> None:
-        """Decodes every recording once, to learn its length.
+        """Decodes every recording once to get its length.
 
         Args:
             files: Recordings of speech.
-            seconds: Length of the stretches.
-            held_out: Share of the recordings that is held out.
-            cache_mb: Decoded speech kept in memory, as float16.
-            seed: Determines which recordings are held out.
+            seconds: Length of the stretches in s.
+            held_out: Fraction of the recordings that is held out, in (0, 1); at least one recording.
+            cache_mb: Decoded speech kept in memory as float16, in MB.
+            seed: Seed of the choice of held-out recordings.
 
         Raises:
-            InputError: fewer than two recordings are long enough.
-            AudioError: a recording cannot be read.
+            InputError: Fewer than two recordings are long enough.
+            AudioError: A recording cannot be read.
         """
         self.length = round(seconds * SAMPLE_RATE)
         self._kept: dict[Path, NDArray[np.float16]] = {}
@@ -60,17 +60,17 @@ class Speech:
         self.trained = [usable[k] for k in sorted(order[n_held_out:])]
 
     def n_stretches(self, files: Sequence[Path]) -> int:
-        """Stretches that recordings give."""
+        """Number of stretches in some recordings."""
         return sum(self.n_samples[path] // self.length for path in files)
 
     def minibatches(self, files: Sequence[Path], *, batch_size: int, n_batches: int, seed: int) -> Iterator[Tensor]:
-        """`n_batches` minibatches `(batch_size, length)`; smaller where there are fewer stretches.
+        """Yields `n_batches` minibatches `(batch_size, length)`; they are smaller if there are fewer stretches.
 
         Args:
-            files: Recordings of `n_samples`.
+            files: Recordings, keys of `n_samples`.
             batch_size: Stretches of a minibatch.
             n_batches: Number of minibatches.
-            seed: Determines where every recording is cut, and the order of the stretches.
+            seed: Seed of the cuts of every recording and of the order of the stretches.
         """
         random = np.random.default_rng(seed)
         stretches = []
@@ -91,7 +91,7 @@ class Speech:
         return len(self._waveform(path))
 
     def _waveform(self, path: Path) -> NDArray[np.float16]:
-        """A recording, rounded to float16 whether it is kept or not, so that the budget changes no bit."""
+        """Samples of a recording, always rounded to float16, so that the size of the cache does not change results."""
         with self._lock:
             if path in self._kept:
                 return self._kept[path]

@@ -1,4 +1,4 @@
-"""Extraction: recordings -> a feature store, once; shard by shard, so that what was interrupted goes on."""
+"""Extraction: recordings -> a feature store, once. It works shard by shard, so an interrupted extraction resumes."""
 
 import json
 from collections.abc import Sequence
@@ -25,24 +25,30 @@ from core.table import Block
 
 
 def store_path(utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, *, root: Path) -> Path:
-    """The folder of a store below `root`."""
+    """The folder of the store of some utterances below `root`, whether it exists or not."""
     return root / f"{front_end.name}-{store_key(utterances, front_end, options)[:16]}"
 
 
 def is_complete(path: Path) -> bool:
-    """Whether the folder holds a complete store."""
+    """Whether a folder contains a complete store."""
     return (path / MANIFEST).is_file()
 
 
 def estimated_bytes(utterances: Sequence[Utterance], front_end: Any, *, n_sampled: int = 200) -> int:
-    """Size of the store of some utterances, from the headers of at most `n_sampled` of them."""
+    """Estimated size of a store in bytes, from the headers of at most about `n_sampled` recordings.
+
+    Args:
+        utterances: Utterances of the store.
+        front_end: Front end, built.
+        n_sampled: Number of recordings to read; unreadable ones are ignored.
+    """
     step = max(1, -(-len(utterances) // n_sampled))
     durations = []
-    for each in utterances[::step]:
+    for utterance in utterances[::step]:
         try:
-            durations.append(soundfile.info(each.path).duration)
+            durations.append(soundfile.info(utterance.path).duration)
         except (soundfile.LibsndfileError, OSError, TypeError):
-            continue  # extraction will name it
+            continue  # extraction reports the recording
     mean = float(np.mean(durations)) if durations else 0.0
     return int(len(utterances) * mean * SAMPLE_RATE / front_end.hop_length * front_end.n_features * 2)
 
@@ -58,24 +64,24 @@ def extract(
     n_workers: int = 2,
     progress: Progress | None = None,
 ) -> FeatureStore:
-    """The store of some utterances, extracted now as far as it is not there.
+    """The store of some utterances; missing shards are extracted now.
 
-    Shards that an interrupted extraction left are kept. One process extracts a store at a time; another that wants it
-    waits and then opens it.
+    Shards of an interrupted extraction are kept. One process extracts a store at a time. Another process that needs
+    the store waits and then opens it.
 
     Args:
-        utterances: Of one partition.
+        utterances: Utterances of one partition.
         front_end: Row of FRONT_ENDS and its options.
         options: How recordings are decoded.
         root: Folder of all stores.
         on_bad_audio: `stop`: recordings that cannot be used are an error. `skip`: they are left out and listed.
-        device: Where the front end computes.
-        n_workers: Threads that decode ahead of it.
-        progress: Called with the utterances and the seconds of audio done in this call.
+        device: Device of the front end.
+        n_workers: Threads that decode recordings ahead of the front end.
+        progress: Function of the utterances and the seconds of audio that this call has finished so far.
 
     Raises:
-        InputError: bad recordings (all of a shard are named), no good ones at all, features that float16 cannot hold,
-            or a folder that cannot be written.
+        InputError: Recordings cannot be used (all of a shard are named), no recording can be used, features exceed
+            float16 or are not finite, or the folder cannot be written.
     """
     built = table.build("front_end", FRONT_ENDS, front_end)
     key = store_key(utterances, front_end, options, built)
@@ -96,10 +102,11 @@ def extract(
             raise InputError(f"{path}: the feature store could not be written: {error}") from error
     store = FeatureStore.open(path)
     if store.skipped and on_bad_audio == "stop":
-        reasons = [each.reason for each in store.skipped]
-        raise InputError([*reasons, f"{path}: left these recordings out; on_bad_audio: skip accepts that"])
+        reasons = [recording.reason for recording in store.skipped]
+        raise InputError([*reasons, f"{path}: the store left these recordings out; on_bad_audio: skip accepts that"])
     if not len(store):
-        raise InputError(f"{path}: none of {len(utterances)} recordings can be used; first: {store.skipped[0].reason}")
+        first = store.skipped[0].reason
+        raise InputError(f"{path}: none of {len(utterances)} recordings can be used; the first one: {first}")
     return store
 
 

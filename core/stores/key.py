@@ -1,4 +1,4 @@
-"""What determines a feature store: where the key is equal, so are the features."""
+"""The key of a feature store: a hash of everything that determines the features."""
 
 import hashlib
 import json
@@ -18,40 +18,49 @@ from core.stores.store import FORMAT
 from core.table import Block
 
 FINGERPRINT = 4096
-"""Bytes at each end of a recording that, with its size, stand for its content."""
+"""Bytes at each end of a recording that are hashed, with its size, instead of the whole content."""
 
 
 def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, built: Any = None) -> str:
-    """What determines a store, as a hexadecimal SHA-256: equal keys, equal features, on any machine.
+    """Key of a store, a hexadecimal SHA-256. Stores with equal keys have equal features, on any machine.
 
-    Covered: ids, labels, speakers, attacks, makers of copies and content of the utterances in their order; the front
-    end with every default written out, its version and the SHA-256 of its weights; the decoding. Not covered: where
-    corpus and weights lie. A recording's content goes by its size and both its ends: a FLAC file begins with the MD5 of
-    its samples, and WAV files that differ in the middle alone are rare enough.
+    The key covers the utterances in their order, with id, label, speaker, attack, maker of the copy and content. It
+    also covers the front end with every default written out, its version, the SHA-256 of its weights, and the decoding.
+    It does not cover the paths of corpus and weights. The content of a recording is hashed by its size and both ends: a
+    FLAC file begins with the MD5 of its samples, and WAV files that differ only in the middle are rare enough.
 
     Args:
-        utterances: Of one partition.
+        utterances: Utterances of one partition.
         front_end: Row of FRONT_ENDS and its options.
         options: How recordings are decoded.
-        built: The front end, where it is built already.
+        built: The built front end; None = it is built here.
+
+    Raises:
+        InputError: The front end cannot be built.
+        AudioError: A recording cannot be read.
     """
     built = built if built is not None else table.build("front_end", FRONT_ENDS, front_end)
     resolved = table.resolved(FRONT_ENDS, front_end).plain()
     if built.weights:
-        for option in ("checkpoint", "weights"):  # where the weights lie; their hash stands for them
+        for option in ("checkpoint", "weights"):  # paths of the weights, which their hash replaces
             resolved.pop(option, None)
     digest = hashlib.sha256()
-    what = [FORMAT, shards.SHARD, resolved, built.version, sorted(built.weights.items()), asdict(options)]
-    digest.update(json.dumps(what, sort_keys=True).encode())
+    settings = [FORMAT, shards.SHARD, resolved, built.version, sorted(built.weights.items()), asdict(options)]
+    digest.update(json.dumps(settings, sort_keys=True).encode())
     with ThreadPoolExecutor(8) as pool:
-        for each, content in zip(utterances, pool.map(fingerprint, [u.path for u in utterances]), strict=True):
-            row = [each.utterance_id, each.label, each.speaker_id, each.attack_id, each.copy, content]
-            digest.update(json.dumps(row).encode())
+        contents = pool.map(fingerprint, [utterance.path for utterance in utterances])
+        for utterance, content in zip(utterances, contents, strict=True):
+            row = [utterance.utterance_id, utterance.label, utterance.speaker_id, utterance.attack_id]
+            digest.update(json.dumps([*row, utterance.copy, content]).encode())
     return digest.hexdigest()
 
 
 def fingerprint(path: Path) -> str:
-    """A digest of a file's size and both its ends."""
+    """Hexadecimal SHA-256 of the size and both ends of a file.
+
+    Raises:
+        AudioError: The file cannot be read.
+    """
     try:
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size

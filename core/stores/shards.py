@@ -1,4 +1,4 @@
-"""Shards of a feature store: recordings -> Arrow files, each whole or not at all."""
+"""Shards of a feature store: recordings -> Arrow files. A shard is written completely or not at all."""
 
 import json
 from collections import defaultdict
@@ -20,22 +20,22 @@ from core.errors import InputError
 from core.stores.store import SCHEMA
 
 SHARD = 128
-"""Utterances of a shard: what an interruption can cost."""
+"""Utterances of a shard. An interruption loses at most the work of one shard."""
 
 MAX_SAMPLES = 60 * SAMPLE_RATE
-"""Samples that a front end is given at a time, one recording at least: bounds its memory."""
+"""Maximum number of samples in one call of a front end, which bounds its memory. A longer recording is one call."""
 
 Progress = Callable[[int, float], None]
-"""Utterances and seconds of audio that were done in this call."""
+"""Function of the utterances and the seconds of audio that this call has finished so far."""
 
 
 def n_shards(utterances: Sequence[Utterance]) -> int:
-    """Shards of the store of some utterances."""
+    """Number of shards of the store of some utterances."""
     return -(-len(utterances) // SHARD)
 
 
 def shard_file(path: Path, number: int) -> Path:
-    """The file of a shard in the folder of its store."""
+    """Path of a shard in the folder of its store."""
     return path / f"{number:06d}.arrow"
 
 
@@ -45,7 +45,7 @@ def missing_shards(utterances: Sequence[Utterance], path: Path) -> list[int]:
 
 
 def clean(path: Path) -> None:
-    """Removes from the folder of a store the halves of files that a killed process left."""
+    """Removes partial files that a killed process left in the folder of a store."""
     for stale in path.glob(".*-*"):
         stale.unlink()
 
@@ -61,29 +61,32 @@ def write_shards(
     n_workers: int = 2,
     progress: Progress | None = None,
 ) -> None:
-    """Writes some shards of a store, each whole or not at all; their bytes do not hang on who writes which.
+    """Writes some shards of a store. A shard is written completely or not at all.
+
+    The bytes of a shard do not depend on the process that writes it or on the other shards.
 
     Args:
-        utterances: Of the whole store.
-        front_end: Built, on `device`.
+        utterances: All utterances of the store.
+        front_end: Front end, built, on `device`.
         options: How recordings are decoded.
         path: Folder of the store, which exists.
-        missing: Numbers of the shards.
-        on_bad_audio: As for `core.stores.extraction.extract`.
-        device: Where the front end computes.
-        n_workers: Threads that decode ahead of it.
-        progress: Called with the utterances and the seconds of audio done in this call.
+        missing: Numbers of the shards to write.
+        on_bad_audio: As in `core.stores.extraction.extract`.
+        device: Device of the front end.
+        n_workers: Threads that decode recordings ahead of the front end.
+        progress: Function of the utterances and the seconds of audio that this call has finished so far.
 
     Raises:
-        InputError: as for `core.stores.extraction.extract`.
-        OSError: the folder cannot be written.
+        InputError: Recordings cannot be used and `on_bad_audio` is `stop`, or features exceed float16 or are not
+            finite.
+        OSError: The folder cannot be written.
     """
     done, seconds = 0, 0.0
     with ThreadPoolExecutor(n_workers) as pool:
 
         def decoded(number: int) -> list["Future[NDArray[np.float32]]"]:
             part = utterances[number * SHARD : (number + 1) * SHARD]
-            return [pool.submit(audio.load, each.path, options) for each in part]
+            return [pool.submit(audio.load, utterance.path, options) for utterance in part]
 
         ahead = decoded(missing[0]) if missing else []
         for position, number in enumerate(missing):
@@ -96,9 +99,9 @@ def write_shards(
                 if bad and on_bad_audio == "stop":
                     hint = "on_bad_audio: skip leaves such recordings out"
                     raise InputError([*bad.values(), f"{len(bad)} recordings of {len(part)} cannot be used; {hint}"])
-                found: dict[int, NDArray[np.float16]] = {}
+                features_of: dict[int, NDArray[np.float16]] = {}
                 for indices, features in _features(part, waveforms, front_end, device):
-                    found.update(zip(indices, features, strict=True))
+                    features_of.update(zip(indices, features, strict=True))
                     done += len(indices)
                     seconds += sum(len(waveforms[index]) for index in indices) / SAMPLE_RATE
                     if progress:
@@ -109,13 +112,13 @@ def write_shards(
                 raise
             done += len(bad)
             skipped = [{"utterance_id": part[index].utterance_id, "reason": reason} for index, reason in bad.items()]
-            _write_shard(shard_file(path, number), part, found, skipped)
+            _write_shard(shard_file(path, number), part, features_of, skipped)
 
 
 def _waveforms(
     part: Sequence[Utterance], waiting: list["Future[NDArray[np.float32]]"], min_samples: int
 ) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
-    """Waveforms of a shard by their place in it, and what is wrong with the others."""
+    """Waveforms of a shard by index, and the problems of the unusable recordings by index."""
     waveforms: dict[int, NDArray[np.float32]] = {}
     bad: dict[int, str] = {}
     for index, (utterance, future) in enumerate(zip(part, waiting, strict=True)):
@@ -135,9 +138,9 @@ def _waveforms(
 def _features(
     part: Sequence[Utterance], waveforms: dict[int, NDArray[np.float32]], front_end: Any, device: torch.device | str
 ) -> Iterator[tuple[list[int], list[NDArray[np.float16]]]]:
-    """Features `(n_frames, n_features)` of a shard, computed together where lengths are equal.
+    """Yields indices and features `(n_frames, n_features)` of recordings of one length, computed as one minibatch.
 
-    Nothing is padded: that would change the features.
+    Recordings are not padded to one length, since padding would change the features.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, waveform in waveforms.items():
@@ -151,28 +154,29 @@ def _features(
         batch = torch.from_numpy(np.stack([waveforms[index] for index in indices])).to(device)
         features = front_end(batch).transpose(1, 2).half()
         finite = torch.isfinite(features).flatten(1).all(dim=1).tolist()
-        for index, good in zip(indices, finite, strict=True):
-            if not good:
+        for index, is_finite in zip(indices, finite, strict=True):
+            if not is_finite:
                 where = f"{part[index].path} ({part[index].utterance_id})"
-                raise InputError(f"{where}: its features are not finite, or beyond what float16 holds (65504)")
+                raise InputError(f"{where}: the features are not finite, or exceed the maximum of float16 (65504)")
         yield indices, list(features.cpu().contiguous().numpy())
 
 
 def _write_shard(
-    file: Path, part: Sequence[Utterance], found: dict[int, NDArray[np.float16]], skipped: list[dict[str, str]]
+    file: Path, part: Sequence[Utterance], features: dict[int, NDArray[np.float16]], skipped: list[dict[str, str]]
 ) -> None:
-    indices = sorted(found)
+    """Writes a shard: the features by index in the shard, and the recordings that it skips with their reasons."""
+    indices = sorted(features)
     kept = [part[index] for index in indices]
-    sizes = [found[index].size for index in indices]
-    values = np.concatenate([found[index].reshape(-1) for index in indices]) if indices else np.empty(0, np.float16)
+    sizes = [features[index].size for index in indices]
+    values = np.concatenate([features[index].reshape(-1) for index in indices]) if indices else np.empty(0, np.float16)
     offsets = pa.array(np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64))
     columns = [
-        pa.array([each.utterance_id for each in kept], pa.string()),
-        pa.array([each.label for each in kept], pa.int8()),
-        pa.array([each.speaker_id for each in kept], pa.string()),
-        pa.array([each.attack_id for each in kept], pa.string()),
-        pa.array([each.copy for each in kept], pa.string()),
-        pa.array([len(found[index]) for index in indices], pa.int32()),
+        pa.array([utterance.utterance_id for utterance in kept], pa.string()),
+        pa.array([utterance.label for utterance in kept], pa.int8()),
+        pa.array([utterance.speaker_id for utterance in kept], pa.string()),
+        pa.array([utterance.attack_id for utterance in kept], pa.string()),
+        pa.array([utterance.copy for utterance in kept], pa.string()),
+        pa.array([len(features[index]) for index in indices], pa.int32()),
         pa.LargeListArray.from_arrays(offsets, pa.array(values)),
     ]
     schema = SCHEMA.with_metadata({"skipped": json.dumps(skipped)})

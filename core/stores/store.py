@@ -1,7 +1,8 @@
-"""The feature store: features of a partition in Arrow files that every trial of a node maps into its memory.
+"""The feature store: features of a partition in Arrow files, which every trial of a node maps into its memory.
 
-A store is a folder of shards, each an Arrow IPC file of one record batch, and `manifest.json`, which is written last
-and marks the store as complete. Features are float16, frame by frame: a crop in time is one contiguous copy.
+A store is a folder of shards and `manifest.json`. A shard is an Arrow IPC file of one record batch. The manifest is
+written last and marks the store as complete. Features are float16, frame by frame, so a crop in time is one contiguous
+copy.
 """
 
 import copy
@@ -20,7 +21,7 @@ from core.errors import InputError
 from core.table import did_you_mean
 
 FORMAT = 2
-"""Raised when the columns or their meaning change; it is part of a store's key, so that stores are extracted anew."""
+"""Version of the columns. It is part of a store's key, so that a new version extracts its own stores."""
 
 MANIFEST = "manifest.json"
 
@@ -42,10 +43,11 @@ class InputOptions:
     """How the features of an utterance become one backbone input.
 
     Attributes:
-        n_frames: Frames of every input: a random crop in training; a shorter utterance is repeated.
-        score_windows: Windows of an utterance whose embeddings are averaged outside training, spread evenly from its
-            first to its last; 1 = the first alone.
-        normalize: What is taken out of each window, per feature: nothing, its mean, or its mean and deviation.
+        n_frames: Frames of every input. Training takes a random crop; a shorter utterance is repeated.
+        score_windows: Number of windows of an utterance whose embeddings are averaged outside training, spread evenly
+            from the first to the last window; 1 = only the first.
+        normalize: Normalisation of every window, per feature: `none`, zero mean (`mean`), or zero mean and unit
+            variance (`mean_variance`).
     """
 
     n_frames: int = 400
@@ -58,31 +60,31 @@ class InputOptions:
                 raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
 
     def positions(self) -> tuple[float, ...]:
-        """Where the scored windows begin, from 0 (the first) to 1 (the last)."""
+        """Positions of the scored windows, from 0 (the first window) to 1 (the last)."""
         return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """A recording that a store leaves out, and why."""
+    """A recording that a store leaves out, and the reason."""
 
     utterance_id: str
     reason: str
 
 
 class FeatureStore:
-    """A complete store, mapped read-only: opening one reads no features, and processes share its pages.
+    """A complete store, mapped read-only. Opening it reads no features, and processes share its pages.
 
     Attributes:
-        path: Its folder.
-        key: What determines it; see `core.stores.key.store_key`.
-        utterance_ids: In the order of the protocol.
-        labels: `(n_utterances,)`, 1 = bona fide.
-        speaker_ids: One an utterance.
-        attack_ids: One an utterance, `-` for bona fide.
-        copies: One an utterance: the row of `core.corpora.copies.WIDENERS` that made it; None: it is an original.
-        n_frames: Frames of each utterance, `(n_utterances,)`.
-        n_features: Values a frame.
+        path: Folder of the store.
+        key: Hash of everything that determines the store; see `core.stores.key.store_key`.
+        utterance_ids: Id of every utterance, in the order of the protocol.
+        labels: Label of every utterance, `(n_utterances,)`; 1 = bona fide, 0 = spoof.
+        speaker_ids: Speaker of every utterance.
+        attack_ids: Attack of every utterance, `-` for bona fide.
+        copies: For every utterance, the row of `core.corpora.copies.WIDENERS` that made it; None = an original.
+        n_frames: Frames of every utterance, `(n_utterances,)`.
+        n_features: Values per frame.
         hop_length: Samples from one frame to the next.
         skipped: Recordings that were left out.
     """
@@ -92,7 +94,7 @@ class FeatureStore:
         self.key = str(manifest["key"])
         self.n_features = int(manifest["n_features"])
         self.hop_length = int(manifest["hop_length"])
-        self.skipped = tuple(Skipped(**each) for each in manifest["skipped"])
+        self.skipped = tuple(Skipped(**entry) for entry in manifest["skipped"])
         self.utterance_ids: list[str] = _strings(batches, "utterance_id")
         self.speaker_ids: list[str] = _strings(batches, "speaker_id")
         self.attack_ids: list[str] = _strings(batches, "attack_id")
@@ -107,7 +109,7 @@ class FeatureStore:
             offsets = column.offsets.to_numpy()
             n_values = batch.column("n_frames").to_numpy().astype(np.int64) * self.n_features
             if not np.array_equal(np.diff(offsets), n_values):
-                raise ValueError(f"shard {number} does not hold {self.n_features} values a frame")
+                raise ValueError(f"shard {number} does not have {self.n_features} values per frame")
             begins.append(offsets[:-1])
             shards.append(np.full(batch.num_rows, number))
         self._shard = np.concatenate(shards)
@@ -118,7 +120,7 @@ class FeatureStore:
         """The store in a folder.
 
         Raises:
-            InputError: there is none, it is not complete, or a file of it is damaged.
+            InputError: The folder is not a complete store of this format, or a file of the store is damaged.
         """
         try:
             manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
@@ -128,10 +130,10 @@ class FeatureStore:
             raise InputError(
                 f"{path / MANIFEST}: cannot be read ({error}); delete the folder and extract again"
             ) from error
-        found = manifest.get("format") if isinstance(manifest, dict) else None
-        if found != FORMAT:
+        version = manifest.get("format") if isinstance(manifest, dict) else None
+        if version != FORMAT:
             raise InputError(
-                f"{path}: feature store of format {found!r}; this version reads {FORMAT}. Delete the folder"
+                f"{path}: feature store of format {version!r}; this version reads {FORMAT}. Delete the folder"
             )
         try:
             batches = [_map(path / shard["file"], shard["n_bytes"]) for shard in manifest["shards"]]
@@ -144,7 +146,7 @@ class FeatureStore:
         return len(self.utterance_ids)
 
     def subset(self, indices: NDArray[np.int64]) -> "FeatureStore":
-        """A store of some of the utterances, in the order given; it maps the same files."""
+        """A store of some of the utterances, in the order of `indices`; it maps the same files."""
         chosen = copy.copy(self)
         for name in ("labels", "n_frames", "_shard", "_begin"):
             setattr(chosen, name, getattr(self, name)[indices])
@@ -169,10 +171,10 @@ class FeatureStore:
         """One window of each utterance, `(len(indices), n_features, n_frames)`, float16.
 
         Args:
-            indices: Which utterances.
-            n_frames: Frames of a window; an utterance that is shorter is repeated.
-            generator: Draws where the window of a longer utterance begins; None = at `position`.
-            position: Where it begins, from 0 (the first window) to 1 (the last).
+            indices: Indices of the utterances.
+            n_frames: Frames of a window; a shorter utterance is repeated.
+            generator: Generator of random positions of the windows; None = all windows are at `position`.
+            position: Position of the windows, from 0 (the first window) to 1 (the last).
         """
         out = np.empty((len(indices), n_frames, self.n_features), np.float16)
         spare = np.maximum(self.n_frames[indices] - n_frames, 0)
@@ -186,24 +188,29 @@ class FeatureStore:
 
 
 def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64]:
-    """First frames of windows at a position from 0 to 1, where `spare` frames lie outside the window."""
+    """First frames of windows.
+
+    Args:
+        spare: Frames of each utterance that are outside its window, `(n_utterances,)`.
+        position: Position of the windows, from 0 (the first window) to 1 (the last).
+    """
     starts: NDArray[np.int64] = np.rint(spare * position).astype(np.int64)
     return starts
 
 
 def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
-    """The originals of a store and the copies that the named rows of `core.corpora.copies.WIDENERS` made of them.
+    """The originals of a store, and their copies that the named rows of `core.corpora.copies.WIDENERS` made.
 
     Raises:
-        InputError: the store has no copies of one of the names.
+        InputError: The store has no copies of one of the names.
     """
-    there = {name for name in train.copies if name is not None}
+    makers = {name for name in train.copies if name is not None}
     for name in names:
-        if name not in there:
-            known = f"{', '.join(sorted(there)) or 'nothing'}{did_you_mean(name, there)}"
+        if name not in makers:
+            known = f"{', '.join(sorted(makers)) or 'no copies'}{did_you_mean(name, makers)}"
             hint = "spooftune corpus widen makes such copies"
             raise InputError(f"widen: train has no utterances made by {name!r}; it has {known}; {hint}")
-    if not there:
+    if not makers:
         return train
     return train.subset(np.flatnonzero([name is None or name in names for name in train.copies]))
 
@@ -211,12 +218,12 @@ def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:
 def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     size = path.stat().st_size
     if size != n_bytes:
-        raise ValueError(f"{path.name} has {size} bytes and should have {n_bytes}")
+        raise ValueError(f"{path.name} has {size} bytes; it should have {n_bytes}")
     reader = pa.ipc.open_file(pa.memory_map(str(path)))
     if reader.schema != SCHEMA or reader.num_record_batches != 1:
-        raise ValueError(f"{path.name} is no shard")
+        raise ValueError(f"{path.name} is not a shard")
     batch = reader.get_batch(0)
-    batch.validate(full=True)  # damaged offsets would crash the process, not raise; features are not read
+    batch.validate(full=True)  # damaged offsets would crash the process; this reads no features
     return batch
 
 

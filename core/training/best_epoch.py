@@ -1,4 +1,4 @@
-"""The best epoch of a training so far: one way to choose it, whatever is trained."""
+"""The best epoch of a training so far, selected in one way for detectors and for pretraining."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,19 +7,19 @@ from torch import Tensor
 
 
 class BestEpoch:
-    """The epoch that ranks first among those offered so far, with its metrics and weights.
+    """The epoch with the lowest rank so far, with its metrics and weights.
 
     Attributes:
-        kept: `epoch`, `rank`, `metrics` and the weights under the name given, as plain data and tensors on the CPU for
-            a checkpoint; None until an epoch was offered.
+        kept: `epoch`, `rank`, `metrics` and the weights under `weights_name`, as plain data and tensors on the CPU for
+            a checkpoint; None before the first epoch.
     """
 
     def __init__(self, kept: Mapping[str, Any] | None = None, *, weights_name: str = "detector") -> None:
-        """What an earlier part of the training kept goes on.
+        """Starts with the best epoch of an earlier part of the training.
 
         Args:
-            kept: As a checkpoint holds it.
-            weights_name: Key of the weights in it.
+            kept: Best epoch from a checkpoint; None = none yet.
+            weights_name: Key of the weights in `kept`.
         """
         self.kept = dict(kept) if kept is not None else None
         self.weights_name = weights_name
@@ -27,13 +27,13 @@ class BestEpoch:
     def offer(
         self, rank: Sequence[float], *, epoch: int, metrics: Mapping[str, float], weights: Mapping[str, Tensor]
     ) -> None:
-        """Takes an epoch where it is the first or its rank is lower: the earlier of two equal ones stays.
+        """Keeps an epoch if it is the first or its rank is lower; of two equal epochs, the earlier one is kept.
 
         Args:
-            rank: What is compared, the most important first; lower is better.
-            epoch: Its number.
-            metrics: Copied.
-            weights: Copied to the CPU.
+            rank: Numbers to compare, the most important first; lower is better.
+            epoch: Number of the epoch.
+            metrics: Metrics of the epoch; copied.
+            weights: Weights after the epoch; copied to the CPU.
         """
         if self.kept is None or tuple(rank) < tuple(self.kept["rank"]):
             self.kept = {
@@ -44,10 +44,10 @@ class BestEpoch:
             }
 
     def objective(self) -> dict[str, float]:
-        """`objective`: the first number of the best rank; empty until an epoch was offered."""
+        """`objective`, the first number of the best rank; empty before the first epoch."""
         return {"objective": self.kept["rank"][0]} if self.kept is not None else {}
 
 
 def copied(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Weights as tensors of their own, on the CPU."""
+    """Copies of weights on the CPU, which share no memory with the originals."""
     return {name: value.detach().cpu().clone() for name, value in weights.items()}

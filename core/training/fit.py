@@ -31,26 +31,27 @@ def fit(
     objective: str = "dev_eer",
     resume: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The state after the last epoch: a checkpoint that holds the detector of the best epoch.
+    """Trains an experiment; returns the state after the last epoch, which includes the detector of the best epoch.
 
-    On the CPU the same experiment, stores and number of threads give the same bits, also when the run was
-    interrupted after any epoch and resumed: all randomness derives from the seed and the epoch's number.
+    On the CPU, the result is deterministic to the bit for the same experiment, stores and number of threads, also if
+    the training is interrupted after an epoch and resumed. All random numbers derive from the seed and the number of
+    the epoch.
 
     Args:
-        experiment: What to train.
+        experiment: Experiment to train.
         train: Features of the training partition; both classes.
-        dev: Features that judge each epoch; both classes. Nothing is fitted on them.
-        report: Called after every epoch with its metrics and the state to save. It may raise to stop the training.
-            Metrics: `epoch` (from 1), `loss`, `learning_rate`, `objective` (see `judgement`; best so far, absent until
-            the first evaluation), after an evaluation those of OBJECTIVES, rates in [0, 1], and `dev_threshold`; in
-            siamese mode `positive_distance` and `negative_distance`.
-        device: Where to compute.
-        objective: Key of OBJECTIVES that chooses the best epoch, with the tie-breaker.
-        resume: A state that `report` was given, of the same experiment.
+        dev: Features of the validation data, by which every epoch is judged; both classes. Nothing is fitted on them.
+        report: Function that is called after every epoch with its metrics and the state to save. It may raise to stop
+            the training. Metrics: `epoch` (from 1), `loss`, `learning_rate`, `objective` (see `judgement`; the best
+            so far, absent before the first evaluation); after an evaluation those of OBJECTIVES, rates in [0, 1], and
+            `dev_threshold`; in siamese mode `positive_distance` and `negative_distance`.
+        device: Device that computes.
+        objective: Key of OBJECTIVES that selects the best epoch, with the tie-breaker.
+        resume: Earlier state of the same experiment, as `report` received it; None = start at epoch 1.
 
     Raises:
-        InputError: the stores do not fit each other or the experiment, or `resume` belongs to another experiment.
-        TrainingDiverged: a loss or an embedding is not finite.
+        InputError: The stores do not fit each other or the experiment, or `resume` belongs to another experiment.
+        TrainingDiverged: A loss, an embedding or a score is not finite.
     """
     state = resume or {}
     for measured, state in epochs(experiment, train, dev, device=device, objective=objective, resume=resume):
@@ -67,9 +68,9 @@ def epochs(
     objective: str = "dev_eer",
     resume: dict[str, Any] | None = None,
 ) -> Epochs:
-    """Metrics and state after each epoch that is left to train; arguments, metrics and errors as of `fit`.
+    """Yields metrics and state after each epoch that is left to train; arguments, metrics and errors as in `fit`.
 
-    The state's tensors are those that go on training: whoever keeps a state copies or saves it before the next epoch.
+    The tensors of the state are in training: copy or save a state before the next epoch.
     """
     device = torch.device(device)
     train = chosen_part(train, experiment.widen)
@@ -80,8 +81,8 @@ def epochs(
         if resume["epoch"] == experiment.epochs:
             return
     track = FitState(experiment, train.n_features, objective, resume)
-    fitted = {"gmm": _fit_mixtures, "classifier": fit_classifier}.get(experiment.mode, fit_network)
-    yield from fitted(experiment, train=train, dev=dev, device=device, track=track, resume=resume)
+    fit_mode = {"gmm": _fit_mixtures, "classifier": fit_classifier}.get(experiment.mode, fit_network)
+    yield from fit_mode(experiment, train=train, dev=dev, device=device, track=track, resume=resume)
 
 
 def _fit_mixtures(
@@ -93,6 +94,7 @@ def _fit_mixtures(
     track: FitState,
     resume: dict[str, Any] | None,
 ) -> Epochs:
+    """Yields metrics and state after each epoch of gmm mode; arguments as in `fit_network`."""
     detector = GmmDetector(experiment.gmm, train.n_features, experiment.input).to(device)
     if resume is not None:
         detector.load_state_dict(resume["detector"])
@@ -113,7 +115,7 @@ def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
     """The detector of the best epoch of a state, on the CPU, in evaluation mode.
 
     Raises:
-        InputError: the state is from before the first evaluation.
+        InputError: The state is from before the first evaluation.
     """
     if state["best"] is None:
         raise InputError(f"no epoch was evaluated yet (the checkpoint is of epoch {state['epoch']})")
@@ -127,7 +129,7 @@ def _check(experiment: Experiment, train: FeatureStore, dev: FeatureStore, objec
     if objective not in OBJECTIVES:
         problems.append(f"objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
     if train.n_features != dev.n_features:
-        problems.append(f"train has {train.n_features} features a frame and dev {dev.n_features}")
+        problems.append(f"train has {train.n_features} features per frame, dev has {dev.n_features}")
     for name, store in (("train", train), ("dev", dev)):
         if len(np.unique(store.labels)) < 2:
             problems.append(f"{name} ({store.path}) lacks bona fide or spoofed utterances; both are needed")

@@ -1,4 +1,4 @@
-"""Training that is judged by folds: attacks, speakers or corpora that further trainings leave out."""
+"""Training that is judged by folds: further trainings, each validated on attacks, speakers or corpora it leaves out."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,31 +27,34 @@ def fit_folds(
     objective: str = "dev_eer",
     resume: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """As `core.training.fit.fit`, with the best epoch chosen by attacks that were left out.
+    """Trains an experiment like `core.training.fit.fit`, but selects the best epoch by folds.
 
-    The detector is trained on all of train and, epoch by epoch beside it, once more for each fold without the fold's
-    attacks; the mean over the folds judges the epoch, and what is kept as best is the detector of all of train. So a
-    trial costs one training more for each fold.
+    One training uses all of train. In step with it, one further training per fold uses the fold's part of train. An
+    epoch is judged by the mean over the folds, and the detector of all of train is kept. So every fold costs one
+    further training.
 
     Args:
-        experiment: What to train.
+        experiment: Experiment to train.
         train: Features of the training partition.
         dev: Features of dev.
-        folds: At least one.
-        report: As of `fit`. The metrics hold, besides those of the detector on dev, `fold_eer`, `fold_auc` and
-            so on (means over the folds of the metrics of OBJECTIVES) and `worst_fold_eer`.
-        device: Where to compute.
-        objective: Key of OBJECTIVES; its counterpart over the folds is what counts.
-        resume: A state that `report` was given, of the same experiment and folds.
+        folds: Folds, at least one.
+        report: Function as in `fit`. The metrics include, besides those of the detector on dev, `fold_eer`, `fold_auc`
+            and so on (means over the folds of the metrics of OBJECTIVES) and `worst_fold_eer`.
+        device: Device that computes.
+        objective: Key of OBJECTIVES; its mean over the folds selects the best epoch.
+        resume: Earlier state of the same experiment and folds, as `report` received it; None = start at epoch 1.
+
+    Returns:
+        The state after the last epoch, as in `fit`, with the states of all trainings.
 
     Raises:
-        InputError: as of `fit`, or `resume` has another number of folds.
-        TrainingDiverged: as of `fit`.
+        InputError: As in `fit`, or `resume` has another number of folds.
+        TrainingDiverged: As in `fit`.
     """
-    of = {"train": train, "dev": dev}
+    partitions = {"train": train, "dev": dev}
     stores = [
         (train, dev),
-        *((train.subset(fold.train), of[fold.partition].subset(fold.validation)) for fold in folds),
+        *((train.subset(fold.train), partitions[fold.partition].subset(fold.validation)) for fold in folds),
     ]
     parts: list[Any] = [None] * len(stores) if resume is None else resume.get("parts", [])
     if len(parts) != len(stores):
@@ -59,8 +62,8 @@ def fit_folds(
     best = BestEpoch(resume["best"] if resume else None)
     state = resume or {}
     trainings = [
-        epochs(experiment, first, second, device=device, objective=objective, resume=part)
-        for (first, second), part in zip(stores, parts, strict=True)
+        epochs(experiment, training, validation, device=device, objective=objective, resume=part)
+        for (training, validation), part in zip(stores, parts, strict=True)
     ]
     for whole, *left_out in zip(*trainings, strict=True):
         measured, state = dict(whole[0]), whole[1]

@@ -1,4 +1,4 @@
-"""Epochs of a network: representation learning, then a fresh classifier on its embeddings, judged on dev."""
+"""Epochs of a network: representation learning, then a new classifier on its embeddings, evaluated on dev."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -33,18 +33,18 @@ def fit_classifier(
     track: FitState,
     resume: dict[str, Any] | None,
 ) -> Epochs:
-    """The one epoch of a classifier on what the untrained backbone gives.
+    """Yields metrics and state after the only epoch of classifier mode: the backbone stays untrained.
 
     Args:
-        experiment: What to train.
+        experiment: Experiment to train.
         train: Features of the training partition; both classes.
-        dev: Features that judge an epoch.
-        device: Where to compute.
-        track: Which epochs are judged, and the best of them.
-        resume: Not used: the only epoch is the last.
+        dev: Features of the validation data.
+        device: Device that computes.
+        track: The best epoch so far.
+        resume: Not used: the first epoch is the last.
 
     Raises:
-        TrainingDiverged: a loss or an embedding is not finite.
+        TrainingDiverged: An embedding or a score is not finite.
     """
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
     detector = build_network(experiment, train.n_features).to(device)
@@ -61,31 +61,29 @@ def fit_network(
     track: FitState,
     resume: dict[str, Any] | None,
 ) -> Epochs:
-    """Epoch after epoch of a network that learns as the experiment's mode says.
+    """Yields metrics and state after each epoch of siamese, original or multiclass mode.
 
     Args:
-        experiment: What to train.
+        experiment: Experiment to train.
         train: Features of the training partition; both classes.
-        dev: Features that judge an epoch.
-        device: Where to compute.
-        track: Which epochs are judged, and the best of them.
-        resume: The state after an earlier epoch of the same training.
+        dev: Features of the validation data.
+        device: Device that computes.
+        track: The epochs to evaluate, and the best one so far.
+        resume: State after an earlier epoch of the same training; None = start at epoch 1.
 
     Raises:
-        InputError: the network has nothing to learn in this mode.
-        TrainingDiverged: a loss or an embedding is not finite.
+        InputError: The network has no parameters to train in this mode.
+        TrainingDiverged: A loss, an embedding or a score is not finite.
     """
     n_batches = n_minibatches(len(train), experiment.batch_size)
     schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
     detector = build_network(experiment, train.n_features).to(device)
     goal = build_objective(experiment, detector, train, device)
-    learned = [each for each in goal.trained.parameters() if each.requires_grad]
+    learned = [parameter for parameter in goal.trained.parameters() if parameter.requires_grad]
     if not learned:
         name = experiment.backbone.name
-        raise InputError(
-            f"backbone: {name} has nothing to learn in {experiment.mode} mode; mode: classifier goes with it"
-        )
+        raise InputError(f"backbone: {name} has no parameters to train in {experiment.mode} mode; use mode: classifier")
     optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, learned)
     use_amp = experiment.mixed_precision and device.type == "cuda"
     scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)
@@ -147,7 +145,7 @@ def fit_network(
 
 
 def _prepare(experiment: Experiment, detector: Detector, train: FeatureStore, device: torch.device) -> None:
-    """Lets a backbone that has a part of its own to train do so on the bona fide speech of train."""
+    """Calls the backbone's `prepare`, if it has one, with the bona fide speech of train."""
     prepare: Any = getattr(detector.backbone, "prepare", None)
     if prepare is None:
         return
@@ -172,15 +170,24 @@ def evaluate(
     epoch: int,
     device: torch.device,
 ) -> dict[str, float]:
-    """Metrics on dev of the detector as it is; first a fresh classifier is fitted on train (phase two),
-    but in original mode, where the network is its own classifier.
+    """Metrics of a detector on dev.
+
+    A new classifier is fitted on train first (phase two). In original mode the network has its own classifier.
+
+    Args:
+        experiment: Experiment that trains the detector.
+        detector: Detector to evaluate; its classifier is changed in place.
+        train: Features of the training partition.
+        dev: Features of the validation data.
+        epoch: Number of the epoch; with the experiment's seed, it determines the classifier's random numbers.
+        device: Device that computes.
 
     Raises:
-        TrainingDiverged: an embedding or a score is not finite.
+        TrainingDiverged: An embedding or a score is not finite.
     """
     if experiment.mode != "original":
         generator = torch.Generator(device).manual_seed(derived_seed(experiment.seed, "classifier", epoch))
-        embeddings = embed_store(detector, train, device=device).clone()  # out of inference mode: fit takes gradients
+        embeddings = embed_store(detector, train, device=device).clone()  # fit needs gradients: no inference tensor
         labels = torch.from_numpy(train.labels).to(device)
         if not torch.isfinite(embeddings).all():
             raise TrainingDiverged(f"an embedding of epoch {epoch} is not finite")

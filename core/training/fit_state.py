@@ -1,4 +1,4 @@
-"""The state after each epoch of a training, from which the training can be resumed and the best detector taken."""
+"""The state after each epoch of a training: it resumes the training and includes the best detector."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,11 +14,11 @@ Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
 
 
 class FitState:
-    """The best epoch so far and the snapshots: what a state holds besides the detector that is trained on.
+    """The best epoch so far and the snapshots: the parts of a state besides the detector in training.
 
     Attributes:
         best: The best epoch so far, by `judgement` and then by the loss on dev.
-        snapshots: Number of an epoch of `Experiment.snapshot_epochs` -> the detector's tensors after it.
+        snapshots: Number of an epoch of `Experiment.snapshot_epochs` -> tensors of the detector after this epoch.
     """
 
     def __init__(self, experiment: Experiment, n_features: int, objective: str, resume: dict[str, Any] | None) -> None:
@@ -27,11 +27,16 @@ class FitState:
         self.snapshots: dict[str, Any] = resume["snapshots"] if resume else {}
 
     def judged(self, epoch: int) -> bool:
-        """Whether an epoch is to be evaluated."""
+        """Whether an epoch is evaluated: every `evaluate_every`-th epoch, and the last one."""
         return epoch % self.experiment.evaluate_every == 0 or epoch == self.experiment.epochs
 
     def state(self, measured: dict[str, float], detector: nn.Module) -> dict[str, Any]:
-        """The state after an epoch, but for the optimiser; adds `objective` to the epoch's metrics."""
+        """The state after an epoch, without the optimiser; adds `objective` to the metrics of the epoch.
+
+        Args:
+            measured: Metrics of the epoch; changed in place.
+            detector: Detector that the metrics belong to.
+        """
         epoch = int(measured["epoch"])
         if self.objective in measured:
             rank = (judgement(self.objective, measured), measured["dev_loss"])

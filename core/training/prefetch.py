@@ -1,4 +1,4 @@
-"""Minibatches that are there before they are asked for."""
+"""Minibatches that a thread reads ahead, so that training does not wait for them."""
 
 import threading
 from collections.abc import Iterable, Iterator
@@ -17,14 +17,15 @@ Item = TypeVar("Item")
 
 
 def read_ahead(items: Iterable[Item], *, depth: int) -> Iterator[Item]:
-    """The items in their order, made by a thread ahead of who asks for them.
+    """Yields items in their order, while a thread computes the next ones.
 
-    An error of the thread is raised where the item would have come. The thread ends with the iterator, also where that
-    is closed early.
+    An error of the thread is raised in place of its item. The thread ends with the iterator, also if the iterator is
+    closed early.
 
     Args:
-        items: Only the thread iterates over it; what else it uses must not be used meanwhile.
-        depth: How many items wait at most; the thread holds one more.
+        items: Items; only the thread iterates over them. Objects that the iteration uses, such as generators, must not
+            be used elsewhere meanwhile.
+        depth: Maximum number of items that wait; the thread holds one more.
     """
     queue: Queue[tuple[Item] | Exception | None] = Queue(maxsize=depth)
     stopped = threading.Event()
@@ -44,7 +45,7 @@ def read_ahead(items: Iterable[Item], *, depth: int) -> Iterator[Item]:
                 if stopped.is_set():
                     return
             put(None)
-        except Exception as error:  # noqa: BLE001 - raised again where the item would have come
+        except Exception as error:  # noqa: BLE001 - raised again in place of the item
             put(error)
 
     thread = threading.Thread(target=produce, name="minibatches", daemon=True)
@@ -68,20 +69,20 @@ def prefetched(
     generator: torch.Generator,
     device: torch.device,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Minibatches of one epoch, gathered from the store by a thread ahead of the arithmetic.
+    """Yields the minibatches of one epoch, which a thread reads from the store ahead of training.
 
-    Features `(batch_size, n_features, n_frames)` come on `device`; their targets `(batch_size,)` stay on the host,
+    The features `(batch_size, n_features, n_frames)` are on `device`. The targets `(batch_size,)` stay on the CPU,
     where pairs are drawn.
 
     Args:
         store: Features of the training partition.
-        targets: What each utterance is to be taken for, `(n_utterances,)`.
-        batch_size: Utterances of a minibatch, half bona fide and half spoof.
+        targets: Target of every utterance, `(n_utterances,)`.
+        batch_size: Utterances of a minibatch, half bona fide and half spoofed.
         n_frames: Frames of each crop.
-        generator: Seeds the order and the crops.
-        device: Where to compute.
+        generator: Generator that seeds the order and the crops.
+        device: Device of the features.
     """
-    # Its own generators: the thread runs ahead of the loop, which draws pairs from `generator` meanwhile.
+    # The thread has its own generators: it runs ahead of the loop, which draws pairs from `generator` meanwhile.
     seeds = torch.randint(2**62, (2,), generator=generator)
     order = torch.Generator().manual_seed(int(seeds[0]))
     crops = np.random.default_rng(int(seeds[1]))

@@ -1,7 +1,9 @@
-"""Vocoders: speech taken apart and put together again, as spoofed speech is.
+"""VOCODERS: recording -> the same speech, analysed and synthesised again (copy synthesis).
 
-`VOCODERS` names those that resynthesise a recording alone (copy synthesis). The demo corpus builds attacks from the
-engines of this room, and `core.corpora.copies` builds copies of training utterances from them.
+- `engines`: vocoders and voice conversions. The demo corpus builds attacks from them, and `core.corpora.copies` copies
+  training utterances with those of VOCODERS.
+- `material`: the input of an engine.
+- `signal_chain`: the common processing of bona fide and spoofed speech.
 """
 
 from collections.abc import Callable
@@ -19,4 +21,4 @@ VOCODERS: dict[str, Callable[[Material, np.random.Generator], Waveform]] = {
     "harmonic_noise": harmonic_noise,
     "mlsa": mlsa,
 }
-"""Material and a generator -> the resynthesised `source`, `(time,)` at 16 kHz and about as long."""
+"""Engines that need one recording. They return the resynthesised `source`, `(time,)` at 16 kHz, about as long."""

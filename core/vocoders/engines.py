@@ -1,6 +1,7 @@
-"""Engines that turn a recording into spoofed speech. Who calls them says which attack each of them is.
+"""Engines: a recording -> spoofed speech. The caller assigns an engine to an attack.
 
-Packages of the `demo` extra are imported where they are used, so that spooftune runs without them.
+Every engine is a function of its material and a generator, and returns a waveform `(time,)` at 16 kHz. Packages of the
+`demo` extra are imported in the functions that use them, so that spooftune runs without them.
 """
 
 import warnings
@@ -13,12 +14,12 @@ from core.audio import SAMPLE_RATE
 from core.vocoders.material import Material, median_f0, world
 from core.vocoders.signal_chain import Waveform
 
-_HOP = SAMPLE_RATE // 200  # samples: a frame every 5 ms, as WORLD has it
-_ALPHA = 0.42  # frequency warping at 16 kHz that comes close to the mel scale
+_HOP = SAMPLE_RATE // 200  # samples: a frame every 5 ms, as in WORLD
+_ALPHA = 0.42  # frequency warping that approximates the mel scale at 16 kHz
 
 
 def pitch(waveform: Waveform) -> tuple[Waveform, Waveform]:
-    """F0 in Hz (0 = unvoiced) and times in seconds, `(n_frames,)` each, every 5 ms."""
+    """F0 in Hz (0 = unvoiced) and times in s, both `(n_frames,)`, every 5 ms."""
     samples = np.ascontiguousarray(waveform, dtype=np.float64)
     coarse, times = world().dio(samples, SAMPLE_RATE)
     return world().stonemask(samples, coarse, times, SAMPLE_RATE), times
@@ -33,7 +34,7 @@ def world_analysis(waveform: Waveform) -> tuple[Waveform, NDArray[np.float64], N
 
 
 def pulse_noise_excitation(f0: Waveform, rng: np.random.Generator) -> Waveform:
-    """Excitation `(n_frames * 80,)` of unit power: a pulse a period where F0 is above 0, white noise elsewhere."""
+    """Excitation `(n_frames * 80,)` of unit power: one pulse per period in voiced frames, white noise elsewhere."""
     per_sample = np.repeat(f0, _HOP)
     excitation = np.where(per_sample > 0, 0.0, rng.standard_normal(len(per_sample)))
     cycles = np.cumsum(per_sample / SAMPLE_RATE)
@@ -44,7 +45,7 @@ def pulse_noise_excitation(f0: Waveform, rng: np.random.Generator) -> Waveform:
 
 
 def mel_bands(n_bands: int, n_bins: int) -> NDArray[np.float64]:
-    """Triangular filters `(n_bands, n_bins)`, their edges evenly spaced in mel from 0 to 8 kHz."""
+    """Triangular filters `(n_bands, n_bins)`; their edges are evenly spaced in mel from 0 to 8 kHz."""
     top = 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700)
     edges = 700 * (10 ** (np.linspace(0, top, n_bands + 2) / 2595) - 1)
     frequency = np.linspace(0, SAMPLE_RATE / 2, n_bins)
@@ -77,7 +78,7 @@ def griffin_lim(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def lpc_vocoder(material: Material, rng: np.random.Generator) -> Waveform:
-    """Linear prediction of order 14 every 5 ms, driven by pulses or by noise: the classic buzzing vocoder."""
+    """LPC vocoder: linear prediction of order 14 every 5 ms, excited by pulses or noise; it sounds buzzy."""
     source, order, length = material.source, 14, 400
     f0, _ = pitch(source)
     excitation = pulse_noise_excitation(f0, rng)
@@ -134,13 +135,13 @@ def harmonic_noise(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def mlsa(material: Material, rng: np.random.Generator) -> Waveform:
-    """Mel-cepstral vocoder: 25 coefficients a frame in the MLSA filter, driven by pulses or by noise."""
+    """Mel-cepstral vocoder: 25 coefficients per frame in the MLSA filter, excited by pulses or noise."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         import pysptk
         from pysptk.synthesis import MLSADF, Synthesizer
     f0, envelope, _ = world_analysis(material.source)
-    # The filter's Pade approximation diverges on deep spectral valleys: none lies more than 45 dB below a frame's peak.
+    # The filter's Pade approximation diverges on deep spectral valleys: limit them to 45 dB below the frame's peak.
     floored = np.maximum(envelope, 10**-4.5 * envelope.max(axis=1, keepdims=True)) + 1e-10
     coefficients = pysptk.mc2b(pysptk.sp2mc(floored, 24, _ALPHA), _ALPHA)
     synthesizer = Synthesizer(MLSADF(order=24, alpha=_ALPHA, pd=5), _HOP)
@@ -148,7 +149,7 @@ def mlsa(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def world_coded(material: Material, rng: np.random.Generator) -> Waveform:
-    """WORLD resynthesis from 14 envelope numbers a frame, with coded aperiodicity and a smoothed, slightly moved F0."""
+    """WORLD resynthesis: 14 envelope coefficients per frame, coded aperiodicity, F0 smoothed and moved by up to 7 %."""
     f0, envelope, aperiodicity = world_analysis(material.source)
     n_fft = (envelope.shape[1] - 1) * 2
     code = world().code_spectral_envelope(envelope, SAMPLE_RATE, 14)
@@ -163,7 +164,7 @@ def world_coded(material: Material, rng: np.random.Generator) -> Waveform:
 
 
 def unit_concatenation(material: Material, rng: np.random.Generator) -> Waveform:
-    """Pieces of 40 ms from other recordings of the speaker, chosen by their spectrum and joined where they fit best."""
+    """Unit selection: pieces of 40 ms from the speaker's `bank`, chosen by spectrum and joined at the best phase."""
     hop, unit, fade = 160, 640, 80
 
     def spectra(waveform: Waveform) -> NDArray[np.float64]:
@@ -180,12 +181,12 @@ def unit_concatenation(material: Material, rng: np.random.Generator) -> Waveform
     starts = np.arange(len(candidates)) * hop
     distance = (candidates**2).sum(
         axis=1
-    ) - 2 * wanted @ candidates.T  # (n_units, n_candidates), up to a constant a row
+    ) - 2 * wanted @ candidates.T  # (n_units, n_candidates), up to a constant per row
     distance[:, (starts < fade) | (starts + unit + 2 * fade > len(bank))] = np.inf
     output, ramp = np.zeros(len(wanted) * unit + fade), np.linspace(0.0, 1.0, fade)
     for number, best in enumerate(distance.argmin(axis=1)):
         start, place = int(starts[best]), number * unit
-        if number:  # slide by up to 5 ms to where the waveforms meet in phase
+        if number:  # shifts the piece by up to 5 ms to the best phase
             fits = np.correlate(bank[start - fade : start + 2 * fade], output[place : place + fade])
             start += int(fits.argmax()) - fade
         piece = bank[start : start + unit + fade].copy()

@@ -1,4 +1,4 @@
-"""What the engines work on, and the pitch of it."""
+"""The input of an engine, and its pitch."""
 
 import warnings
 from dataclasses import dataclass
@@ -12,10 +12,12 @@ from core.vocoders.signal_chain import Waveform
 
 @dataclass(frozen=True)
 class Material:
-    """What an engine works on; all waveforms `(time,)` at 16 kHz.
+    """The input of an engine; all waveforms are `(time,)` at 16 kHz.
 
-    `source` says what is spoken; `target` is a recording of the claimed speaker, in copy synthesis `source` again;
-    `bank` holds more recordings of the claimed speaker.
+    Attributes:
+        source: Recording whose words the engine speaks.
+        target: Recording of the claimed speaker; in copy synthesis the same as `source`.
+        bank: More recordings of the claimed speaker.
     """
 
     source: Waveform
@@ -32,6 +34,6 @@ def world() -> Any:
 
 
 def median_f0(waveform: Waveform) -> float:
-    """Median F0 in Hz of the voiced frames; 150 where none is voiced."""
+    """Median F0 in Hz of the voiced frames; 150 if no frame is voiced."""
     f0 = world().dio(np.ascontiguousarray(waveform, dtype=np.float64), SAMPLE_RATE)[0]
     return float(np.median(f0[f0 > 0])) if np.any(f0 > 0) else 150.0

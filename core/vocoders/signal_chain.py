@@ -1,7 +1,7 @@
-"""The one treatment of bona fide and spoofed speech: what differs here would become a shortcut for a detector.
+"""The common processing of bona fide and spoofed speech. A difference here would become a shortcut for a detector.
 
-Recordings enter through `decode` and `pieces`; spoofed speech takes on its claimed speaker's spectrum
-(`with_spectrum_of`) and codec (`through_codec`); both leave through `finished`.
+`decode` and `pieces` read recordings. Spoofed speech gets the spectrum (`with_spectrum_of`) and the codec
+(`through_codec`) of its claimed speaker. `finished` makes the clips of both classes.
 """
 
 import io
@@ -22,17 +22,17 @@ Codec = Literal["pcm", "g722", "vorbis"]
 MIN_DURATION_S, MAX_DURATION_S = 1.0, 6.0
 LEVEL_DBFS, LEVEL_SPREAD_DB = -26.0, 2.0
 NOISE_SNR_DB = (40.0, 55.0)
-BAND_HZ = (80.0, 7200.0)  # the upper edge is what G.722 leaves
+BAND_HZ = (80.0, 7200.0)  # the upper edge is that of G.722
 EDGE_MARGIN_S = 0.02
 
 _FRAME, _HOP = SAMPLE_RATE // 50, SAMPLE_RATE // 100
 
 
 def decode(path: Path) -> Waveform:
-    """A recording `(time,)` at 16 kHz, mono; `.g722` is read as raw 64 kbit/s G.722, all else with `core.audio.load`.
+    """A recording `(time,)` at 16 kHz, mono; `.g722` is raw G.722 at 64 kbit/s; `core.audio.load` reads other files.
 
     Raises:
-        AudioError: the file cannot be read as audio, or is shorter than 0.1 s.
+        AudioError: The file cannot be read as audio, or is shorter than 0.1 s.
     """
     if path.suffix == ".g722":
         return g722_decoded(path.read_bytes())
@@ -40,14 +40,14 @@ def decode(path: Path) -> Waveform:
 
 
 def codec_of(path: Path) -> tuple[Codec, int]:
-    """What a recording passed before it came to us: codec and sample rate, by the file's ending and header."""
+    """Codec and original sample rate (Hz) of a recording, from the file's suffix and header."""
     if path.suffix == ".g722":
         return "g722", SAMPLE_RATE
     return "vorbis" if path.suffix.lower() == ".ogg" else "pcm", soundfile.info(path).samplerate
 
 
 def g722_decoded(data: bytes) -> Waveform:
-    """Waveform `(2 * len(data),)` of raw G.722 at 64 kbit/s: a byte holds two samples."""
+    """Waveform `(2 * len(data),)` of raw G.722 at 64 kbit/s; one byte encodes two samples."""
     import av
 
     decoder = av.CodecContext.create("g722", "r")
@@ -57,7 +57,7 @@ def g722_decoded(data: bytes) -> Waveform:
 
 
 def g722_encoded(waveform: Waveform) -> bytes:
-    """Raw G.722 at 64 kbit/s of a waveform `(time,)` in [-1, 1] at 16 kHz; an odd last sample is padded by a zero."""
+    """Raw G.722 at 64 kbit/s of a waveform `(time,)` in [-1, 1] at 16 kHz; an odd length is padded by a zero."""
     import av
 
     even = np.pad(waveform, (0, len(waveform) % 2))
@@ -69,7 +69,7 @@ def g722_encoded(waveform: Waveform) -> bytes:
 
 
 def through_codec(waveform: Waveform, codec: Codec, sample_rate: int) -> Waveform:
-    """The waveform `(time,)` after a codec at its sample rate; about as long, delayed by some samples at most."""
+    """The waveform `(time,)` after a codec at `sample_rate` (Hz); about as long, with a delay of a few samples."""
     if codec == "pcm":
         return waveform
     if codec == "g722":
@@ -87,7 +87,7 @@ def resampled(waveform: Waveform, rate: int, new_rate: int) -> Waveform:
 
 
 def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
-    """Level in dB of frames of 20 ms every 10 ms, `(n_frames,)`; silence is -120 dB. At least one frame."""
+    """Levels in dB of frames of 20 ms every 10 ms, `(n_frames,)`, at least one; silence is -120 dB."""
     padded = np.pad(waveform, (0, max(0, _FRAME - len(waveform))))
     frames = np.lib.stride_tricks.sliding_window_view(padded, _FRAME)[::_HOP]
     levels: NDArray[np.float64] = 10 * np.log10(np.mean(frames**2, axis=1) + 1e-12)
@@ -95,7 +95,7 @@ def frame_levels(waveform: Waveform) -> NDArray[np.float64]:
 
 
 def trimmed(waveform: Waveform, *, top_db: float = 35.0) -> Waveform:
-    """The waveform without the edges that stay `top_db` below its loud frames (95th percentile), with 20 ms margins."""
+    """The waveform without edges more than `top_db` below its loud frames (95th percentile); 20 ms margins remain."""
     levels = frame_levels(waveform)
     active = np.flatnonzero(levels > np.percentile(levels, 95) - top_db)
     margin = round(EDGE_MARGIN_S * SAMPLE_RATE)
@@ -103,21 +103,24 @@ def trimmed(waveform: Waveform, *, top_db: float = 35.0) -> Waveform:
 
 
 def pieces(waveform: Waveform, *, shortest_s: float = 1.2, longest_s: float = 5.8) -> list[Waveform]:
-    """Trimmed pieces of 1.2 to 5.8 s; a longer recording is cut at its quietest frames, a shorter one gives none."""
-    if rms(waveform) < 1e-4:  # -80 dBFS: nothing was recorded
+    """Trimmed pieces of 1.2 to 5.8 s. A longer recording is cut at its quietest frames; a shorter one has no pieces."""
+    if rms(waveform) < 1e-4:  # -80 dBFS: silence
         return []
-    waveform, found = trimmed(waveform), []
+    waveform, cuts = trimmed(waveform), []
     while len(waveform) > longest_s * SAMPLE_RATE:
         levels = frame_levels(waveform[: int(longest_s * SAMPLE_RATE)])
-        first = len(levels) // 2  # never cut off less than half of what is allowed
+        first = len(levels) // 2  # a piece has at least half of the maximum length
         cut = (first + int(np.argmin(levels[first:]))) * _HOP
-        found.append(trimmed(waveform[:cut]))
+        cuts.append(trimmed(waveform[:cut]))
         waveform = trimmed(waveform[cut:])
-    return [piece for piece in [*found, waveform] if shortest_s * SAMPLE_RATE <= len(piece) <= longest_s * SAMPLE_RATE]
+    return [piece for piece in [*cuts, waveform] if shortest_s * SAMPLE_RATE <= len(piece) <= longest_s * SAMPLE_RATE]
 
 
 def with_spectrum_of(waveform: Waveform, reference: Waveform, *, limit_db: float = 6.0) -> Waveform:
-    """The waveform at the reference's level, its spectrum (over 780 Hz) moved to the reference's by up to 6 dB."""
+    """The waveform with the level and the long-term spectrum of a reference.
+
+    The spectra are smoothed over 780 Hz, and the gain is limited to `limit_db`.
+    """
 
     def density(samples: Waveform) -> NDArray[np.float64]:
         power = scipy.signal.welch(samples, SAMPLE_RATE, nperseg=512)[1]
@@ -131,15 +134,15 @@ def with_spectrum_of(waveform: Waveform, reference: Waveform, *, limit_db: float
 
 
 def finished(waveform: Waveform, rng: np.random.Generator) -> NDArray[np.int16]:
-    """The clip `(time,)` as it is stored: band-limited, trimmed, at -26 +- 2 dBFS, with light coloured noise.
+    """The clip `(time,)` of a corpus: band-limited, trimmed, at most 6 s, at -26 +- 2 dBFS, with weak coloured noise.
 
-    The level and the noise (40 to 55 dB below it, its power falling as f^0 to f^-2) are drawn from one distribution for
-    both classes.
+    The noise is 40 to 55 dB below the speech, and its power falls as f^0 to f^-2. Level and noise have the same
+    distribution for both classes.
     """
     high_pass = scipy.signal.butter(8, BAND_HZ[0], "highpass", fs=SAMPLE_RATE, output="sos")
     low_pass = scipy.signal.firwin(255, BAND_HZ[1], fs=SAMPLE_RATE)
     waveform = scipy.signal.sosfiltfilt(high_pass, np.convolve(waveform, low_pass, mode="same"))
-    waveform = trimmed(waveform) * rng.choice((-1.0, 1.0))  # a microphone's polarity shows in the skewness
+    waveform = trimmed(waveform) * rng.choice((-1.0, 1.0))  # hides the polarity of the microphone
     waveform = waveform[: round(MAX_DURATION_S * SAMPLE_RATE)]
     level = LEVEL_DBFS + rng.uniform(-LEVEL_SPREAD_DB, LEVEL_SPREAD_DB)
     waveform = waveform * (10 ** (level / 20) / max(rms(waveform), 1e-9))
@@ -157,7 +160,7 @@ def coloured_noise(length: int, slope: float, rng: np.random.Generator) -> Wavef
 
 
 def as_int16(waveform: Waveform) -> NDArray[np.int16]:
-    """16-bit samples of a waveform in [-1, 1]; what lies outside is clipped."""
+    """16-bit samples of a waveform in [-1, 1]; values outside are clipped."""
     return np.round(np.clip(waveform, -1.0, 32767 / 32768) * 32768).astype(np.int16)
 
 

@@ -147,7 +147,7 @@ def test_a_training_takes_the_originals_and_what_it_names(stores):
         InputError, match=r"no utterances made by 'mulw'; it has griffin_lim, mulaw; did you mean 'mulaw'"
     ):
         chosen_part(train, ("mulw",))
-    with pytest.raises(InputError, match="it has nothing; spooftune corpus widen makes such copies"):
+    with pytest.raises(InputError, match="it has no copies; spooftune corpus widen makes such copies"):
         chosen_part(original, ("mulaw",))
 
 

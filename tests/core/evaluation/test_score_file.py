@@ -86,9 +86,9 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
         (FOUR + "LA_E_3 A07 spoof x\n\nLA_E_4 - spoof nan\n", [":3: the score 'x'", ":5: the score 'nan'"]),
         (FOUR + "LA_E_3 A07 spoof -inf\n", [":3: the score '-inf'"]),
         (TWO + "LA_E_3 A07\n", [":3: the score 'A07'"]),
-        (FOUR + "LA_E_1 A07 spoof 1\n", [":3: utterance 'LA_E_1' again; it was in line 1"]),
+        (FOUR + "LA_E_1 A07 spoof 1\n", [":3: utterance 'LA_E_1' is listed again; it is in line 1"]),
         ("A07 spoof 1\n", [":1: 3 columns; valid are 2 (utterance score); 4"]),
-        ("\n \n", [": no scores in it"]),
+        ("\n \n", [": the file has no scores"]),
     ],
 )
 def test_wrong_lines_are_named(tmp_path: Path, text: str, messages: list[str]) -> None:
@@ -129,7 +129,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     [
         ({"scores": np.full(50, np.nan)}, 4, "50 of 50 scores are not finite"),
         ({"utterance_ids": np.array(["one"])}, 2, "utterance_ids: 50 are needed"),
-        ({"utterance_ids": np.array(["a b"] * 50)}, 2, "'a b' is empty or holds white space"),
+        ({"utterance_ids": np.array(["a b"] * 50)}, 2, "'a b' is empty or contains white space"),
         ({"utterance_ids": np.array([""] * 50)}, 2, "'' is empty"),
         ({"labels": None}, 4, "4 columns need a label"),
         ({"labels": np.full(50, 2, np.int8)}, 4, "4 columns need a label"),

@@ -218,7 +218,7 @@ def test_a_classifier_alone_judges_features(stores, classifier):
 
 
 def test_a_network_without_parameters_cannot_be_trained(stores):
-    with pytest.raises(InputError, match="identity has nothing to learn in siamese mode"):
+    with pytest.raises(InputError, match="identity has no parameters to train in siamese mode"):
         run(stores, backbone="identity")
 
 
