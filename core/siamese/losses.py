@@ -24,7 +24,7 @@ def pair_distances(embeddings: Tensor, pairs: Tensor) -> Tensor:
 
 
 class ContrastiveLoss(nn.Module):
-    """Half the mean penalty of the pairs, each penalty raised to `power`.
+    """Contrastive loss (paper, equation (3)): half the mean penalty of the pairs, each penalty raised to `power`.
 
     The penalty of two utterances of one class is their distance. The penalty of two utterances of different classes is
     the margin minus their distance, or 0 if the distance exceeds the margin.

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.arguments import open_console
+from search.cli.shared_arguments import open_console
 
 
 def demo(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from core.errors import InputError
-from search.cli.arguments import ClusterPlace, RunName, RunStorage, open_console, open_run, pushing_run
+from search.cli.shared_arguments import ClusterPlace, RunName, RunStorage, open_console, open_run, pushing_run
 
 if TYPE_CHECKING:
     from core.evaluation.metrics import AsvErrorRates

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from search.cli.arguments import ClusterPlace, RunName, RunStorage, open_console, open_storage, run_names
+from search.cli.shared_arguments import ClusterPlace, RunName, RunStorage, open_console, open_storage, run_names
 
 
 def list_runs(*, storage: RunStorage = None, cluster: ClusterPlace = None) -> int:

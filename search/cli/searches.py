@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.arguments import (
+from search.cli.results import export_trial
+from search.cli.shared_arguments import (
     Changes,
     ClusterPlace,
     RayAddress,
@@ -19,7 +20,6 @@ from search.cli.arguments import (
     pushing_run,
     read_plan,
 )
-from search.cli.results import export_trial
 
 if TYPE_CHECKING:
     from search.prepare.plan import Plan
