@@ -2,10 +2,8 @@
 
 import dataclasses
 import json
-import platform
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.gmm import GmmDetector
+from core.versions import versions
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
@@ -162,17 +161,6 @@ def score(
             yield path, detector.score_utterance(features)
         except InputError as error:
             yield path, error
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the installed packages that affect results."""
-    known = {"python": platform.python_version()}
-    for name in ("spooftune", "torch", "torchaudio", "transformers", "numpy", "ray", "optuna"):
-        try:
-            known[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return known
 
 
 def _n_parameters(detector: torch.nn.Module) -> int:

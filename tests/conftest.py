@@ -5,8 +5,6 @@ from pathlib import Path
 
 # Tests run in several processes, and so do the searches that they launch: one thread each. Set before torch is loaded.
 os.environ["OMP_NUM_THREADS"] = "1"
-# Trials have an environment of their own: the processes that Ray would start before them would serve none.
-os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
 
 LONGEST = (
     "test_cluster.py",

@@ -28,6 +28,8 @@ def start_ray(address: str | None) -> None:
         os.environ.setdefault("RAY_enable_metrics_collection", "0")
         os.environ.setdefault("AUTOSCALER_METRIC_PORT", "-1")
         os.environ.setdefault("DASHBOARD_METRIC_PORT", "-1")
+        # Trials have an environment of their own: a process that Ray starts ahead of them would serve none.
+        os.environ.setdefault("RAY_prestart_worker_first_driver", "0")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")  # Paths in a space are relative to the launch folder.
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # The run's folder already has all metrics.

@@ -4,8 +4,8 @@ import dataclasses
 
 from rich.console import Console
 
-from core.bundle import versions
 from core.errors import InputError, Unavailable
+from core.versions import versions
 from search.cluster.jobs import announce_start
 from search.cluster.ray_session import start_ray
 from search.prepare.plan import Plan

@@ -3,7 +3,7 @@
 import pytest
 
 from search.cluster.capacity import trials_per_node
-from search.prepare.preflight import version_differences
+from search.cluster.node_check import version_differences
 from search.space.options import SearchOptions
 
 
