@@ -1,11 +1,12 @@
 """Detectors: features -> CM scores. A detector is a backbone with a classifier, or two Gaussian mixtures."""
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from core import table
 from core.backbones import BACKBONES
@@ -92,6 +93,31 @@ def _in_whole_blocks(network: nn.Module) -> bool:
         (convolution.in_channels == 1 or convolution.in_channels % 16 == 0) and convolution.out_channels % 16 == 0
         for convolution in convolutions
     )
+
+
+class _WithoutDraws(TorchFunctionMode):
+    """Leaves tensors as they are instead of filling them with random numbers."""
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in (Tensor.normal_, Tensor.uniform_):
+            return args[0]
+        return function(*args, **(kwargs or {}))
+
+
+def check_detector(experiment: Experiment, n_features: int) -> None:
+    """Builds a detector without memory and without initial weights, only to see whether it can be built.
+
+    Random numbers on the meta device would load PyTorch's compiler, which takes as long as loading PyTorch.
+
+    Args:
+        experiment: What would be trained.
+        n_features: Features per frame.
+
+    Raises:
+        InputError: The detector cannot be built.
+    """
+    with torch.device("meta"), _WithoutDraws():
+        build_detector(experiment, n_features)
 
 
 def normalized(features: Tensor, options: InputOptions) -> Tensor:

@@ -5,7 +5,7 @@ import os
 import torch
 
 from core.corpora.corpus import Corpus
-from core.detector import build_detector
+from core.detector import check_detector
 from core.errors import InputError
 from search.space.configurations import corners
 from search.space.space import Space, store_name
@@ -24,8 +24,7 @@ def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
         size = n_features.get(store_name(experiment))
         if size is not None:
             try:
-                with torch.device("meta"):
-                    build_detector(experiment, size)
+                check_detector(experiment, size)
             except InputError as error:
                 problems.update(dict.fromkeys(error.problems))
     return list(problems)
