@@ -5,6 +5,6 @@
 - `measure`: every metric of one set of scores.
 - `objectives`: OBJECTIVES, the metrics that a search can minimise; `judgement`: the value of an epoch.
 - `folds`: VALIDATIONS, how a corpus is divided into training and validation.
-- `score_file`: score files of the ASVspoof organisers.
+- `score_file`: score files of the ASVspoof organisers; `words`: names with white space in them.
 - `projection`: t-SNE of embeddings.
 """

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from core.atomic import replacing
 from core.errors import InputError
+from core.evaluation.words import decoded, encoded
 
 COLUMNS = {
     2: "utterance score",
@@ -82,6 +83,8 @@ class AsvScores:
 def read_cm_scores(path: Path) -> CmScores:
     """CM scores of a file in any format of `COLUMNS`, in the order of the file; blank lines are skipped.
 
+    Names are decoded as in `core.evaluation.words`.
+
     Raises:
         InputError: The file cannot be read or has no scores; a line has the wrong number of columns, an unknown key, a
             score that is not a finite number, or an utterance of an earlier line.
@@ -89,20 +92,22 @@ def read_cm_scores(path: Path) -> CmScores:
     columns, numbers = _columns(path, COLUMNS)
     width = len(columns)
     scores = _floats(path, columns[-1], numbers)
-    utterances = columns[1] if width == 6 else columns[0]
+    utterances = decoded(columns[1] if width == 6 else columns[0])
     _check_unique(path, utterances, numbers)
     ids = np.array(utterances)
     if width == 2:
         return CmScores(ids, scores)
     _check_keys(path, columns[-2], numbers, LABELS)
     labels = np.array([LABELS[key] for key in columns[-2]], dtype=np.int8)
-    return CmScores(ids, scores, np.array(columns[-3]), labels, np.array(columns[0]) if width == 6 else None)
+    speakers = np.array(decoded(columns[0])) if width == 6 else None
+    return CmScores(ids, scores, np.array(decoded(columns[-3])), labels, speakers)
 
 
 def write_cm_scores(path: Path, scores: CmScores, *, columns: Literal[2, 4, 6] = 4) -> None:
     """Writes CM scores in a format of `COLUMNS`. If writing fails, no partial file is left.
 
-    Every score has enough digits to be read again as the same float64.
+    Every score has enough digits to be read again as the same float64. White space in a name is percent-encoded, as in
+    `core.evaluation.words`.
 
     Args:
         path: File to write; its folder is created. A name that ends in `.gz` is compressed.
@@ -112,7 +117,7 @@ def write_cm_scores(path: Path, scores: CmScores, *, columns: Literal[2, 4, 6] =
     Raises:
         InputError: The disk is full or the folder cannot be written.
         ValueError: A column that the format needs is missing or has another length, a score is not finite, or a name
-            is empty or contains white space.
+            is empty.
     """
     utterances, values = _words("utterance_ids", scores.utterance_ids, scores), np.asarray(scores.scores, np.float64)
     if not np.isfinite(values).all():
@@ -219,12 +224,9 @@ def _words(name: str, column: NDArray[np.str_] | Sequence[str] | None, scores: C
     if column is None or len(column) != len(scores.scores):
         count = "none" if column is None else str(len(column))
         raise ValueError(f"{name}: {len(scores.scores)} are needed, one for each score; there are {count}")
-    words = [str(word) for word in column]
-    wrong = next((word for word in words if len(word.split()) != 1 or word.strip() != word), None)
-    if wrong is not None:
-        raise ValueError(
-            f"{name}: {wrong!r} is empty or contains white space, which would break the columns of the file"
-        )
+    words = encoded([str(word) for word in column])
+    if not all(words):
+        raise ValueError(f"{name}: a name is empty, which would break the columns of the file")
     return words
 
 
