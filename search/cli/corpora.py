@@ -1,12 +1,12 @@
 """Commands about corpora and unlabelled speech: corpus demo, corpus widen, pretrain."""
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from search.cli.shared_arguments import open_console
+from search.cluster.machine import usable_cpus
 
 
 def demo(
@@ -26,7 +26,7 @@ def demo(
     """Make a small corpus of bona fide and spoofed speech."""
     from core.demo import build_demo_corpus
 
-    build_demo_corpus(folder, speech=speech, seed=seed, report=print)
+    build_demo_corpus(folder, speech=speech, seed=seed, workers=usable_cpus(), report=print)
     return 0
 
 
@@ -44,8 +44,8 @@ def widen(
     seed: Annotated[int, typer.Option("--seed", metavar="N", help="Seed of the random copies.")] = 0,
     workers: Annotated[
         int,
-        typer.Option("--workers", metavar="N", help="Number of processes.", show_default="number of processors"),
-    ] = os.cpu_count() or 1,
+        typer.Option("--workers", metavar="N", help="Number of processes.", show_default="the CPUs that it may use"),
+    ] = usable_cpus(),
 ) -> int:
     """Make further training utterances: vocoded, distorted and coded copies."""
     from core import table

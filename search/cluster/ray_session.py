@@ -3,10 +3,15 @@
 import logging
 import os
 import secrets
+from typing import Any
 
 import torch
 
 from core.errors import Unavailable
+from search.cluster.machine import memory_limit, usable_cpus
+
+OBJECT_STORE = 0.3
+"""Fraction of the memory that Ray's object store may use: Ray's own default."""
 
 
 def start_ray(address: str | None) -> None:
@@ -43,7 +48,9 @@ def start_ray(address: str | None) -> None:
             include_dashboard=False if address is None else None,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            num_cpus=usable_cpus() if address is None else None,
             num_gpus=torch.cuda.device_count() if address is None else None,
+            **(_memory_options() if address is None else {}),
         )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
@@ -52,3 +59,12 @@ def start_ray(address: str | None) -> None:
         raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
     # A failed trial does not make the search fail: the run's folder and the table report it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def _memory_options() -> dict[str, Any]:
+    """Options of `ray.init` for a cgroup's limit of memory: Ray only sees the limit at the root of the hierarchy."""
+    limit = memory_limit()
+    if limit is None:
+        return {}
+    object_store = int(OBJECT_STORE * limit)
+    return {"object_store_memory": object_store, "_memory": limit - object_store}

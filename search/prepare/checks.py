@@ -1,12 +1,11 @@
 """Checks of a space that need its corpus, its front ends or this machine. Every check returns a list of problems."""
 
-import os
-
 import torch
 
 from core.corpora.corpus import Corpus
 from core.detector import check_detector
 from core.errors import InputError
+from search.cluster.machine import usable_cpus
 from search.space.configurations import corners
 from search.space.space import Space, store_name
 
@@ -51,11 +50,11 @@ def widening_problems(space: Space, corpus: Corpus) -> list[str]:
 
 
 def resource_problems(space: Space) -> list[str]:
-    """CPUs and GPUs that a trial needs and this machine lacks."""
+    """CPUs and GPUs that a trial needs and this process may not use."""
     problems = []
-    cpus, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    cpus, gpus = usable_cpus(), torch.cuda.device_count()
     if space.search.cpus > cpus:
-        problems.append(f"search.cpus is {space.search.cpus}; this machine has {cpus}")
+        problems.append(f"search.cpus is {space.search.cpus}; this process may use {cpus} CPUs")
     if space.search.gpus > gpus:
         problems.append(f"search.gpus is {space.search.gpus}; this machine has {gpus} CUDA devices")
     return problems

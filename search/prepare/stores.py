@@ -15,11 +15,15 @@ from core.config import Experiment
 from core.corpora.corpus import Corpus
 from core.stores.extraction import extract, is_complete, store_path
 from core.stores.store import FeatureStore
+from search.cluster.machine import usable_cpus
 from search.prepare.distributed_extraction import extract_distributed
 from search.prepare.plan import Plan
 from search.runs.storage import Storage
 from search.space.options import SearchOptions
 from search.space.space import store_name
+
+N_DECODERS = 2
+"""Threads that decode recordings ahead of the front end, if this process may use so many CPUs."""
 
 StoreOpener = Callable[[Experiment, str], FeatureStore]
 """Returns the feature store of an experiment's front end and a partition, and extracts it if it is not complete."""
@@ -62,6 +66,8 @@ def ensure_store(
         InputError: A recording cannot be used, or the storage cannot be written.
         Unavailable: Nodes of the cluster died too often.
     """
+    # Torch respects the CPU affinity, but not the quota of a cgroup.
+    torch.set_num_threads(min(torch.get_num_threads(), usable_cpus()))
     utterances = corpus.partition(partition)
     root = storage.folder / "stores"
     path = store_path(utterances, experiment.front_end, experiment.audio, root=root)
@@ -90,6 +96,7 @@ def ensure_store(
             root=root,
             on_bad_audio=on_bad_audio,
             device="cuda" if torch.cuda.is_available() else "cpu",
+            n_workers=min(N_DECODERS, usable_cpus()),
             progress=progress,
         )
     storage.push(f"stores/{path.name}")

@@ -69,7 +69,7 @@ def test_mistakes_are_listed_without_a_traceback_or_a_ray(space_file):
     [
         ("corpus.path=absent", "absent"),
         ("search.gpus=1", "search.gpus is 1; this machine has 0"),
-        ("search.cpus=4096", "search.cpus is 4096; this machine has"),
+        ("search.cpus=4096", "search.cpus is 4096; this process may use"),
         ("experiment.front_end.name=wav2vec", "checkpoint"),
         ("experiment.front_end.name=lfccc", "did you mean 'lfcc'"),
     ],
