@@ -84,9 +84,11 @@ def record_missing_ends(space: Space, run: Run, unfinished: Sequence[TrialRecord
     Returns:
         Numbers of the trials whose end is recorded now.
     """
+    from search.tuning.hparams import columns_of
     from search.tuning.tensorboard import TensorBoardWriter
 
-    curves, ended = TensorBoardWriter(run.tensorboard), set()
+    columns = columns_of(space.searched, (record.values for record in unfinished))
+    curves, ended = TensorBoardWriter(run.tensorboard, columns), set()
     for record in unfinished:
         finished = record.epoch >= trial_epochs(space, record.values)
         complete = finished or record.number in stopped

@@ -1,19 +1,24 @@
 """TensorBoard files of a run: learning curves and HParams of every trial."""
 
 import math
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ray.tune import Callback
-from tensorboard.compat.proto.summary_pb2 import Summary, SummaryMetadata
-from tensorboard.plugins.hparams.api_pb2 import Status
-from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, SessionEndInfo
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
-from torch.utils.tensorboard.summary import hparams
 
+from core.atomic import replacing
 from core.evaluation.objectives import OBJECTIVES
+from search.space.parameter import Values
+from search.tuning.hparams import Column, experiment_summary, session_end, session_start
 from search.tuning.recorder import reports_failure
+
+COLUMNS_FILE = "events.out.tfevents.columns"
+"""Event file with the columns of HPARAMS. TensorBoard reads every file whose name contains `tfevents`."""
 
 NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)
 
@@ -33,18 +38,35 @@ FINAL = {"best_dev_eer": "hparam/best_dev_eer", "objective": "hparam/objective",
 
 
 class TensorBoardWriter(Callback):
-    """Writes one event file per trial in `<folder>/<trial number>/`.
+    """Writes one event file per trial in `<folder>/<trial number>/`, and the columns of HPARAMS in `<folder>/`.
 
     Ray's own logger writes HParams only when a trial ends, so that running and crashed trials have none. It also drops
     constants.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, columns: Mapping[str, Column]) -> None:
+        """A writer that has not written yet.
+
+        Args:
+            folder: Folder of the event files.
+            columns: Columns of HPARAMS, of `search.tuning.hparams.columns_of`.
+        """
+        self.folder, self.columns = folder, columns
         self._writers: dict[int, Any] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"folder": self.folder, "_writers": {}}  # Tune pickles callbacks; open files cannot be.
+        return {**self.__dict__, "_writers": {}}  # Tune pickles callbacks; open files cannot be.
+
+    def setup(self, *arguments: Any, **info: Any) -> None:
+        """Writes the columns. They replace those of an earlier start, whose space may have lacked some."""
+        if (self.folder.parent / COLUMNS_FILE).exists():
+            return  # The search, to which this confirmation belongs, has them.
+        self.folder.mkdir(parents=True, exist_ok=True)
+        summary = experiment_summary(self.columns, FINAL.values())
+        with replacing(self.folder / COLUMNS_FILE) as temporary, temporary.open("wb") as file:
+            writer = RecordWriter(file)
+            writer.write(Event(wall_time=time.time(), file_version="brain.Event:2").SerializeToString())
+            writer.write(Event(wall_time=time.time(), summary=summary).SerializeToString())
 
     def on_trial_start(self, iteration: int, trials: list[Any], trial: Any, **info: Any) -> None:
         self.start(int(trial.config["number"]), trial.config["values"])
@@ -67,15 +89,12 @@ class TensorBoardWriter(Callback):
             if int(trial.config["number"]) in self._writers:
                 self.end(int(trial.config["number"]), trial.last_result or {}, failed=False)
 
-    def start(self, number: int, values: Mapping[str, Any]) -> None:
+    def start(self, number: int, values: Values) -> None:
         """Opens a trial's file and writes its HParams. A trial that continues after a pause keeps its file."""
         if number in self._writers:
             return
         writer: Any = SummaryWriter(str(self.folder / f"{number:05d}"))
-        known = {path: "none" if value is None else value for path, value in values.items()}
-        experiment, session, _ = hparams({"trial": number, **known}, dict.fromkeys(FINAL.values(), 0.0))
-        writer.file_writer.add_summary(experiment)
-        writer.file_writer.add_summary(session)
+        writer.file_writer.add_summary(session_start(number, values, self.columns))
         writer.flush()
         self._writers[number] = writer
 
@@ -97,11 +116,5 @@ class TensorBoardWriter(Callback):
         for name, tag in FINAL.items():
             if name in metrics and math.isfinite(metrics[name]):
                 writer.add_scalar(tag, metrics[name], int(metrics.get("epoch", 0)))
-        status = Status.STATUS_FAILURE if failed else Status.STATUS_SUCCESS
-        content = HParamsPluginData(session_end_info=SessionEndInfo(status=status), version=0).SerializeToString()
-        plugin = SummaryMetadata.PluginData(plugin_name="hparams", content=content)
-        metadata = SummaryMetadata(plugin_data=plugin)
-        writer.file_writer.add_summary(
-            Summary(value=[Summary.Value(tag="_hparams_/session_end_info", metadata=metadata)])
-        )
+        writer.file_writer.add_summary(session_end(failed=failed))
         writer.close()

@@ -169,6 +169,7 @@ def run_tune(
     import ray
     from ray import tune
 
+    from search.tuning.hparams import columns_of
     from search.tuning.limits import Limits
     from search.tuning.live_table import LiveTable
     from search.tuning.recorder import RecordTrials
@@ -183,6 +184,7 @@ def run_tune(
     setup = _trial_setup(plan, trials, settings.unfinished, folders)
     live_table = LiveTable(journal, plan.space, n_trials, title=title)
     limits = Limits(options)
+    columns = columns_of(plan.space.searched, (record.values for record in journal.trials()))
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
@@ -196,7 +198,7 @@ def run_tune(
         run_config=tune.RunConfig(
             name=trials.next_leg(),
             storage_path=f"{storage.place}/{trials.place}",
-            callbacks=[RecordTrials(trials), TensorBoardWriter(trials.tensorboard), live_table, limits],
+            callbacks=[RecordTrials(trials), TensorBoardWriter(trials.tensorboard, columns), live_table, limits],
             stop=limits,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             failure_config=tune.FailureConfig(max_failures=options.deaths),

@@ -76,6 +76,8 @@ def test_tensorboard_has_every_trial(searched):
         accumulator.Reload()
         assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(accumulator.summary_metadata)
         assert len(accumulator.Scalars("dev/eer") if each.epoch else []) == each.epoch
+    columns = EventAccumulator(str(run.tensorboard / "events.out.tfevents.columns"))
+    assert "_hparams_/experiment" in columns.Reload().summary_metadata
 
 
 def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):

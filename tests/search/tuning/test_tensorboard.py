@@ -4,7 +4,19 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from search.space.parameter import Parameter
+from search.tuning.hparams import columns_of
 from search.tuning.tensorboard import TensorBoardWriter
+
+SEARCHED = (
+    Parameter("backbone.name", "choice", choices=("lcnn", "senet18")),
+    Parameter("input.flag", "choice", choices=(True, False)),
+    Parameter("backbone.width", "integer", low=4, high=9, when={"backbone.name": ("senet18",)}),
+    Parameter("loss.margin", "uniform", low=0.5, high=3.0),
+    Parameter("lr_schedule.lr", "log_uniform", low=1e-4, high=1e-2, when={"backbone.name": ("none",)}),
+    Parameter("input.normalize", "choice", choices=(None, "mean")),
+    Parameter("loss.margin_or_off", "choice", choices=(0.5, None)),
+)
 
 
 def read(folder):
@@ -28,7 +40,7 @@ RESULT = {"epoch": 1, "loss": 0.5, "dev_eer": 0.25, "best_dev_eer": 0.25, "objec
 
 @pytest.mark.parametrize("end", ["complete", "error", "cut off"])
 def test_tensorboards_reader_finds_scalars_and_hparams_whatever_the_end(tmp_path, end):
-    writer = TensorBoardWriter(tmp_path)
+    writer = TensorBoardWriter(tmp_path, columns_of(SEARCHED))
     writer.on_trial_start(0, [], trial(3))
     writer.on_trial_result(0, [], trial(3), RESULT)
     if end == "complete":
@@ -43,12 +55,13 @@ def test_tensorboards_reader_finds_scalars_and_hparams_whatever_the_end(tmp_path
     session = hparams["_hparams_/session_start_info"].session_start_info.hparams
     assert session["backbone.name"].string_value == "lcnn"
     assert session["loss.margin"].number_value == 0.5
+    assert session["input.flag"].bool_value is True
     status = hparams["_hparams_/session_end_info"].session_end_info.status
     assert status == (2 if end == "error" else 1)
 
 
 def test_a_trial_that_failed_before_its_first_epoch_has_hparams(tmp_path):
-    writer = TensorBoardWriter(tmp_path)
+    writer = TensorBoardWriter(tmp_path, columns_of(SEARCHED))
     writer.on_trial_start(0, [], trial(0))
     assert "_hparams_/session_start_info" in read(tmp_path / "00000")[1]  # while it runs
     writer.on_trial_error(0, [], trial(0))
@@ -56,10 +69,68 @@ def test_a_trial_that_failed_before_its_first_epoch_has_hparams(tmp_path):
 
 
 def test_a_trial_that_is_paused_keeps_one_file_and_non_finite_values_are_left_out(tmp_path):
-    writer = TensorBoardWriter(tmp_path)
+    writer = TensorBoardWriter(tmp_path, columns_of(SEARCHED))
     writer.on_trial_start(0, [], trial(0))
     writer.on_trial_start(0, [], trial(0))
     writer.on_trial_result(0, [], trial(0), {"epoch": 1, "loss": float("nan"), "objective": float("inf")})
     writer.on_trial_complete(0, [], trial(0))
     assert len(list((tmp_path / "00000").iterdir())) == 1
     assert read(tmp_path / "00000")[0].Tags()["scalars"] == []
+
+
+def table_of(folder):
+    """Names and types of the columns that TensorBoard shows for a folder, and the values by run."""
+    from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
+    from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+    from tensorboard.context import RequestContext
+    from tensorboard.plugins.base_plugin import TBContext
+    from tensorboard.plugins.hparams import api_pb2
+    from tensorboard.plugins.hparams.backend_context import Context
+    from tensorboard.plugins.hparams.list_session_groups import Handler
+
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(folder))
+    multiplexer.Reload()
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(folder))))
+    content = context.hparams_metadata(RequestContext(), "")
+    known = context.hparams_from_data_provider(RequestContext(), "", None)
+    experiment = context.experiment_from_metadata(RequestContext(), "", True, content, known)
+    wanted = api_pb2.ListSessionGroupsRequest(
+        allowed_statuses=[api_pb2.STATUS_UNKNOWN, api_pb2.STATUS_RUNNING, api_pb2.STATUS_SUCCESS],
+        slice_size=100,
+        include_metrics=True,
+        col_params=[api_pb2.ColParams(hparam=info.name) for info in experiment.hparam_infos],
+    )
+    groups = Handler(RequestContext(), context, "", wanted).run().session_groups
+    columns = {info.name: api_pb2.DataType.Name(info.type) for info in experiment.hparam_infos}
+    return columns, {group.sessions[0].name: set(group.hparams) for group in groups}
+
+
+def test_every_searched_parameter_is_a_column_of_one_type(tmp_path):
+    writer = TensorBoardWriter(tmp_path, columns_of(SEARCHED))
+    writer.setup()
+    some = {"backbone.name": "lcnn", "loss.margin": 0.5, "input.flag": False, "loss.margin_or_off": 0.5}
+    writer.start(0, some)
+    writer.start(1, {**some, "backbone.name": "senet18", "backbone.width": 7, "loss.margin_or_off": None})
+    columns, sessions = table_of(tmp_path)
+    assert columns == {
+        "trial": "DATA_TYPE_FLOAT64",
+        "backbone.name": "DATA_TYPE_STRING",
+        "input.flag": "DATA_TYPE_BOOL",
+        "backbone.width": "DATA_TYPE_FLOAT64",
+        "loss.margin": "DATA_TYPE_FLOAT64",
+        "lr_schedule.lr": "DATA_TYPE_FLOAT64",
+        "input.normalize": "DATA_TYPE_STRING",
+        "loss.margin_or_off": "DATA_TYPE_STRING",
+    }
+    assert sessions == {"00000": {"trial", *some}, "00001": {"trial", "backbone.width", *some}}
+
+
+def test_columns_after_a_change_of_the_space_are_those_of_all_trials(tmp_path):
+    old = {"loss.margin": 0.5, "pairs.name": "former"}
+    first = TensorBoardWriter(tmp_path, columns_of(SEARCHED[3:4]))
+    first.setup()
+    first.start(0, old)
+    TensorBoardWriter(tmp_path, columns_of(SEARCHED, [old])).setup()
+    columns, sessions = table_of(tmp_path)
+    assert set(columns) == {"trial", "pairs.name", *(parameter.path for parameter in SEARCHED)}
+    assert sessions == {"00000": {"trial", *old}}
