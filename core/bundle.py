@@ -189,7 +189,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         f"Decision: bona fide if the score is at least {config['threshold']:.6g}. This is the threshold of the equal "
         "error rate on dev; another application needs another threshold.",
         "",
-        "| partition | EER % | 95 % interval over utterances | over speakers | AUC | bona fide | spoofed |",
+        "| partition | EER % | 95 % interval over utterances | over speakers (number) | AUC | bona fide | spoofed |",
         "|---|---|---|---|---|---|---|",
     ]
     for partition, values in config["metrics"].items():
@@ -198,6 +198,8 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
             " to ".join(f"{100 * end:.1f}" for end in values[key]) if key in values else "-"
             for key in ("eer_interval", "eer_interval_speakers")
         ]
+        if "n_speakers" in values:
+            ends[1] += f" ({values['n_speakers']})"
         rates = " | ".join([f"{100 * values['eer']:.2f}", *ends, f"{values['auc']:.4f}"])
         lines.append(f"| {partition} | {rates} | {counts} |")
     for partition, values in config["metrics"].items():

@@ -1,7 +1,7 @@
 """Evaluation of detectors: scores, error rates with their intervals, and the metrics that rank trials.
 
 - `metrics`: EER, AUC, DET curve, min t-DCF of 2019 and 2021.
-- `bootstrap`: 95 % intervals and paired tests over utterances and speakers.
+- `intervals`: confidence intervals of an EER over utterances and speakers; `comparison`: paired tests of two systems.
 - `measure`: every metric of one set of scores.
 - `objectives`: OBJECTIVES, the metrics that a search can minimise; `judgement`: the value of an epoch.
 - `folds`: VALIDATIONS, how a corpus is divided into training and validation.

@@ -1,13 +1,12 @@
 """All metrics of a countermeasure's scores on one partition, for a search, a report, an export or a score file."""
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from core.evaluation import metrics
-from core.evaluation.bootstrap import eer_interval
+from core.evaluation.intervals import checked_speakers, eer_interval
 from core.evaluation.metrics import AsvErrorRates
 from core.evaluation.score_file import CmScores
 
@@ -21,9 +20,10 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
 
     Returns:
         `eer` in [0, 1], its `threshold` in score units, `auc` in [0, 1], `n_bona_fide` and `n_spoof`. `eer_interval` is
-        the 95 % interval over utterances as `[low, high]`. `eer_interval_speakers` is the one over speakers, if two
-        or more are known. `eer_per_attack` maps attacks to rates, if the attacks are known. `min_tdcf_2019` and
-        `min_tdcf_2021` are in [0, 1], if `asv` is known.
+        the 95 % interval over utterances as `[low, high]`. If speakers are known, `n_speakers` is their number, and
+        `eer_interval_speakers` the interval over them, or `no_interval_speakers` the reason why there is none.
+        `eer_per_attack` maps attacks to rates, if the attacks are known. `min_tdcf_2019` and `min_tdcf_2021` are in
+        [0, 1], if `asv` is known.
 
     Raises:
         ValueError: A class is missing, the labels are unknown, or a score is not finite.
@@ -38,13 +38,16 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
         "n_spoof": len(spoof),
     }
     assert scores.labels is not None
-    with ThreadPoolExecutor() as pool:  # NumPy releases the interpreter lock, so both intervals run in parallel
-        intervals = {
-            f"eer_interval{key}": pool.submit(eer_interval, scores.scores, scores.labels, speakers)
-            for key, speakers in resampled(scores)
-        }
-        for name, interval in intervals.items():
-            measured[name] = [interval.result().low, interval.result().high]
+    interval = eer_interval(scores.scores, scores.labels)
+    measured["eer_interval"] = [interval.low, interval.high]
+    speakers, reason = usable_speakers(scores)
+    if speakers is not None or reason:
+        measured["n_speakers"] = len(set(np.asarray(scores.speaker_ids).tolist()) - {"-"})
+    if speakers is not None:
+        interval = eer_interval(scores.scores, scores.labels, speakers)
+        measured["eer_interval_speakers"] = [interval.low, interval.high]
+    elif reason:
+        measured["no_interval_speakers"] = reason
     if asv is not None:
         measured["min_tdcf_2019"] = metrics.min_tdcf_2019(bona_fide, spoof, asv)
         measured["min_tdcf_2021"] = metrics.min_tdcf_2021(bona_fide, spoof, asv)
@@ -54,12 +57,20 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
     return measured
 
 
-def resampled(scores: CmScores) -> list[tuple[str, NDArray[np.str_] | None]]:
-    """The units that the bootstrap resamples, as pairs: the suffix of a metric's name, and the speakers.
+def usable_speakers(scores: CmScores) -> tuple[NDArray[np.str_] | None, str | None]:
+    """The speakers `(n_utterances,)`, if an interval over them can be computed; else None and the reason.
 
-    Utterances (no suffix, None) come first. Speakers (`_speakers`) follow if every utterance has one and there are at
-    least two.
+    The reason is None too if no speaker is known, since then no interval over speakers is expected.
     """
-    speakers = None if scores.speaker_ids is None else np.asarray(scores.speaker_ids)
-    known = speakers is not None and "-" not in speakers and len(np.unique(speakers)) > 1
-    return [("", None), *([("_speakers", speakers)] if known else [])]
+    if scores.speaker_ids is None or scores.labels is None:
+        return None, None
+    speakers = np.asarray(scores.speaker_ids)
+    n_unknown = int(np.sum(speakers == "-"))
+    if n_unknown:
+        reason = f"the speakers of {n_unknown} of {len(speakers)} utterances are unknown"
+        return None, None if n_unknown == len(speakers) else reason
+    try:
+        checked_speakers(speakers, np.asarray(scores.labels).astype(np.int64))
+    except ValueError as error:
+        return None, str(error)
+    return speakers, None

@@ -57,7 +57,7 @@ def eer(bona_fide: ArrayLike, spoof: ArrayLike) -> tuple[float, float]:
     Raises:
         ValueError: A class is empty, or a score is not finite.
     """
-    misses, false_alarms, thresholds = _error_counts(bona_fide, spoof)
+    misses, false_alarms, thresholds = error_counts(bona_fide, spoof)
     closest = _closest(misses, false_alarms)
     rate = (misses[closest] / misses[-1] + false_alarms[closest] / false_alarms[0]).mean() / 2
     return float(rate), float(thresholds[closest[0]])
@@ -94,7 +94,7 @@ def det_curve(bona_fide: ArrayLike, spoof: ArrayLike) -> tuple[FloatArray, Float
     Raises:
         ValueError: A class is empty, or a score is not finite.
     """
-    misses, false_alarms, thresholds = _error_counts(bona_fide, spoof)
+    misses, false_alarms, thresholds = error_counts(bona_fide, spoof)
     return misses / misses[-1], false_alarms / false_alarms[0], thresholds
 
 
@@ -127,7 +127,7 @@ def asv_error_rates(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -
         ValueError: One of the three arrays is empty, or a score is not finite.
     """
     target, nontarget, spoof = _scores("target", target), _scores("non-target", nontarget), _scores("spoofed", spoof)
-    misses, false_alarms, thresholds = _error_counts(target, nontarget)
+    misses, false_alarms, thresholds = error_counts(target, nontarget)
     threshold = thresholds[max(_closest(misses, false_alarms)[0] - 1, 0)]
     return AsvErrorRates(
         p_fa=float(np.mean(nontarget >= threshold)),
@@ -198,7 +198,7 @@ def _scores(kind: str, scores: ArrayLike) -> FloatArray:
     return array
 
 
-def _error_counts(bona_fide: ArrayLike, spoof: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], FloatArray]:
+def error_counts(bona_fide: ArrayLike, spoof: ArrayLike) -> tuple[NDArray[Any], NDArray[Any], FloatArray]:
     """Misses, false alarms (exact integers) and thresholds, `(n_thresholds,)`.
 
     The thresholds are the different scores, rising, and infinity. A miss is a bona fide score below the threshold, a

@@ -42,16 +42,15 @@ def describe_seeds(rates: Sequence[float]) -> str:
 
 
 def describe_eer(measured: Mapping[str, Any]) -> str:
-    """An EER with its intervals, such as `24.08 % (95 % interval: 20.1 to 28.3 over utterances)`.
+    """An EER with its intervals, such as `24.08 % (95 % interval: 20.1 to 28.3 over utterances, 12.4 to 40.2 over 10
+    speakers)`.
 
     Args:
         measured: Metrics of one partition.
     """
-    intervals = [
-        f"{100 * measured[key][0]:.1f} to {100 * measured[key][1]:.1f} over {unit}"
-        for key, unit in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
-        if key in measured
-    ]
+    intervals = [f"{100 * low:.1f} to {100 * high:.1f} over {unit}" for (low, high), unit in _intervals(measured)]
+    if "no_interval_speakers" in measured:
+        intervals.append(f"none over {measured['n_speakers']} speakers")
     brackets = f" (95 % interval: {', '.join(intervals)})" if intervals else ""
     return f"{100 * measured['eer']:.2f} %{brackets}"
 
@@ -62,9 +61,13 @@ def describe_evaluation(result: dict[str, Any]) -> str:
         f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",
         f"EER            {100 * result['eer']:.9f} %   at threshold {result['threshold']:.6g}",
         *(
-            f"  95 % interval {100 * result[key][0]:.3f} to {100 * result[key][1]:.3f} %   over {unit}"
-            for key, unit in (("eer_interval", "utterances"), ("eer_interval_speakers", "speakers"))
-            if key in result
+            f"  95 % interval {100 * low:.3f} to {100 * high:.3f} %   over {unit}"
+            for (low, high), unit in _intervals(result)
+        ),
+        *(
+            [f"  no interval over speakers: {result['no_interval_speakers']}"]
+            if "no_interval_speakers" in result
+            else []
         ),
         f"AUC            {result['auc']:.9f}",
     ]
@@ -85,3 +88,9 @@ def describe_evaluation(result: dict[str, Any]) -> str:
         lines.append("EER per attack")
         lines += [f"  {attack:<12} {100 * rate:.3f} %" for attack, rate in result["eer_per_attack"].items()]
     return "\n".join(lines)
+
+
+def _intervals(measured: Mapping[str, Any]) -> list[tuple[Sequence[float], str]]:
+    """The intervals of an EER with the units over which they hold."""
+    units = (("eer_interval", "utterances"), ("eer_interval_speakers", f"{measured.get('n_speakers')} speakers"))
+    return [(measured[key], unit) for key, unit in units if key in measured]

@@ -8,8 +8,8 @@ import numpy as np
 
 from core.errors import InputError
 from core.evaluation import metrics
-from core.evaluation.bootstrap import compare_eer
-from core.evaluation.measure import measure, resampled
+from core.evaluation.comparison import compare_eer
+from core.evaluation.measure import measure, usable_speakers
 from core.evaluation.metrics import AsvErrorRates
 from core.evaluation.score_file import CmScores, read_asv_scores, read_cm_scores
 
@@ -47,8 +47,9 @@ def evaluate(
     if paired is not None:
         result["compared_with"] = str(other)
         result["other_eer"] = metrics.eer(paired.bona_fide, paired.spoof)[0]
-        for suffix, speakers in resampled(scores):
-            comparison = compare_eer(scores.scores, paired.scores, scores.labels, speakers)
+        speakers, _ = usable_speakers(scores)
+        for suffix, units in (("", None), *([("_speakers", speakers)] if speakers is not None else [])):
+            comparison = compare_eer(scores.scores, paired.scores, scores.labels, units)
             result[f"difference{suffix}"] = {
                 "eer": comparison.difference,
                 "interval": [comparison.interval.low, comparison.interval.high],

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from core.cost import Cost
-from core.evaluation.bootstrap import compare_eer
+from core.evaluation.comparison import compare_eer
 from search.report.importance import Importance, pareto_front
 from search.report.paper import Cell, PaperTable
 from search.report.scoring import Result
@@ -44,7 +44,7 @@ def results_table(results: Sequence[Result], partitions: Sequence[str]) -> Table
     rows = []
     for result in results:
         record = result.record
-        cells = [_number(key, result.measured[partition].get(key)) for partition, key in shown]
+        cells = [_cell(key, result.measured[partition]) for partition, key in shown]
         configuration = describe_values(record.values) or "-"
         rows.append((str(record.number), str(result.epoch), *cells, _minutes(record.seconds), configuration))
     return Table("Trials, best on dev first", (*columns, "time", "configuration"), tuple(rows))
@@ -177,10 +177,15 @@ def as_csv(table: Table) -> str:
 _HEADS = {
     "eer": "EER %",
     "eer_interval": "95 % interval",
-    "eer_interval_speakers": "95 % interval over speakers",
+    "eer_interval_speakers": "95 % interval over speakers (number)",
     "min_tdcf_2019": "min t-DCF 2019",
     "min_tdcf_2021": "min t-DCF 2021",
 }
+
+
+def _cell(key: str, measured: Mapping[str, Any]) -> str:
+    text = _number(key, measured.get(key))
+    return f"{text} ({measured['n_speakers']})" if key == "eer_interval_speakers" and "n_speakers" in measured else text
 
 
 def _number(key: str, value: Any) -> str:

@@ -196,6 +196,7 @@ def test_two_systems_are_compared_on_the_same_utterances(tmp_path, capsys):
     assert main(["evaluate", str(one), "--compare", str(other)]) == 0
     shown = capsys.readouterr().out
     assert shown.count("95 % interval") == 4
+    assert "over 6 speakers" in shown
     assert shown.count("paired over") == 2
 
 

@@ -110,19 +110,24 @@ def test_intervals_stand_beside_the_rates():
     speakers = np.array([f"s{number % 7}" for number in range(100)])
     spoken = dataclasses.replace(found.scores["dev"], speaker_ids=speakers)
     known = dataclasses.replace(found, measured={**found.measured, "dev": measure(spoken)})
-    assert "dev 95 % interval over speakers" not in results_table([found], ("dev",)).columns
+    assert "dev 95 % interval over speakers (number)" not in results_table([found], ("dev",)).columns
     table = results_table([known, found], ("dev", "eval"))
     row = dict(zip(table.columns, table.rows[0], strict=True))
     low, high = map(float, row["dev 95 % interval"].split(" to "))
     assert low <= float(row["dev EER %"]) <= high
-    assert row["dev 95 % interval over speakers"] != row["dev 95 % interval"]
-    assert table.rows[1][table.columns.index("dev 95 % interval over speakers")] == "-"
+    assert row["dev 95 % interval over speakers (number)"] != row["dev 95 % interval"]
+    assert table.rows[1][table.columns.index("dev 95 % interval over speakers (number)")] == "-"
 
 
 def test_speakers_count_only_where_all_are_known():
     unknown = np.array(["-"] + ["s1"] * 50 + ["s2"] * 49)
-    assert "eer_interval_speakers" not in measure(dataclasses.replace(scores(), speaker_ids=unknown))
-    assert "eer_interval_speakers" not in measure(dataclasses.replace(scores(), speaker_ids=np.array(["s"] * 100)))
+    some = measure(dataclasses.replace(scores(), speaker_ids=unknown))
+    assert some["no_interval_speakers"] == "the speakers of 1 of 100 utterances are unknown"
+    one = measure(dataclasses.replace(scores(), speaker_ids=np.array(["s"] * 100)))
+    assert one["no_interval_speakers"].startswith("the bona fide utterances have 1 speaker; ")
+    assert one["n_speakers"] == 1
+    assert not any("speakers" in key for key in measure(scores()))
+    assert not {"eer_interval_speakers"} & (set(some) | set(one))
 
 
 def test_the_first_is_compared_with_the_others_utterance_by_utterance():
