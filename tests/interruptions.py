@@ -9,7 +9,6 @@ import argparse
 import os
 import random
 import signal
-import subprocess
 import sys
 import tempfile
 import time
@@ -17,10 +16,10 @@ from pathlib import Path
 from typing import Any
 
 from search.runs.run import Run
+from tests.commands import Command
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
 
-ROOT = Path(__file__).resolve().parent.parent
 EPOCHS = 16
 
 
@@ -50,38 +49,31 @@ def decisions(run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def spooftune(*arguments: object) -> "subprocess.Popen[bytes]":
-    """A command in a process group of its own."""
-    command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    return subprocess.Popen(command, cwd=ROOT, start_new_session=True, **quiet)  # type: ignore[call-overload]
-
-
 def interrupted(folder: Path, space: Path, n_trials: int, times: int, draw: random.Random) -> Run:
     """A search that is cut off so many times, by turns killed and stopped, and ends at last."""
     run = Run(folder / "s" / "runs" / "cut")
-    process = spooftune("launch", space, "--name", "cut")
+    command = Command("launch", space, "--name", "cut", own_group=True)
     for number in range(times):
         before = len(run.journal.epochs())
         target = before + draw.randint(1, max(2, n_trials * 8 // (times + 1)))
-        while len(run.journal.epochs()) < target and process.poll() is None:
+        while len(run.journal.epochs()) < target and command.running:
             time.sleep(0.02)
-        if process.poll() is not None:
+        if not command.running:
             print(f"ended before interruption {number}", flush=True)
             break
         kind = draw.choice([signal.SIGKILL, signal.SIGTERM])
-        os.killpg(process.pid, kind) if kind == signal.SIGKILL else os.kill(process.pid, kind)
-        process.wait()
+        os.killpg(command.pid, kind) if kind == signal.SIGKILL else os.kill(command.pid, kind)
+        command.wait()
         print(f"interruption {number + 1}: {kind.name} after {len(run.journal.epochs())} epochs", flush=True)
-        process = spooftune("resume", "cut", "--storage", folder / "s")
-    process.wait()
+        command = Command("resume", "cut", "--storage", folder / "s", own_group=True)
+    command.wait()
     return run
 
 
 def compare(folder: Path, n_trials: int, times: int, seed: int) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Decisions of a search that was left alone, and of one that was interrupted."""
     space = write_space(folder, n_trials)
-    alone = spooftune("launch", space, "--name", "whole")
+    alone = Command("launch", space, "--name", "whole")
     cut = interrupted(folder, space, n_trials, times, random.Random(seed))
     alone.wait()
     return decisions(Run(folder / "s" / "runs" / "whole")), decisions(cut)

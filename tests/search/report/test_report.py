@@ -1,9 +1,6 @@
 """`spooftune report` on a real run: tables in four forms, figures, TensorBoard, score files of every partition."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -13,8 +10,8 @@ from core.evaluation.score_file import read_cm_scores
 from search.cli.main import main
 from search.runs.run import Run
 from search.runs.storage import Storage
+from tests.commands import spooftune
 
-ROOT = Path(__file__).resolve().parents[3]
 SPACE = """\
 name: paper-table-3
 corpus: {layout: asvspoof2019_la, path: CORPUS}
@@ -28,7 +25,7 @@ experiment:
   batch_size: 8
   epochs: 3
   snapshot_epochs: [1]
-search: {sampler: grid, scheduler: none, trials: 2, storage: STORAGE}
+search: {sampler: grid, scheduler: none, trials: 2, concurrency: 1, storage: STORAGE}
 """
 
 
@@ -37,8 +34,7 @@ def run(tmp_path_factory, corpus):
     folder = tmp_path_factory.mktemp("report")
     storage = folder / "storage"
     (folder / "s.yaml").write_text(SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(storage)))
-    command = [sys.executable, "-m", "search.cli.main", "launch", str(folder / "s.yaml"), "--name", "r"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = spooftune("launch", folder / "s.yaml", "--name", "r")
     assert done.returncode == 0, done.stderr + done.stdout
     return Run.open(Storage(str(storage)), "r")
 

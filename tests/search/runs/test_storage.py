@@ -1,9 +1,6 @@
 """A storage at a URL: runs, stores and checkpoints lie there, and any machine can go on with them."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -14,9 +11,8 @@ from search.runs import storage as module
 from search.runs.retry import StorageLost
 from search.runs.run import Run
 from search.runs.storage import Storage
+from tests.commands import spooftune
 from tests.search.conftest import SPACE
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
@@ -101,13 +97,12 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", remote.place).replace("trials: 6", "trials: 2")
     space.write_text(text.replace("concurrency: 2", "concurrency: 1"))  # a trial's process takes as long as its trial
 
-    def spooftune(*arguments):
-        command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    def output(*arguments):
+        done = spooftune(*arguments)
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    assert f"run far in {remote.place}/runs/far" in spooftune("launch", space, "--name", "far")
+    assert f"run far in {remote.place}/runs/far" in output("launch", space, "--name", "far")
     bucket = tmp_path / "bucket"
     for each in ("run.json", "trials.jsonl", "space.yaml", "export/config.json", "tensorboard/00000"):
         assert (bucket / "runs" / "far" / each).exists(), each
@@ -120,7 +115,7 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
     assert "far" in capsys.readouterr().out
     assert main(["status", "far", "--storage", remote.place]) == 0
     assert "2 of 2 trials started" in capsys.readouterr().out
-    said = spooftune("resume", "far", "--storage", remote.place, "--trials", 3)
+    said = output("resume", "far", "--storage", remote.place, "--trials", 3)
     assert "2 trials kept, 0 resumed, 1 new" in said
     assert "features cached" in said
     assert main(["export", "far", "--storage", remote.place, "--rank", "3", "--output", str(tmp_path / "third")]) == 0

@@ -1,9 +1,5 @@
 """A search that goes on with another space."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -15,9 +11,8 @@ from search.space.diff import check_change, differences
 from search.space.optuna_space import random_values
 from search.space.reader import read_space, space_from_yaml
 from search.space.yaml_file import parse
+from tests.commands import spooftune
 from tests.search.conftest import SPACE
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def space(*changes):
@@ -79,12 +74,12 @@ def test_a_search_goes_on_in_a_narrower_space_and_knows_the_old_trials_that_fit(
         run.journal.record("end", number, status="finished", epoch=4, objective=0.5)
     before = run.journal.trials()
     narrow = tmp_path / "narrow.yaml"
-    narrow.write_text(space_file.read_text().replace("uniform: [0.5, 3]", "uniform: [1.5, 3]"))
-    more = ["resume", "c", *map(str, ["--storage", storage, "--space", narrow, "--trials", 5])]
+    text = space_file.read_text().replace("uniform: [0.5, 3]", "uniform: [1.5, 3]")
+    narrow.write_text(text.replace("concurrency: 2", "concurrency: 1"))  # a process costs more than a trial
+    more = [*map(str, ["resume", "c", "--storage", storage, "--space", narrow, "--trials", 5])]
     assert main(more) == 2
     assert "experiment.loss.margin.uniform: [0.5, 3] -> [1.5, 3]" in capsys.readouterr().err
-    command = [sys.executable, "-m", "search.cli.main", *more, "--allow-changed-space"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = spooftune(*more, "--allow-changed-space")
     assert done.returncode == 0, done.stderr
     assert run.journal.trials()[:3] == before
     assert [each.number for each in run.journal.trials()] == list(range(5))

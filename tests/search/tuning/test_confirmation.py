@@ -4,10 +4,7 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -36,11 +33,10 @@ from search.runs.storage import Storage
 from search.space.configurations import baseline
 from search.space.optuna_space import random_values
 from search.space.reader import read_space
+from tests.commands import Command, spooftune
 from tests.core.training.test_fit import stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_proxy_takes_the_same_share_of_each_speaker_and_attack(stores):  # noqa: F811
@@ -181,10 +177,6 @@ def test_the_corpus_of_a_search_refuses_eval(space_file):
     assert plan.sealed().corpus.partition("dev") == plan.corpus.partition("dev")
 
 
-def command(*arguments):
-    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
-
-
 @pytest.fixture(scope="module")
 def killed_and_resumed(tmp_path_factory):
     """A search on a corpus that has no eval, killed in its confirmation, and resumed."""
@@ -195,21 +187,18 @@ def killed_and_resumed(tmp_path_factory):
     options = {"proxy": "{name: part, epochs: 1}", "confirm": "{name: retrain, top: 1, seeds: 3}"}
     space = written(folder, corpus, **options)
     space.write_text(space.read_text().replace("trials: 6", "trials: 2").replace("epochs: 4", "epochs: 6"))
-    process = subprocess.Popen(command("launch", space, "--name", "c"), cwd=ROOT, stdout=subprocess.DEVNULL)
+    command = Command("launch", space, "--name", "c")
     run = Run(folder / "storage" / "runs" / "c")
     again = run.confirmation()
     deadline = time.monotonic() + 300
     while not any(each.status == "finished" for each in again.journal.trials()):
-        assert process.poll() is None
+        assert command.running, command.stderr
         assert time.monotonic() < deadline
         time.sleep(0.05)
     before = again.journal.trials()
-    os.kill(process.pid, signal.SIGKILL)
-    process.wait()
-    subprocess.run(["pkill", "-KILL", "-f", str(folder)], check=False)
-    done = subprocess.run(
-        command("resume", "c", "--storage", folder / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
+    os.kill(command.pid, signal.SIGKILL)
+    command.wait()
+    done = spooftune("resume", "c", "--storage", folder / "storage")
     assert done.returncode == 0, done.stderr + done.stdout
     return folder, run, before, done
 

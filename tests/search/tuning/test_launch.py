@@ -1,9 +1,6 @@
 """The real thing: the command line, an embedded Ray, TensorBoard's reader, the exported bundle."""
 
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,13 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from search.cli.main import main
 from search.runs.run import Run
 from search.runs.storage import Storage
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def launch(space_file, *arguments):
-    command = [sys.executable, "-m", "search.cli.main", "launch", str(space_file), *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+from tests.commands import spooftune
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +22,7 @@ def searched(tmp_path_factory, corpus):
     text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
     text = text.replace("lr: 2e-3", "lr: {choice: [2e-3, 1e30]}").replace("trials: 6", "trials: 8")
     (folder / "tiny.yaml").write_text(text)
-    done = launch(folder / "tiny.yaml", "--name", "first")
+    done = spooftune("launch", folder / "tiny.yaml", "--name", "first")
     assert done.returncode == 0, done.stderr + done.stdout
     return folder, done
 

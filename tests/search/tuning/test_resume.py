@@ -5,8 +5,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,13 +21,8 @@ from search.space.reader import read_space
 from search.tuning.replay import record_missing_ends, replay
 from search.tuning.searcher import OptunaSearcher
 from tests import interruptions
+from tests.commands import Command, spooftune
 from tests.search.conftest import SPACE
-
-ROOT = Path(__file__).resolve().parents[3]
-
-
-def command(*arguments):
-    return [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
 
 
 def write(folder, corpus, **changes):
@@ -60,13 +53,7 @@ def killed(tmp_path_factory, corpus):
     """A search whose driver was killed without warning in the midst of its trials, and its records at that moment."""
     folder = tmp_path_factory.mktemp("killed")
     space = write(folder, corpus, epochs=("epochs: 4", "epochs: 12"), trials=("trials: 6", "trials: 5"))
-    process = subprocess.Popen(
-        command("launch", space, "--name", "k"),
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        start_new_session=True,
-        env={**os.environ, "OF_THE_KILLED": str(folder)},
-    )
+    command = Command("launch", space, "--name", "k", own_group=True, OF_THE_KILLED=str(folder))
     run = Run(folder / "storage" / "runs" / "k")
     for _ in range(6000):
         if sum(epoch for _, epoch, _ in run.journal.epochs()) >= 6 and any(
@@ -74,8 +61,8 @@ def killed(tmp_path_factory, corpus):
         ):
             break
         time.sleep(0.05)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    os.killpg(command.pid, signal.SIGKILL)
+    command.wait()
     # The processes of Ray end by themselves once their driver is gone; until then a trial may save one more epoch.
     while processes_with(f"OF_THE_KILLED={folder}"):
         time.sleep(0.05)
@@ -94,9 +81,7 @@ def killed(tmp_path_factory, corpus):
 @pytest.fixture(scope="module")
 def resumed(killed):
     folder, _run, _before = killed
-    done = subprocess.run(
-        command("resume", "k", "--storage", folder / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
+    done = spooftune("resume", "k", "--storage", folder / "storage")
     assert done.returncode == 0, done.stderr + done.stdout
     return done
 
@@ -151,9 +136,7 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
     assert "has already started 5 trials" in capsys.readouterr().err
     before = run.journal.trials()
     exported = {path: path.read_bytes() for path in (run.path / "export").rglob("*.txt")}
-    done = subprocess.run(
-        command("resume", "k", "--storage", storage, "--trials", "7"), cwd=ROOT, capture_output=True, text=True
-    )
+    done = spooftune("resume", "k", "--storage", storage, "--trials", "7")
     assert done.returncode == 0, done.stderr + done.stdout
     assert run.journal.trials()[:5] == before
     assert len(run.journal.trials()) == 7
@@ -180,24 +163,19 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     space = write(tmp_path, corpus, epochs=("epochs: 4", "epochs: 20"), trials=("trials: 6", "trials: 2"))
     text = space.read_text().replace("{name: asha, grace_epochs: 1, reduction_factor: 2}", "none")
     space.write_text(text)
-    process = subprocess.Popen(
-        command("launch", space, "--name", "s"), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    command = Command("launch", space, "--name", "s")
     run = Run(tmp_path / "storage" / "runs" / "s")
     for _ in range(6000):
         if len(run.journal.epochs()) >= 3:
             break
         time.sleep(0.05)
     assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
-    shown, _ = process.communicate(timeout=300)
-    assert process.returncode == 130, shown
-    assert "spooftune resume s continues" in shown
+    assert command.wait() == 130, command.stdout + command.stderr
+    assert "spooftune resume s continues" in command.stdout
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.journal.trials()} == {"interrupted"}
     assert (run.path / "export" / "weights.safetensors").exists()  # the best so far
-    done = subprocess.run(
-        command("resume", "s", "--storage", tmp_path / "storage"), cwd=ROOT, capture_output=True, text=True, timeout=400
-    )
+    done = spooftune("resume", "s", "--storage", tmp_path / "storage")
     assert done.returncode == 0, done.stderr + done.stdout
     assert [(each.status, each.epoch) for each in run.journal.trials()] == [("finished", 20)] * 2
     for number in range(2):

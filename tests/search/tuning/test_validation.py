@@ -1,18 +1,13 @@
 """A search that is judged by attacks left out of training."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search.cli.main import main
 from search.runs.run import Run
 from search.runs.storage import Storage
+from tests.commands import spooftune
 from tests.search.conftest import SPACE
-
-ROOT = Path(__file__).resolve().parents[3]
 
 
 def written(folder, corpus, validation):
@@ -29,8 +24,7 @@ def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
     shown = capsys.readouterr().out
     assert "objective fold_eer" in shown
     assert "attack_folds k=2" in shown
-    command = [sys.executable, "-m", "search.cli.main", "launch", str(space), "--name", "f"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    done = spooftune("launch", space, "--name", "f")
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout
     run = Run.open(Storage(str(tmp_path / "storage")), "f")
