@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 UV_VERSION := 0.13.9
 DEMO := data/demo
 
+# Images of containers often set it. Then every process compiles all that it imports: PyTorch takes 6 s instead of 3 s.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: search test install lint format lock clean
 
 search: install $(DEMO)/README.md

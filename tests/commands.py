@@ -72,6 +72,11 @@ class Command:
         """Whether it has not ended."""
         return self._process.is_alive()
 
+    def kill(self) -> None:
+        """Ends it at once, if it has not ended."""
+        self._process.kill()
+        self._process.join()
+
     def wait(self, seconds: float = 400) -> int:
         """Its exit code once it has ended, negative for a signal.
 
@@ -80,7 +85,7 @@ class Command:
         """
         self._process.join(seconds)
         if self._process.exitcode is None:
-            self._process.kill()
+            self.kill()
             raise TimeoutExpired(self.arguments, seconds, self.stdout, self.stderr)
         return self._process.exitcode
 

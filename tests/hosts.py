@@ -19,7 +19,8 @@ from pathlib import Path
 
 import yaml
 
-ROOT = Path(__file__).resolve().parent.parent
+from tests import commands
+
 BIN = Path(sys.executable).parent
 
 HOST = """
@@ -149,17 +150,18 @@ class Hosts:
         """Where the trials run."""
         return self.all[1:]
 
-    def environment(self, **more: str) -> dict[str, str]:
+    def variables(self) -> dict[str, str]:
+        """Environment variables of a client that has the token."""
+        return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0"}
+
+    def environment(self) -> dict[str, str]:
         """Environment of a client that has the token."""
         clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-        return {**clean, "RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.token, "RAY_USAGE_STATS_ENABLED": "0", **more}
+        return {**clean, **self.variables()}
 
-    def spooftune(self, *arguments: object, timeout: float = 600) -> "subprocess.CompletedProcess[str]":
+    def spooftune(self, *arguments: object) -> "subprocess.CompletedProcess[str]":
         """Runs spooftune on this machine, outside of the hosts."""
-        command = [sys.executable, "-m", "search.cli.main", *map(str, arguments)]
-        return subprocess.run(
-            command, cwd=ROOT, env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False
-        )
+        return commands.spooftune(*arguments, **self.variables())
 
     def up(self) -> None:
         """`ray up`, and waits until every worker has joined."""

@@ -5,7 +5,6 @@ import secrets
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import pytest
 
@@ -14,11 +13,9 @@ from search.prepare.plan import open_corpus
 from search.runs.run import Run
 from search.space.configurations import store_experiments
 from search.space.reader import read_space
+from tests.commands import Command, spooftune
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
-
-ROOT = Path(__file__).resolve().parents[3]
-
 
 HOSTS = """
 import sys
@@ -45,17 +42,10 @@ def cluster():
     process.communicate()
 
 
-def command(space_file, cluster, name, **environment):
+def launch(space_file, cluster, name, run=spooftune, **variables):
     address, token = cluster
-    clean = {key: value for key, value in os.environ.items() if not key.startswith("RAY_")}
-    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, **environment}
-    arguments = ["launch", str(space_file), "--name", name, "--address", address]
-    return {"args": [sys.executable, "-m", "search.cli.main", *arguments], "cwd": ROOT, "env": {**clean, **known}}
-
-
-def launch(space_file, cluster, name, **environment):
-    options = command(space_file, cluster, name, **environment)
-    return subprocess.run(**options, capture_output=True, text=True, timeout=600, check=False)
+    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, **variables}
+    return run("launch", space_file, "--name", name, "--address", address, **known)
 
 
 def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path):
@@ -72,16 +62,15 @@ def test_a_bad_recording_is_named_from_whichever_node_found_it(cluster, tmp_path
 
 @pytest.fixture(scope="module")
 def long(cluster, tmp_path_factory):
-    """A search of very many trials that goes on while the tests run: its space, run, output and process."""
+    """A search of very many trials that goes on while the tests run: its space, run and command."""
     folder = tmp_path_factory.mktemp("long")
     corpus = make_corpus(folder / "LA", n_per_class=150, duration_s=0.3)
     text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
     space = folder / "wide.yaml"
     space.write_text(text.replace("trials: 6", "trials: 1000").replace("epochs: 4", "epochs: 2"))
-    with (folder / "printed").open("w") as printed:
-        process = subprocess.Popen(**command(space, cluster, "long"), stdout=printed, stderr=subprocess.STDOUT)
-    yield space, Run(folder / "storage" / "runs" / "long"), folder / "printed", process
-    process.kill()
+    command = launch(space, cluster, "long", run=Command)
+    yield space, Run(folder / "storage" / "runs" / "long"), command
+    command.kill()
 
 
 def test_without_the_token_it_is_refused_with_one_line(cluster, long, space_file):
@@ -93,16 +82,16 @@ def test_without_the_token_it_is_refused_with_one_line(cluster, long, space_file
 
 
 def wait_for_a_trial(long):
-    _, run, printed, process = long
+    _, run, command = long
     while not run.path.exists() or not run.journal.trials():
-        assert process.poll() is None, printed.read_text()
+        assert command.running, command.stdout + command.stderr
         time.sleep(0.5)
 
 
 def test_nodes_extract_together_what_one_process_would(long, tmp_path):
     wait_for_a_trial(long)
-    path, _, printed, _ = long
-    assert "lfcc of train: 300 utterances extracted" in printed.read_text()
+    path, _, command = long
+    assert "lfcc of train: 300 utterances extracted" in command.stdout
     space = read_space(path)
     (experiment,) = store_experiments(space)
     for partition in ("train", "dev"):
@@ -117,13 +106,13 @@ def test_nodes_extract_together_what_one_process_would(long, tmp_path):
 
 def test_a_search_finishes_while_a_longer_one_holds_the_nodes(cluster, long, space_file, tmp_path):
     wait_for_a_trial(long)
-    _, held, printed, process = long
+    _, held, command = long
     space_file.write_text(space_file.read_text().replace("trials: 6", "trials: 3"))
     done = launch(space_file, cluster, "short")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert process.poll() is None, printed.read_text()
+    assert command.running, command.stdout + command.stderr
     held.stop()
-    assert process.wait(300) == 130
+    assert command.wait() == 130
     assert held.info()["state"] == "interrupted"
     run = Run(tmp_path / "storage" / "runs" / "short")
     assert run.info()["state"] == "finished"

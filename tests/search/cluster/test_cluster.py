@@ -17,7 +17,8 @@ from search.runs.confirmed import confirmed_configurations, select_trial
 from search.runs.run import Run
 from search.space.reader import read_space
 from tests.chaos import kill_trial, kill_worker, problems_of, write_space
-from tests.hosts import BIN, ROOT, hosts, reason_why_not
+from tests.commands import ROOT
+from tests.hosts import BIN, hosts, reason_why_not
 from tests.search.conftest import SPACE
 
 QUICKSTART = ROOT / "spaces" / "quickstart.yaml"
@@ -39,7 +40,7 @@ def launched(made):
     write_space(made)
     changes = {
         "corpus.path": made.shared / "LA",
-        "experiment.epochs": 12,  # one worker must not have done it all while the other loads its packages
+        "experiment.epochs": 6,  # one worker must not have done it all while the other loads its packages
         "search.trials": 4,
         "search.hours": 1,
         "search.confirm": "{name: retrain, top: 1, seeds: 2}",

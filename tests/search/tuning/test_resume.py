@@ -171,7 +171,7 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
         time.sleep(0.05)
     assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
     assert command.wait() == 130, command.stdout + command.stderr
-    assert "spooftune resume s continues" in command.stdout
+    assert "spooftune resume s continues" in command.stderr
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.journal.trials()} == {"interrupted"}
     assert (run.path / "export" / "weights.safetensors").exists()  # the best so far
