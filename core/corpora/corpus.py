@@ -38,6 +38,7 @@ class Utterance:
         source: The recording that the utterance was cut or made from. `-`: unknown.
         corpus: Name of the corpus, if one CSV combines several corpora. `-`: not given.
         copy: Row of `core.corpora.copies.WIDENERS` that made the utterance from `source`. None: an original.
+        conditions: Pairs of a condition and its value, such as `("codec", "alaw")`. Unknown ones are left out.
     """
 
     utterance_id: str
@@ -50,6 +51,7 @@ class Utterance:
     source: str = "-"
     corpus: str = "-"
     copy: str | None = None
+    conditions: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,7 @@ class Line:
     source: str = "-"
     corpus: str = "-"
     copy: str | None = None
+    conditions: tuple[tuple[str, str], ...] = ()
 
 
 Reader = Callable[[], Iterator[Line | str]]
@@ -158,7 +161,7 @@ class Corpus:
                 label = LABELS[line.key]
                 attack, kind = ("-", "-") if label else (line.attack_id, line.kind)
                 ids = (line.speaker_id, attack, name, kind, line.source, line.corpus)
-                utterances.append(Utterance(line.utterance_id, path, label, *ids, copy=line.copy))
+                utterances.append(Utterance(line.utterance_id, path, label, *ids, line.copy, line.conditions))
             if not isinstance(line, str):
                 first.setdefault(line.utterance_id, line.where)
         if not problems and not utterances:

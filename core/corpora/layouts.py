@@ -66,6 +66,7 @@ def asvspoof2021(
 
     The keys are in `trial_metadata.txt`, in the folder or below it, such as in the distributed `keys/LA/CM`. The file
     has at least 8 columns: speaker, utterance, codec, transmission, attack, key, trim, phase. DF has further columns.
+    Codec and transmission become conditions, by which metrics are reported.
     The file of the same name in `keys/LA/ASV`, for speaker verification, is ignored.
 
     Args:
@@ -91,11 +92,14 @@ def asvspoof2021(
                 what = "speaker utterance codec transmission attack key trim phase"
                 yield f"{where}: {len(columns)} columns; there are at least 8: {what}"
                 continue
-            speaker, utterance, _, _, attack, key, _, its_phase = columns[:8]
+            speaker, utterance, codec, transmission, attack, key, _, its_phase = columns[:8]
             if its_phase not in ("eval", "progress", "hidden"):
                 yield f"{where}: phase {its_phase!r}; it is eval, progress or hidden"
             elif phase in (its_phase, "all"):
-                yield Line(where, utterance, key, speaker, attack, root / recordings / utterance)
+                conditions = (("codec", codec), ("transmission", transmission))
+                named = tuple((name, value) for name, value in conditions if value != "-")
+                file = root / recordings / utterance
+                yield Line(where, utterance, key, speaker, attack, file, conditions=named)
 
     return Corpus(f"asvspoof2021 {root.name}", root, {"eval": lines})
 

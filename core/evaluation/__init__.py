@@ -1,6 +1,7 @@
 """Evaluation of detectors: scores, error rates with their intervals, and the metrics that rank trials.
 
-- `metrics`: EER, AUC, DET curve, min t-DCF of 2019 and 2021.
+- `metrics`: EER, AUC, DET curve; `detection_cost`: min and act DCF, Cllr; `calibration`: log-likelihood ratios.
+- `tandem`: min t-DCF of 2019 and 2021; `spoof_aware`: t-EER and a-DCF of ASVspoof 5.
 - `intervals`: confidence intervals of an EER over utterances and speakers; `comparison`: paired tests of two systems.
 - `measure`: every metric of one set of scores.
 - `objectives`: OBJECTIVES, the metrics that a search can minimise; `judgement`: the value of an epoch.

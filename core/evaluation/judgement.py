@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import TrainingDiverged
-from core.evaluation import metrics
+from core.evaluation import metrics, tandem
 from core.evaluation.objectives import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def dev_metrics(cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int)
         "dev_eer": float(rate),
         "dev_attack_eer": float(np.mean(by_attack)),
         "dev_worst_attack_eer": max(by_attack),
-        "dev_min_tdcf": metrics.min_tdcf_2019(bona_fide, spoof, metrics.LA19_ASV["dev"]),
+        "dev_min_tdcf": tandem.min_tdcf_2019(bona_fide, spoof, tandem.LA19_ASV["dev"]),
         "dev_threshold": float(threshold),
         "dev_auc": float(metrics.auc(bona_fide, spoof)),
         "dev_loss": float(loss),

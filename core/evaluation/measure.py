@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from core.evaluation import metrics
+from core.evaluation import metrics, tandem
 from core.evaluation.intervals import checked_speakers, eer_interval
-from core.evaluation.metrics import AsvErrorRates
 from core.evaluation.score_file import CmScores
+from core.evaluation.tandem import AsvErrorRates
 
 
 def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any]:
@@ -49,8 +49,8 @@ def measure(scores: CmScores, asv: AsvErrorRates | None = None) -> dict[str, Any
     elif reason:
         measured["no_interval_speakers"] = reason
     if asv is not None:
-        measured["min_tdcf_2019"] = metrics.min_tdcf_2019(bona_fide, spoof, asv)
-        measured["min_tdcf_2021"] = metrics.min_tdcf_2021(bona_fide, spoof, asv)
+        measured["min_tdcf_2019"] = tandem.min_tdcf_2019(bona_fide, spoof, asv)
+        measured["min_tdcf_2021"] = tandem.min_tdcf_2021(bona_fide, spoof, asv)
     if scores.attack_ids is not None:
         attacks = np.asarray(scores.attack_ids)[scores.labels == 0]
         measured["eer_per_attack"] = metrics.eer_per_attack(bona_fide, spoof, attacks)

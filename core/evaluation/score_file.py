@@ -4,7 +4,7 @@ import gzip
 import math
 import zlib
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,6 +38,7 @@ class CmScores:
         attack_ids: `(n,)`, "-" for bona fide; None = unknown.
         labels: `(n,)`, 1 = bona fide, 0 = spoof; None = unknown.
         speaker_ids: `(n,)`; None = unknown.
+        conditions: Name of a condition, such as `codec`, -> its value for every utterance, `(n,)`; "-" = unknown.
     """
 
     utterance_ids: NDArray[np.str_]
@@ -45,6 +46,7 @@ class CmScores:
     attack_ids: NDArray[np.str_] | None = None
     labels: NDArray[np.integer[Any]] | None = None
     speaker_ids: NDArray[np.str_] | None = None
+    conditions: Mapping[str, NDArray[np.str_]] = field(default_factory=dict)
 
     @property
     def bona_fide(self) -> NDArray[np.float64]:
@@ -73,11 +75,15 @@ class CmScores:
 
 @dataclass(frozen=True)
 class AsvScores:
-    """Scores of a speaker verification system, three arrays `(n,)` of finite values; higher = same speaker."""
+    """Scores of a speaker verification system, three arrays `(n,)` of finite values; higher = same speaker.
+
+    `attacks` are those of the spoofed utterances; empty = unknown.
+    """
 
     target: NDArray[np.float64]
     nontarget: NDArray[np.float64]
     spoof: NDArray[np.float64]
+    attacks: frozenset[str] = frozenset()
 
 
 def read_cm_scores(path: Path) -> CmScores:
@@ -140,13 +146,15 @@ def read_asv_scores(path: Path) -> AsvScores:
     Raises:
         InputError: The file cannot be read, a line is malformed, or one of the three keys has no line.
     """
-    (_, keys, texts), numbers = _columns(path, {3: "attack key score"})
+    (attacks, keys, texts), numbers = _columns(path, {3: "attack key score"})
     _check_keys(path, keys, numbers, ASV_KEYS)
     scores, key_of = _floats(path, texts, numbers), np.array(keys)
     missing = [f"{path}: no line has the key {key!r}" for key in ASV_KEYS if not np.any(key_of == key)]
     if missing:
         raise InputError(missing)
-    return AsvScores(*(scores[key_of == key] for key in ASV_KEYS))
+    known = frozenset(np.array(attacks)[key_of == "spoof"].tolist())
+    target, nontarget, spoof = (scores[key_of == key] for key in ASV_KEYS)
+    return AsvScores(target, nontarget, spoof, known)
 
 
 def _columns(path: Path, formats: Mapping[int, str]) -> tuple[list[list[str]], list[int]]:

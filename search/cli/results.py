@@ -10,7 +10,7 @@ from core.errors import InputError
 from search.cli.shared_arguments import ClusterPlace, RunName, RunStorage, open_console, open_run, pushing_run
 
 if TYPE_CHECKING:
-    from core.evaluation.metrics import AsvErrorRates
+    from core.evaluation.tandem import AsvErrorRates
     from search.prepare.plan import Plan
     from search.runs.run import Run
 
@@ -165,14 +165,14 @@ def export_trial(
 
 def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":
     """Error rates of an ASV system by partition; partitions without them are left out."""
-    from core.evaluation import metrics
+    from core.evaluation import tandem
     from core.evaluation.score_file import read_asv_scores
 
-    known = dict(metrics.LA19_ASV) if rates else {}
+    known = dict(tandem.LA19_ASV) if rates else {}
     for argument in score_files:
         partition, equals, path = argument.partition("=")
         if not equals or partition not in ("train", "dev", "eval"):
             raise InputError(f"--asv-scores {argument}: expected PARTITION=FILE, such as eval=asv_eval.txt")
         scores = read_asv_scores(Path(path))
-        known[partition] = metrics.asv_error_rates(scores.target, scores.nontarget, scores.spoof)
+        known[partition] = tandem.asv_error_rates(scores.target, scores.nontarget, scores.spoof)
     return known

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from core.errors import InputError
-from core.evaluation import metrics
+from core.evaluation import metrics, tandem
 from core.evaluation.comparison import compare_eer
 from core.evaluation.measure import measure, usable_speakers
-from core.evaluation.metrics import AsvErrorRates
 from core.evaluation.score_file import CmScores, read_asv_scores, read_cm_scores
+from core.evaluation.tandem import AsvErrorRates
 
 
 def evaluate(
@@ -61,8 +61,8 @@ def evaluate(
 def _asv_rates(asv_scores: str | None, asv_rates: str | None) -> AsvErrorRates | None:
     if asv_scores:
         asv = read_asv_scores(Path(asv_scores))
-        return metrics.asv_error_rates(asv.target, asv.nontarget, asv.spoof)
-    return metrics.LA19_ASV[asv_rates.removeprefix("la19-")] if asv_rates else None
+        return tandem.asv_error_rates(asv.target, asv.nontarget, asv.spoof)
+    return tandem.LA19_ASV[asv_rates.removeprefix("la19-")] if asv_rates else None
 
 
 def _other_scores(path: Path, scores: CmScores, other: Path) -> CmScores:

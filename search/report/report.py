@@ -12,7 +12,7 @@ from core.atomic import replacing
 from core.config import experiment_to_plain
 from core.cost import Cost, cost_of
 from core.errors import InputError
-from core.evaluation.metrics import AsvErrorRates
+from core.evaluation.tandem import AsvErrorRates
 from search.prepare.plan import Plan, StorePlan
 from search.prepare.stores import store_opener
 from search.report.figures import draw_embeddings, draw_scores, draw_search

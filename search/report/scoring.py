@@ -16,8 +16,8 @@ from core.detector import Detector, score_store
 from core.errors import InputError
 from core.evaluation import score_file
 from core.evaluation.measure import measure
-from core.evaluation.metrics import AsvErrorRates
 from core.evaluation.score_file import CmScores
+from core.evaluation.tandem import AsvErrorRates
 from core.gmm import GmmDetector
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector

@@ -127,6 +127,10 @@ def test_asvspoof2021_takes_one_phase(tmp_path):
         ("LA_E_1", 0, "A07"),
         ("LA_E_3", 1, "-"),
     ]
+    assert [each.conditions for each in found] == [
+        (("codec", "alaw"), ("transmission", "ita_tx")),
+        (("codec", "none"),),
+    ]
     assert len((corpus := CORPORA["asvspoof2021"](tmp_path, phase="all")).partition("eval")) == 3
     assert not corpus.warnings  # its utterances are named as those of ASVspoof 2019 LA, whose counts are no matter here
     others = path.parent.parent / "ASV" / path.name  # of the same name and in the same package: speaker verification

@@ -5,7 +5,7 @@ import io
 import numpy as np
 import pytest
 
-from core.evaluation import metrics
+from core.evaluation import metrics, tandem
 from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.systems import SYSTEMS
@@ -44,16 +44,16 @@ def result(number, values, *, seed=0, asv=None):
 def test_measures_are_those_of_the_metrics():
     found = scores()
     bona_fide, spoof = found.scores[:40], found.scores[40:]
-    measured = measure(found, metrics.LA19_ASV["dev"])
+    measured = measure(found, tandem.LA19_ASV["dev"])
     assert measured["eer"] == metrics.eer(bona_fide, spoof)[0]
     assert measured["eer_per_attack"]["A02"] == metrics.eer(bona_fide, found.scores[70:])[0]
-    assert measured["min_tdcf_2019"] == metrics.min_tdcf_2019(bona_fide, spoof, metrics.LA19_ASV["dev"])
+    assert measured["min_tdcf_2019"] == tandem.min_tdcf_2019(bona_fide, spoof, tandem.LA19_ASV["dev"])
     assert (measured["n_bona_fide"], measured["n_spoof"]) == (40, 60)
     assert "min_tdcf_2021" not in measure(found)
 
 
 def test_a_trial_has_a_row_with_every_partition():
-    table = results_table([result(3, {"loss.margin": 2.0}, asv=metrics.LA19_ASV["dev"])], ("dev", "eval"))
+    table = results_table([result(3, {"loss.margin": 2.0}, asv=tandem.LA19_ASV["dev"])], ("dev", "eval"))
     row = dict(zip(table.columns, table.rows[0], strict=True))
     assert row["trial"] == "3"
     assert row["dev EER %"] == f"{100 * measure(scores())['eer']:.3f}"
