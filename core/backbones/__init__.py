@@ -6,10 +6,12 @@ also has a method `prepare(bona_fide)`; see `GenuinizedLcnn.prepare`.
 """
 
 from core.backbones.densenet import densenet
+from core.backbones.ecapa_tdnn import ecapa_tdnn
 from core.backbones.fg_lcnn import fg_lcnn
 from core.backbones.identity import identity
 from core.backbones.lc_grnn import lc_grnn
 from core.backbones.lcnn import lcnn
+from core.backbones.pooling import attentive_pooling, statistics_pooling
 from core.backbones.resnet import resnet18, resnet34, resnet50, senet18, senet34, senet50
 from core.table import Table
 
@@ -24,5 +26,8 @@ BACKBONES: Table = {
     "densenet": densenet,
     "lc_grnn": lc_grnn,
     "fg_lcnn": fg_lcnn,
+    "statistics_pooling": statistics_pooling,
+    "attentive_pooling": attentive_pooling,
+    "ecapa_tdnn": ecapa_tdnn,
     "identity": identity,
 }

@@ -29,7 +29,7 @@ def built(name: str, size: tuple[int, int] = SMALL, **options: Any) -> Any:
 def with_statistics(backbone: Any, features: Tensor) -> Any:
     """The backbone in evaluation mode, with running statistics of these features."""
     for module in backbone.modules():
-        if isinstance(module, nn.BatchNorm2d):
+        if isinstance(module, nn.BatchNorm1d | nn.BatchNorm2d):
             module.momentum = None  # the plain average
     with torch.no_grad():
         backbone.train()(features)
@@ -181,6 +181,10 @@ def test_lcnn_keeps_16_by_16_and_refuses_less() -> None:
         ("densenet", {"n_layers": []}, "n_layers is"),
         ("lc_grnn", {"window": 51}, "window is 51; it must be from 4 to the 50 frames"),
         ("fg_lcnn", {"genuinizer_epochs": 0}, "genuinizer_epochs is 0"),
+        ("statistics_pooling", {"n_layers": -1}, "n_layers is -1"),
+        ("statistics_pooling", {"dropout": 1.0}, r"\[0, 1\)"),
+        ("attentive_pooling", {"bottleneck": 0}, "bottleneck is 0"),
+        ("ecapa_tdnn", {"width": 12}, "width is 12 and scale is 8"),
         ("resnet18", {"reduction": 8}, "takes embedding_dim, width"),
         ("senet18", {"reduction": 0}, "reduction is 0"),
         ("senet18", {"width": 0}, "width is 0"),
