@@ -9,6 +9,7 @@ import torch
 
 from core.errors import Unavailable
 from search.cluster.machine import memory_limit, usable_cpus
+from search.methods.ray_internals import deaf_to_sigterm
 
 OBJECT_STORE = 0.3
 """Fraction of the memory that Ray's object store may use: Ray's own default."""
@@ -43,15 +44,16 @@ def start_ray(address: str | None) -> None:
     import ray
 
     try:
-        ray.init(
-            address=address or "local",
-            include_dashboard=False if address is None else None,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            num_cpus=usable_cpus() if address is None else None,
-            num_gpus=torch.cuda.device_count() if address is None else None,
-            **(_memory_options() if address is None else {}),
-        )
+        with deaf_to_sigterm():
+            ray.init(
+                address=address or "local",
+                include_dashboard=False if address is None else None,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                num_cpus=usable_cpus() if address is None else None,
+                num_gpus=torch.cuda.device_count() if address is None else None,
+                **(_memory_options() if address is None else {}),
+            )
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise Unavailable(f"Ray did not start: {error}") from error

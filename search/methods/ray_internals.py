@@ -6,6 +6,10 @@ Importing this module imports no Ray.
 import contextlib
 import copy
 import io
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -75,3 +79,42 @@ def check_cluster_config(config: dict[str, Any]) -> None:
 
     with contextlib.redirect_stdout(io.StringIO()):  # Ray prints a line for every file mount
         validate_config(prepare_config(copy.deepcopy(config)))
+
+
+@contextlib.contextmanager
+def deaf_to_sigterm() -> Iterator[None]:
+    """The processes of a Ray that the driver starts during the block ignore the signals that are meant for the driver.
+
+    A terminal and `timeout` signal all processes of a group; systemd and SLURM signal all processes of a cgroup. The
+    driver then still needs Ray, to stop the trials and to export a detector. Ray's processes therefore get sessions of
+    their own and block SIGTERM, as Ray already makes them block SIGINT. They end with the driver all the same: it kills
+    them, and if it is killed itself, the kernel does.
+    """
+    from ray._private import services
+
+    original: Any = services.ConsolePopen
+
+    class Detached(original):  # type: ignore[misc]
+        """A process of Ray with a session of its own, which its children share."""
+
+        def __init__(self, *arguments: Any, preexec_fn: Callable[[], None], **options: Any) -> None:
+            def prepare() -> None:
+                preexec_fn()
+                signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+            super().__init__(*arguments, preexec_fn=prepare, start_new_session=True, **options)
+
+        def terminate(self) -> None:
+            """Kills all processes of the session: they block the signal by which Ray would ask them to end."""
+            for process in Path("/proc").glob("[0-9]*"):
+                number = int(process.name)
+                with contextlib.suppress(OSError):  # it has ended in the meantime
+                    if number != self.pid and os.getsid(number) == self.pid:
+                        os.kill(number, signal.SIGKILL)
+            self.kill()
+
+    setattr(services, "ConsolePopen", Detached)  # noqa: B010 - the types of the two classes differ
+    try:
+        yield
+    finally:
+        setattr(services, "ConsolePopen", original)  # noqa: B010

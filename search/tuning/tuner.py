@@ -255,6 +255,15 @@ def trial_folder_name(trial: Any) -> str:
 
 
 def forward_sigterm() -> None:
-    """Makes SIGTERM end the search as Ctrl-C does: trials stop, and can be resumed from their last epoch."""
+    """Makes SIGTERM end the search as Ctrl-C does: trials stop, and can be resumed from their last epoch.
+
+    Further SIGTERMs are ignored, so that they do not end the export: `timeout` sends one to its command and one to the
+    process group.
+    """
+
+    def interrupt(number: int, frame: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        os.kill(os.getpid(), signal.SIGINT)
+
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
+        signal.signal(signal.SIGTERM, interrupt)

@@ -163,14 +163,19 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     space = write(tmp_path, corpus, epochs=("epochs: 4", "epochs: 20"), trials=("trials: 6", "trials: 2"))
     text = space.read_text().replace("{name: asha, grace_epochs: 1, reduction_factor: 2}", "none")
     space.write_text(text)
-    command = Command("launch", space, "--name", "s")
+    command = Command("launch", space, "--name", "s", own_group=True, OF_THE_STOPPED=str(tmp_path))
     run = Run(tmp_path / "storage" / "runs" / "s")
     for _ in range(6000):
         if len(run.journal.epochs()) >= 3:
             break
         time.sleep(0.05)
     assert main(["stop", "s", "--storage", str(tmp_path / "storage")]) == 0
+    os.killpg(command.pid, signal.SIGTERM)  # as `timeout` and a terminal do
+    for each in processes_with(f"OF_THE_STOPPED={tmp_path}"):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(each, signal.SIGTERM)  # as systemd and SLURM do
     assert command.wait() == 130, command.stdout + command.stderr
+    assert processes_with(f"OF_THE_STOPPED={tmp_path}") == []  # Ray's, too, have ended
     assert "spooftune resume s continues" in command.stderr
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.journal.trials()} == {"interrupted"}
