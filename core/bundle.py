@@ -15,6 +15,7 @@ from core import audio, table
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
+from core.evaluation.measure import swapped_sign
 from core.features import FRONT_ENDS
 from core.gmm import GmmDetector
 from core.versions import versions
@@ -203,6 +204,9 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         rates = " | ".join([f"{100 * values['eer']:.2f}", *ends, f"{values['auc']:.4f}"])
         lines.append(f"| {partition} | {rates} | {counts} |")
     for partition, values in config["metrics"].items():
+        warning = swapped_sign(values)
+        if warning:
+            lines += ["", f"Warning: on {partition}, {warning}."]
         if values.get("eer_per_attack"):
             lines += ["", f"EER % per attack on {partition}:", "", "| attack | EER % |", "|---|---|"]
             lines += [f"| {attack} | {100 * rate:.2f} |" for attack, rate in values["eer_per_attack"].items()]

@@ -141,12 +141,15 @@ def write_cm_scores(path: Path, scores: CmScores, *, columns: Literal[2, 4, 6] =
 
 
 def read_asv_scores(path: Path) -> AsvScores:
-    """ASV scores of a file with the columns `attack key score`; a key is target, nontarget or spoof.
+    """ASV scores of a file with the columns `attack key score`, or `speaker utterance score key` (as for a-DCF).
+
+    A key is target, nontarget or spoof.
 
     Raises:
         InputError: The file cannot be read, a line is malformed, or one of the three keys has no line.
     """
-    (attacks, keys, texts), numbers = _columns(path, {3: "attack key score"})
+    columns, numbers = _columns(path, {3: "attack key score", 4: "speaker utterance score key"})
+    attacks, keys, texts = columns if len(columns) == 3 else (["-"] * len(numbers), columns[3], columns[2])
     _check_keys(path, keys, numbers, ASV_KEYS)
     scores, key_of = _floats(path, texts, numbers), np.array(keys)
     missing = [f"{path}: no line has the key {key!r}" for key in ASV_KEYS if not np.any(key_of == key)]

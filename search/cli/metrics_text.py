@@ -16,6 +16,8 @@ def show_metrics(measured: dict[str, Any], console: Console) -> None:
             the fresh seeds.
         console: Where they are printed.
     """
+    from core.evaluation.measure import swapped_sign
+
     for partition, values in measured.items():
         counts = f"{values['n_bona_fide']} bona fide, {values['n_spoof']} spoofed"
         note = "used for selection" if partition == "dev" else "scored once, after selection"
@@ -24,6 +26,9 @@ def show_metrics(measured: dict[str, Any], console: Console) -> None:
             highlight=False,
             soft_wrap=True,
         )
+        warning = swapped_sign(values)
+        if warning:
+            console.print(f"  warning: {warning}", highlight=False, soft_wrap=True)
         if "eer_by_seed" in values:
             console.print(f"  {describe_seeds(values['eer_by_seed'])}", highlight=False, soft_wrap=True)
         attacks = ", ".join(f"{attack} {100 * rate:.1f}" for attack, rate in values["eer_per_attack"].items())
@@ -70,6 +75,7 @@ def describe_evaluation(result: dict[str, Any]) -> str:
             else []
         ),
         f"AUC            {result['auc']:.9f}",
+        *_costs(result),
     ]
     if "compared_with" in result:
         lines.append(f"{result['compared_with']}: EER {100 * result['other_eer']:.9f} %")
@@ -84,10 +90,42 @@ def describe_evaluation(result: dict[str, Any]) -> str:
             lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")
     if "min_tdcf_2019" not in result:
         lines.append("min t-DCF      needs ASV error rates: --asv-scores FILE, or --asv-rates la19-dev or la19-eval")
-    if "eer_per_attack" in result:
-        lines.append("EER per attack")
-        lines += [f"  {attack:<12} {100 * rate:.3f} %" for attack, rate in result["eer_per_attack"].items()]
+    if "by_attack" in result:
+        lines += _table("attack", result["by_attack"])
+    for condition, values in result.get("by_condition", {}).items():
+        lines += _table(condition, values)
     return "\n".join(lines)
+
+
+def _costs(result: Mapping[str, Any]) -> list[str]:
+    """The lines about detection costs and log-likelihood ratios."""
+    costs = result["dcf_costs"]
+    of = f"Pspoof {costs['p_spoof']:g}, Cmiss {costs['miss']:g}, Cfa {costs['false_alarm']:g}"
+    read = f"calibrated on {result['calibration']['fitted_on']}" if "calibration" in result else "scores read as LLRs"
+    lines = [
+        f"min DCF        {result['min_dcf']:.9f}   ({of})",
+        f"act DCF        {result['act_dcf']:.9f}   ({read})",
+        f"Cllr           {result['cllr']:.9f} bits   ({read}); at best {result['min_cllr']:.9f}",
+    ]
+    if "t_eer" in result:
+        lines.append(f"t-EER          {100 * result['t_eer']:.9f} %")
+    if "a_dcf" in result:
+        lines.append(f"a-DCF          {result['a_dcf']:.9f}")
+    return lines
+
+
+def _table(head: str, groups: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Metrics of every attack or of every value of a condition, one line each."""
+    width = max(12, *(len(name) for name in groups))
+    lines = [f"by {head:<{width}}    EER %  min DCF  act DCF     Cllr  bona fide  spoofed"]
+    for name, values in groups.items():
+        counts = f"{values['n_bona_fide']:>9}  {values['n_spoof']:>7}"
+        if "eer" in values:
+            rates = "  ".join(f"{values[key]:7.4f}" for key in ("min_dcf", "act_dcf", "cllr"))
+            lines.append(f"  {name:<{width}}  {100 * values['eer']:8.3f}  {rates}  {counts}")
+        else:
+            lines.append(f"  {name:<{width}}  {'-':>8}  {'-':>7}  {'-':>7}  {'-':>7}  {counts}")
+    return lines
 
 
 def _intervals(measured: Mapping[str, Any]) -> list[tuple[Sequence[float], str]]:

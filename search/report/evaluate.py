@@ -1,4 +1,4 @@
-"""Metrics of a score file, for the command line. Needs only NumPy: no torch, no Ray."""
+"""Metrics of a score file, for the command line. Needs NumPy and SciPy: no torch, no Ray."""
 
 import dataclasses
 from pathlib import Path
@@ -7,48 +7,84 @@ from typing import Any
 import numpy as np
 
 from core.errors import InputError
-from core.evaluation import metrics, tandem
+from core.evaluation import metrics
+from core.evaluation.calibration import Calibration, fit_calibration
 from core.evaluation.comparison import compare_eer
-from core.evaluation.measure import measure, usable_speakers
-from core.evaluation.score_file import CmScores, read_asv_scores, read_cm_scores
-from core.evaluation.tandem import AsvErrorRates
+from core.evaluation.detection_cost import ASVSPOOF5, DetectionCosts
+from core.evaluation.measure import measure, swapped_sign, usable_speakers
+from core.evaluation.score_file import AsvScores, CmScores, read_asv_scores, read_cm_scores
+from core.evaluation.spoof_aware import a_dcf
+from core.evaluation.tandem import LA19_ASV, LA19_ATTACKS, AsvErrorRates, foreign_attacks
 
 
-def evaluate(
-    path: Path, *, other: Path | None = None, asv_scores: str | None = None, asv_rates: str | None = None
-) -> dict[str, Any]:
-    """Metrics of the CM scores in a file: EER, threshold, AUC, EER per attack; min t-DCF if ASV errors are given.
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What to compute from a score file besides the metrics of the countermeasure.
+
+    Attributes:
+        other: Score file of another system on the same utterances, to compare with.
+        negate: Whether the sign of the scores is turned.
+        negate_other: Whether the sign of the other system's scores is turned.
+        asv_scores: Score file of the ASV system on the same partition, for min t-DCF and t-EER.
+        asv_rates: `la19-dev` or `la19-eval`: known error rates instead of `asv_scores`.
+        joint_scores: Score file of the whole system of ASV and countermeasure, for a-DCF.
+        calibrate_on: Score file of the same system on dev: the scores become log-likelihood ratios.
+        costs: Prior and costs of the detection costs.
+    """
+
+    other: Path | None = None
+    negate: bool = False
+    negate_other: bool = False
+    asv_scores: Path | None = None
+    asv_rates: str | None = None
+    joint_scores: Path | None = None
+    calibrate_on: Path | None = None
+    costs: DetectionCosts = ASVSPOOF5
+
+
+def evaluate(path: Path, options: Evaluation = Evaluation()) -> dict[str, Any]:
+    """Metrics of the CM scores in a file.
 
     Args:
-        path: Score file with keys. It has four columns, or six; with six the speakers are known.
-        other: Score file of another system on the same utterances, to compare with.
-        asv_scores: Score file of the ASV system on the same partition, for min t-DCF.
-        asv_rates: `la19-dev` or `la19-eval`: known error rates instead of `asv_scores`.
+        path: Score file with keys.
+        options: What else to compute.
 
     Returns:
-        Plain data: the metrics of `core.evaluation.measure.measure`. With `other` also `compared_with`, `other_eer` and
-        `difference`, the EER minus the other EER with a 95 % interval and a p-value over utterances, and
-        `difference_speakers`, the same over speakers. All rates are fractions in [0, 1].
+        Plain data: the metrics of `core.evaluation.measure.measure`, and `warnings`. With `joint_scores` also `a_dcf`,
+        with `calibrate_on` `calibration`. With `other` also `compared_with`, `other_eer` and `difference`, the EER
+        minus the other EER with a 95 % interval and a p-value over utterances, and `difference_speakers`, the same over
+        speakers. All rates are fractions in [0, 1].
 
     Raises:
-        InputError: A file cannot be read, has no keys, or holds only one class; or the two systems did not score the
-            same utterances.
+        InputError: A file cannot be read, has no keys, or holds only one class; the two systems did not score the same
+            utterances; or the ASV scores belong to other attacks.
     """
-    scores = read_cm_scores(path)
-    if scores.labels is None:
-        raise InputError(f"{path}: the lines have no key (bonafide or spoof); evaluation needs it")
-    for key, scores_of_class in (("bonafide", scores.bona_fide), ("spoof", scores.spoof)):
-        if not len(scores_of_class):
-            raise InputError(f"{path}: no line with the key {key}; both keys are needed")
-    paired = _other_scores(path, scores, other) if other else None
-    result = {"scores": str(path), **measure(scores, _asv_rates(asv_scores, asv_rates))}
+    scores = _keyed_scores(path, negate=options.negate)
+    paired = None
+    if options.other:
+        paired = _other_scores(path, scores, options.other, negate=options.negate_other)
+    calibration = _calibration(options) if options.calibrate_on else None
+    asv = _asv(path, scores, options)
+    measured = measure(scores, asv, costs=options.costs, calibration=calibration)
+    result: dict[str, Any] = {"scores": str(path), **measured}
+    warning = swapped_sign(result)
+    result["warnings"] = [f"{path}: {warning}; {_hint('--negate', options.negate)}"] if warning else []
     if set(result.get("eer_per_attack", ())) == {"-"}:
-        del result["eer_per_attack"]  # the attack column is there, but no line names an attack
+        del result["eer_per_attack"], result["by_attack"]  # the column is there, but no line names an attack
+    if calibration:
+        result["calibration"] = {**dataclasses.asdict(calibration), "fitted_on": str(options.calibrate_on)}
+    if options.joint_scores:
+        joint = read_asv_scores(options.joint_scores)
+        result["a_dcf"] = a_dcf(joint.target, joint.nontarget, joint.spoof)
     if paired is not None:
-        result["compared_with"] = str(other)
+        result["compared_with"] = str(options.other)
         result["other_eer"] = metrics.eer(paired.bona_fide, paired.spoof)[0]
+        warning = swapped_sign({"auc": metrics.auc(paired.bona_fide, paired.spoof)})
+        if warning:
+            result["warnings"].append(f"{options.other}: {warning}; {_hint('--negate-other', options.negate_other)}")
         speakers, _ = usable_speakers(scores)
         for suffix, units in (("", None), *([("_speakers", speakers)] if speakers is not None else [])):
+            assert scores.labels is not None
             comparison = compare_eer(scores.scores, paired.scores, scores.labels, units)
             result[f"difference{suffix}"] = {
                 "eer": comparison.difference,
@@ -58,16 +94,56 @@ def evaluate(
     return result
 
 
-def _asv_rates(asv_scores: str | None, asv_rates: str | None) -> AsvErrorRates | None:
-    if asv_scores:
-        asv = read_asv_scores(Path(asv_scores))
-        return tandem.asv_error_rates(asv.target, asv.nontarget, asv.spoof)
-    return tandem.LA19_ASV[asv_rates.removeprefix("la19-")] if asv_rates else None
+def _hint(option: str, used: bool) -> str:
+    return f"leave out {option}" if used else f"{option} turns it"
 
 
-def _other_scores(path: Path, scores: CmScores, other: Path) -> CmScores:
+def _keyed_scores(path: Path, *, negate: bool = False) -> CmScores:
+    """CM scores of both classes, with keys."""
+    scores = read_cm_scores(path)
+    if scores.labels is None:
+        raise InputError(f"{path}: the lines have no key (bonafide or spoof); evaluation needs it")
+    for key, scores_of_class in (("bonafide", scores.bona_fide), ("spoof", scores.spoof)):
+        if not len(scores_of_class):
+            raise InputError(f"{path}: no line with the key {key}; both keys are needed")
+    return dataclasses.replace(scores, scores=-scores.scores) if negate else scores
+
+
+def _calibration(options: Evaluation) -> Calibration:
+    assert options.calibrate_on is not None
+    dev = _keyed_scores(options.calibrate_on, negate=options.negate)
+    try:
+        return fit_calibration(dev.bona_fide, dev.spoof)
+    except ValueError as error:
+        raise InputError(f"{options.calibrate_on}: no calibration: {error}") from error
+
+
+def _asv(path: Path, scores: CmScores, options: Evaluation) -> AsvErrorRates | AsvScores | None:
+    """The ASV's scores or its error rates, for the attacks of the CM scores."""
+    attacks = set() if scores.attack_ids is None else set(scores.attack_ids[scores.labels == 0].tolist())
+    if options.asv_scores:
+        asv = read_asv_scores(options.asv_scores)
+        reason = foreign_attacks(asv.attacks, attacks)
+        if reason:
+            raise InputError(f"{options.asv_scores}: does not belong to {path}: {reason}")
+        return asv
+    if options.asv_rates:
+        partition = options.asv_rates.removeprefix("la19-")
+        foreign = sorted(attacks - {"-"} - LA19_ATTACKS[partition])
+        if foreign:
+            known = LA19_ATTACKS[partition]
+            raise InputError(
+                f"--asv-rates {options.asv_rates}: {path} has the attack {foreign[0]}; ASVspoof 2019 LA's {partition} "
+                f"has {min(known)} to {max(known)}. Give the ASV scores of these utterances: --asv-scores FILE"
+            )
+        return LA19_ASV[partition]
+    return None
+
+
+def _other_scores(path: Path, scores: CmScores, other: Path, *, negate: bool) -> CmScores:
     """Scores of the other system for the utterances in `scores`, in the order of `scores`."""
     second = read_cm_scores(other)
+    second = dataclasses.replace(second, scores=-second.scores) if negate else second
     other_scores = dict(zip(second.utterance_ids.tolist(), second.scores.tolist(), strict=True))
     utterances = scores.utterance_ids.tolist()
     problems = []

@@ -15,7 +15,7 @@ from core.corpora.corpus import Corpus, Utterance
 from core.detector import Detector, score_store
 from core.errors import InputError
 from core.evaluation import score_file
-from core.evaluation.measure import measure
+from core.evaluation.measure import measure, swapped_sign
 from core.evaluation.score_file import CmScores
 from core.evaluation.tandem import AsvErrorRates
 from core.gmm import GmmDetector
@@ -55,15 +55,21 @@ def scores_of(detector: Detector | GmmDetector, store: FeatureStore) -> CmScores
 
 
 def with_speakers(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores:
-    """Scores with the speakers of the corpus, which the ASVspoof format of score files lacks.
+    """Scores with the speakers and conditions of the corpus, which the ASVspoof format of score files lacks.
 
     Args:
         scores: The scores.
         utterances: Utterances of the corpus. The speaker of an utterance that is not among them becomes `-`.
     """
-    speakers = {utterance.utterance_id: utterance.speaker_id for utterance in utterances}
-    ids = np.array([speakers.get(str(utterance), "-") for utterance in scores.utterance_ids])
-    return dataclasses.replace(scores, speaker_ids=ids)
+    known = {utterance.utterance_id: utterance for utterance in utterances}
+    listed = [known.get(str(utterance)) for utterance in scores.utterance_ids]
+    names = dict.fromkeys(name for utterance in utterances for name, _ in utterance.conditions)
+    conditions = {
+        name: np.array([dict(utterance.conditions).get(name, "-") if utterance else "-" for utterance in listed])
+        for name in names
+    }
+    speakers = np.array([utterance.speaker_id if utterance else "-" for utterance in listed])
+    return dataclasses.replace(scores, speaker_ids=speakers, conditions=conditions)
 
 
 def score_trials(
@@ -114,6 +120,10 @@ def score_trials(
             for name in partitions
         }
         measured = {name: measure(cm_scores, asv.get(name)) for name, cm_scores in scores.items()}
+        for name, values in measured.items():
+            warning = swapped_sign(values)
+            if warning:
+                console.print(f"warning: trial {record.number} on {name}: {warning}", markup=False, soft_wrap=True)
         results.append(Result(record, epoch, scores, measured))
     return results
 

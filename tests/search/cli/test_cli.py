@@ -19,7 +19,7 @@ def scores(tmp_path):
     rng = np.random.default_rng(0)
     path = tmp_path / "scores.txt"
     lines = [f"b{k} - bonafide {rng.normal(1)}\n" for k in range(50)]
-    lines += [f"s{k} A{k % 2:02d} spoof {rng.normal(-1)}\n" for k in range(50)]
+    lines += [f"s{k} A{7 + k % 2:02d} spoof {rng.normal(-1)}\n" for k in range(50)]
     path.write_text("".join(lines))
     return path
 
@@ -90,7 +90,7 @@ def test_evaluate_for_people_and_as_json(scores, capsys):
     result = json.loads(capsys.readouterr().out)
     assert 0 < result["eer"] < 0.35
     assert f"{100 * result['eer']:.9f} %" in shown
-    assert set(result["eer_per_attack"]) == {"A00", "A01"}
+    assert set(result["eer_per_attack"]) == {"A07", "A08"}
     assert 0 < result["min_tdcf_2019"] < 1
 
 
