@@ -1,4 +1,8 @@
-"""LOSSES: embeddings of a minibatch, their labels, and pairs of embeddings -> a scalar."""
+"""LOSSES: embeddings of a minibatch, their labels, and pairs of embeddings -> a scalar.
+
+A row returns an `nn.Module` with a method `chance(batch_size)`: the loss of an embedding that carries no information,
+in which all utterances have the same distance from one another. A training whose loss stays there learns nothing.
+"""
 
 import math
 from typing import cast
@@ -54,6 +58,14 @@ class ContrastiveLoss(nn.Module):
         penalties = torch.where(different, (self.margin - distances).clamp_min(0), distances)
         return penalties.pow(self.power).mean() / 2
 
+    def chance(self, batch_size: int) -> float:
+        """Loss of the best embedding with equal distances, for pairs drawn at random from a balanced minibatch."""
+        different = batch_size / 2 / (batch_size - 1)
+        same = 1 - different
+        if self.power == 1:
+            return self.margin * min(different, same) / 2  # linear in the distance: best at 0 or at the margin
+        return self.margin**2 * different * same / 2  # best at the distance `different * margin`
+
 
 def contrastive(*, margin: float = 2.0) -> ContrastiveLoss:
     """The paper's contrastive loss, equation (3) as printed: the distances are not squared.
@@ -105,6 +117,10 @@ class SupervisedContrastiveLoss(nn.Module):
         per_anchor = -log_probabilities.masked_fill(~positives, 0.0).sum(dim=1) / n_positives.clamp_min(1)
         return per_anchor.sum() / (n_positives > 0).sum().clamp_min(1)
 
+    def chance(self, batch_size: int) -> float:
+        """Loss if all similarities are equal: every other utterance is as likely."""
+        return math.log(batch_size - 1)
+
 
 class TripletLoss(nn.Module):
     """Batch-hard triplet loss (Hermans 2017).
@@ -137,6 +153,10 @@ class TripletLoss(nn.Module):
             anchors &= labels == 1
         penalties = torch.where(anchors, (self.margin + farthest - nearest).clamp_min(0), 0.0)
         return penalties.sum() / anchors.sum().clamp_min(1)
+
+    def chance(self, batch_size: int) -> float:
+        """Loss if all distances are equal: the margin."""
+        return self.margin
 
 
 def supervised_contrastive(*, temperature: float = 0.1, spoof_compact: bool = True) -> SupervisedContrastiveLoss:

@@ -81,7 +81,9 @@ def n_minibatches(n_utterances: int, batch_size: int) -> int:
     return max(1, n_utterances // batch_size)
 
 
-def minibatches(labels: Tensor, batch_size: int, generator: torch.Generator) -> Iterator[Tensor]:
+def minibatches(
+    labels: Tensor, batch_size: int, generator: torch.Generator, n_batches: int | None = None
+) -> Iterator[Tensor]:
     """Indices `(batch_size,)` of the minibatches of one epoch, half bona fide and half spoof (paper, section 4).
 
     Both classes are drawn without replacement and shuffled again after their last utterance. An epoch thus holds the
@@ -92,6 +94,7 @@ def minibatches(labels: Tensor, batch_size: int, generator: torch.Generator) -> 
         labels: `(n_utterances,)`, 1 = bona fide, 0 = spoof.
         batch_size: Utterances per minibatch; even, 2 or more.
         generator: Source of the order; on the CPU. All draws are made before the first minibatch.
+        n_batches: Minibatches of the epoch, 1 or more; None = `n_minibatches`.
 
     Raises:
         ValueError: `batch_size` is odd or below 2, or a class has no utterances.
@@ -99,7 +102,7 @@ def minibatches(labels: Tensor, batch_size: int, generator: torch.Generator) -> 
     if batch_size < 2 or batch_size % 2:
         raise ValueError(f"batch_size is {batch_size}; it must be even and at least 2")
     half = batch_size // 2
-    n_batches = n_minibatches(len(labels), batch_size)
+    n_batches = n_batches or n_minibatches(len(labels), batch_size)
     halves = []
     for label, name in ((1, "bona fide"), (0, "spoofed")):
         indices = torch.nonzero(labels == label).flatten()

@@ -42,9 +42,10 @@ def fit(
         train: Features of the training partition; both classes.
         dev: Features of the validation data, by which every epoch is judged; both classes. Nothing is fitted on them.
         report: Function that is called after every epoch with its metrics and the state to save. It may raise to stop
-            the training. Metrics: `epoch` (from 1), `loss`, `learning_rate`, `objective` (see `judgement`; the best
-            so far, absent before the first evaluation); after an evaluation those of OBJECTIVES, rates in [0, 1], and
-            `dev_threshold`; in siamese mode `positive_distance` and `negative_distance`.
+            the training. Metrics: `epoch` (from 1), `step` (minibatches so far), `loss`, `learning_rate`, `objective`
+            (see `judgement`; the best so far, absent before the first evaluation); after an evaluation those of
+            OBJECTIVES, rates in [0, 1], and `dev_threshold`; in siamese mode `positive_distance`, `negative_distance`,
+            and `loss_to_chance`, the ratio of the loss to that of an embedding that carries no information.
         device: Device that computes.
         objective: Key of OBJECTIVES that selects the best epoch, with the tie-breaker.
         resume: Earlier state of the same experiment, as `report` received it; None = start at epoch 1.

@@ -16,7 +16,6 @@ from core.features.augmentation import augmented
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
 from core.seeds import derived_seed
-from core.siamese.pairs import n_minibatches
 from core.stores.store import FeatureStore
 from core.training.averaging import RecentWeights
 from core.training.fit_state import Epochs, FitState
@@ -75,7 +74,7 @@ def fit_network(
         InputError: The network has no parameters to train in this mode.
         TrainingDiverged: A loss, an embedding or a score is not finite.
     """
-    n_batches = n_minibatches(len(train), experiment.batch_size)
+    n_batches = experiment.n_steps(len(train))
     schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
     detector = build_network(experiment, train.n_features).to(device)
@@ -105,7 +104,7 @@ def fit_network(
         changes = torch.Generator().manual_seed(derived_seed(experiment.seed, "augment", epoch))
         detector.train()
         goal.extra.train()
-        sizes = {"batch_size": experiment.batch_size, "n_frames": experiment.input.n_frames}
+        sizes = {"batch_size": experiment.batch_size, "n_batches": n_batches, "n_frames": experiment.input.n_frames}
         sums: dict[str, Tensor] = {}
         lr = 0.0
         for number, (features, targets) in enumerate(
@@ -126,7 +125,9 @@ def fit_network(
         measured: dict[str, float] = {name: (value / n_batches).item() for name, value in sums.items()}
         if not np.isfinite(measured["loss"]):
             raise TrainingDiverged(f"the training loss of epoch {epoch} is {measured['loss']}")
-        measured |= {"epoch": epoch, "learning_rate": lr}
+        measured |= {"epoch": epoch, "learning_rate": lr, "step": epoch * n_batches}
+        if goal.chance is not None:
+            measured["loss_to_chance"] = measured["loss"] / goal.chance
 
         recent.add(detector)
         judged = detector

@@ -30,12 +30,14 @@ class Objective(NamedTuple):
         targets: Target of every training utterance, `(n_utterances,)`: its label, or its class for a head.
         trained: Module that holds the parameters to optimise.
         extra: Module that only training needs, which is not part of the detector; it belongs to the resume state.
+        chance: Loss of an embedding that carries no information; None: the mode has no loss on embeddings.
     """
 
     step: Step
     targets: NDArray[np.int64]
     trained: nn.Module
     extra: nn.Module
+    chance: float | None = None
 
 
 def build_objective(experiment: Experiment, detector: Detector, train: FeatureStore, device: torch.device) -> Objective:
@@ -50,7 +52,10 @@ def build_objective(experiment: Experiment, detector: Detector, train: FeatureSt
         device: Device of the modules that only training needs.
     """
     if experiment.mode == "siamese":
-        return Objective(_siamese(experiment, detector), train.labels, detector.backbone, nn.Identity())
+        loss: Any = table.build("loss", LOSSES, experiment.loss)
+        chance = loss.chance(experiment.batch_size)
+        step = _siamese(experiment, detector, loss)
+        return Objective(step, train.labels, detector.backbone, nn.Identity(), chance)
     if experiment.mode == "original":
         return Objective(_classification(detector, detector.classifier), train.labels, detector, nn.Identity())
     attacks = attack_numbers(train)
@@ -69,10 +74,10 @@ def attack_numbers(store: FeatureStore) -> NDArray[np.int64]:
     return np.array([0 if label else numbers[name] for name, label in zip(store.attack_ids, store.labels, strict=True)])
 
 
-def _siamese(experiment: Experiment, detector: Detector) -> Step:
+def _siamese(experiment: Experiment, detector: Detector, loss: nn.Module) -> Step:
     """Step of siamese mode: the loss on pairs of the minibatch's embeddings (paper, section 3.1)."""
     sampler = table.build("pairs", PAIR_SAMPLERS, experiment.pairs)
-    siamese = Siamese(_Normalized(detector), sampler, table.build("loss", LOSSES, experiment.loss))
+    siamese = Siamese(_Normalized(detector), sampler, loss)
 
     def step(features: Tensor, labels: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
         output: SiameseOutput = siamese(features, labels.to(features.device, non_blocking=True), generator)

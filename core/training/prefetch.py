@@ -65,6 +65,7 @@ def prefetched(
     targets: NDArray[np.int64],
     *,
     batch_size: int,
+    n_batches: int,
     n_frames: int,
     generator: torch.Generator,
     device: torch.device,
@@ -78,6 +79,7 @@ def prefetched(
         store: Features of the training partition.
         targets: Target of every utterance, `(n_utterances,)`.
         batch_size: Utterances of a minibatch, half bona fide and half spoofed.
+        n_batches: Minibatches of the epoch.
         n_frames: Frames of each crop.
         generator: Generator that seeds the order and the crops.
         device: Device of the features.
@@ -89,7 +91,7 @@ def prefetched(
     labels, wanted = torch.from_numpy(store.labels), torch.from_numpy(targets)
 
     def gathered() -> Iterator[tuple[Tensor, Tensor]]:
-        for indices in minibatches(labels, batch_size, order):
+        for indices in minibatches(labels, batch_size, order, n_batches):
             features, batch_targets = store.windows(indices.numpy(), n_frames, crops), wanted[indices]
             if device.type == "cuda":
                 features, batch_targets = features.pin_memory(), batch_targets.pin_memory()

@@ -63,6 +63,10 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
         say(f"  {describe_values(random_values(space, seed)) or '-'}")
     epochs = sorted({space.experiment(values).epochs for values in corners(space)})
     say(f"\nsearch: {plan.n_trials} trials of up to {epochs[-1]} epochs, objective {plan.space.metric} (best epoch)")
+    n_train = sum(plan.corpus.counts("train"))
+    experiments = map(space.experiment, corners(space))
+    if n_steps := max(experiment.epochs * experiment.n_steps(n_train) for experiment in experiments):
+        say(f"  up to {n_steps:,} steps per trial (minibatches); the paper's training has 19,800")
     if options.validation.name != "dev":
         given = describe_values(dict(options.validation.options))
         say(f"  validation: {options.validation.name} {given}".rstrip() + f", {len(plan.folds)} further trainings")

@@ -8,6 +8,9 @@ from rich.text import Text
 from core.evaluation.objectives import METRICS
 from search.runs.journal import TrialRecord
 
+AT_CHANCE = 0.95
+"""Ratio of a Siamese loss to that of an embedding that carries no information, above which a trial is marked."""
+
 
 def trial_table(records: list[TrialRecord], objective: str) -> Table:
     """Trials as a table for the terminal, in the given order; `objective` is a key of METRICS."""
@@ -17,9 +20,11 @@ def trial_table(records: list[TrialRecord], objective: str) -> Table:
     table.add_column("configuration", overflow="fold")
     for record in records:
         value = describe_objective(objective, record.objective, name=False)
-        error = f" {record.error}" if record.error else ""
+        notes = f" {record.error}" if record.error else ""
+        if record.metrics.get("loss_to_chance", 0.0) > AT_CHANCE:
+            notes += f" (loss at chance after {record.metrics['step']} steps: the embedding has learned nothing)"
         cells = (str(record.number), record.status, str(record.epoch), value, duration(record.seconds))
-        table.add_row(*cells, Text(describe_values(record.values) + error))
+        table.add_row(*cells, Text(describe_values(record.values) + notes))
     return table
 
 

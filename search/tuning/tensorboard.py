@@ -24,6 +24,7 @@ NAMES = tuple(name.removeprefix("dev_") for name in OBJECTIVES)
 
 TAGS = {
     "loss": "train/loss",
+    "loss_to_chance": "train/loss_to_chance",
     "learning_rate": "train/learning_rate",
     "positive_distance": "train/positive_distance",
     "negative_distance": "train/negative_distance",

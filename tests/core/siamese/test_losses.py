@@ -179,3 +179,20 @@ def test_attacks_need_not_be_alike_where_they_are_not_to_be_compact(name: str) -
 def test_a_temperature_that_is_not_positive_is_refused() -> None:
     with pytest.raises(ValueError, match="temperature is"):
         supervised_contrastive(temperature=0.0)
+
+
+@pytest.mark.parametrize(
+    "loss", [contrastive(margin=1.5), contrastive_squared(margin=1.5), supervised_contrastive(), triplet(margin=0.4)]
+)
+def test_chance_is_the_least_loss_of_embeddings_that_are_equally_far_from_one_another(
+    loss: Callable[..., Tensor],
+) -> None:
+    _, labels, pairs = random_minibatch()
+    corners = torch.eye(8, dtype=torch.float64) / math.sqrt(2)  # of a simplex: all distances are 1
+    losses = [float(loss(distance * corners, labels, pairs)) for distance in torch.linspace(0.001, 2, 2000)]
+    chance: Callable[[int], float] = getattr(loss, "chance")  # noqa: B009 - no attribute of a Callable
+    assert chance(8) == pytest.approx(min(losses), rel=2e-3)
+
+
+def test_the_papers_loss_has_a_known_chance() -> None:
+    assert contrastive().chance(64) == pytest.approx(31 / 63)  # of 63 partners, 31 are of the same class

@@ -80,6 +80,13 @@ def test_number_of_minibatches(n_utterances: int, batch_size: int, expected: int
     assert len(list(minibatches(labels, batch_size, seeded()))) == expected
 
 
+def test_an_epoch_may_have_more_minibatches_than_the_utterances_fill() -> None:
+    drawn = torch.cat(list(minibatches(LABELS, 8, seeded(), 40))).tolist()
+    assert len(drawn) == 320
+    spoof = [index for index in drawn if not LABELS[index]]
+    assert set(spoof[:60]) == set(spoof[60:120]) == set(torch.nonzero(LABELS == 0).flatten().tolist())
+
+
 @pytest.mark.parametrize("batch_size", [2, 8, 40])
 def test_half_of_each_minibatch_is_bona_fide(batch_size: int) -> None:
     for indices in minibatches(LABELS, batch_size, seeded()):

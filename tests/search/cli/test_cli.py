@@ -32,6 +32,7 @@ def test_check_shows_what_would_run_and_builds_nothing(space_file, tmp_path, cap
         "train: 12 bona fide, 12 spoofed",
         "loss.margin: uniform 0.5 to 3",
         "6 trials of up to 4 epochs",
+        "up to 12 steps per trial",
         "lfcc of dev: 20 features per frame",
         "not built yet",
     ):
