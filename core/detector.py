@@ -104,8 +104,8 @@ class _WithoutDraws(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def check_detector(experiment: Experiment, n_features: int) -> None:
-    """Builds a detector without memory and without initial weights, only to see whether it can be built.
+def check_detector(experiment: Experiment, n_features: int) -> int:
+    """Number of weights of a detector, which is built without memory and initial weights to see whether it can be.
 
     Random numbers on the meta device would load PyTorch's compiler, which takes as long as loading PyTorch.
 
@@ -117,7 +117,8 @@ def check_detector(experiment: Experiment, n_features: int) -> None:
         InputError: The detector cannot be built.
     """
     with torch.device("meta"), _WithoutDraws():
-        build_detector(experiment, n_features)
+        built = build_detector(experiment, n_features)
+    return sum(tensor.numel() for tensor in built.state_dict().values())
 
 
 def normalized(features: Tensor, options: InputOptions) -> Tensor:

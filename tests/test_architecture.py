@@ -156,8 +156,11 @@ def test_a_nodes_check_loads_no_torch():
     assert loaded("search.cluster.node_check", ["torch", "numpy", "optuna"]) == []
 
 
-@pytest.mark.parametrize("module", ["search.cli.main", "search.cli.terminal", "search.runs.run", "search.cli.remote"])
-def test_commands_that_look_at_runs_wait_for_no_torch(module):
+@pytest.mark.parametrize(
+    "module",
+    ["search.cli.main", "search.cli.terminal", "search.runs.run", "search.cli.remote", "search.prepare.early"],
+)
+def test_commands_that_look_at_runs_and_early_checks_wait_for_no_torch(module):
     assert loaded(module, ["torch", "ray", "optuna", "scipy.stats", "sklearn"]) == []
 
 

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from core.errors import InputError
-from search.cli.shared_arguments import ClusterPlace, RunName, RunStorage, open_console, open_run, pushing_run
+from search.cli.shared_arguments import (
+    ClusterPlace,
+    RunName,
+    RunStorage,
+    check_output,
+    open_console,
+    open_run,
+    pushing_run,
+)
 
 if TYPE_CHECKING:
     from core.evaluation.tandem import AsvErrorRates
@@ -47,6 +55,7 @@ def export(
 
         return remote.export(cluster, run, storage=storage, rank=rank, trial=trial, output=output, no_eval=no_eval)
 
+    check_output(output, empty_folder=True)
     opened, plan = open_run(run, storage)
     folder = output or opened.path / f"export-{trial_label(rank, trial)}"
     with pushing_run(opened, plan):
@@ -110,6 +119,8 @@ def report(
 
     For a space of the paper, the report has the paper's table with the paper's figures beside ours.
     """
+    check_output(output)
+
     from search.report.report import ReportOptions, write_report
 
     opened, plan = open_run(run, storage)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from core.errors import InputError
+from search.cli.shared_arguments import check_output
 
 if TYPE_CHECKING:
     from core.evaluation.detection_cost import DetectionCosts
@@ -44,6 +45,8 @@ def score(
 
     A line of output has the path, the CM score (higher means more bona fide) and the decision.
     """
+    check_output(output)
+
     from core import bundle as bundles
 
     loaded = bundles.load(bundle)

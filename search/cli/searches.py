@@ -38,9 +38,11 @@ def check(
     storage: SpaceStorage = None,
 ) -> int:
     """Validate a search space and show what a search would run."""
+    plan = read_plan(space, changes, storage)
+
     from search.cli.terminal import show_plan
 
-    show_plan(read_plan(space, changes, storage), open_console(), n_samples=samples)
+    show_plan(plan, open_console(), n_samples=samples)
     return 0
 
 
@@ -49,10 +51,12 @@ def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None,
 
     Cached features are kept. With --address, all nodes of the cluster extract.
     """
+    plan = read_plan(space, changes, storage)
+
     from search.prepare.preflight import join_cluster
     from search.prepare.stores import build_stores
 
-    plan, console = read_plan(space, changes, storage), open_console()
+    console = open_console()
     if address:
         join_cluster(plan, address, console)
     build_stores(plan, console, distributed=address is not None)
@@ -80,12 +84,14 @@ def launch(
 
         return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
 
+    plan = read_plan(space, changes, storage, embedded=address is None, name=name)
+
     from search.cli.terminal import show_corpus
     from search.prepare.preflight import join_cluster
     from search.runs.run import Run
     from search.tuning.launch import run_search
 
-    plan, console = read_plan(space, changes, storage, embedded=address is None), open_console()
+    console = open_console()
     if address:
         join_cluster(plan, address, console)
     run = Run.create(plan.storage, prefix=plan.space.name, name=name)

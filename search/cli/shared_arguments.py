@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from core.errors import InputError
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -73,24 +75,61 @@ ClusterPlace = Annotated[
 ]
 
 
-def read_plan(space: Path, changes: list[str], storage: str | None, *, embedded: bool = False) -> "Plan":
-    """The plan of a search of a space.
+def read_plan(
+    space: Path, changes: list[str], storage: str | None, *, embedded: bool = False, name: str | None = None
+) -> "Plan":
+    """The plan of a search of a space, after every later stage was asked whether it can do its part.
 
     Args:
         space: YAML file of the space.
         changes: `KEY=VALUE`, applied to the file.
         storage: Folder or URL of runs and feature stores; None = the storage of the space.
         embedded: Whether Ray is started on this machine. Its CPUs and GPUs must then suffice.
+        name: Name of the run that will be created, if the user gave one.
 
     Raises:
         InputError: The space has mistakes, or cannot run here.
     """
+    from search.prepare.early import Launch, check_early
+    from search.space.yaml_file import read
+
+    yaml_file = read(space, changes)
+    search = yaml_file.data.get("search")
+    of_space = search.get("storage") if isinstance(search, dict) else None
+    place = storage or (of_space if isinstance(of_space, str) else STORAGE)
+    check_early(Launch(yaml_file.data, place, name, embedded), yaml_file)
+
     from search.prepare.plan import make_plan
     from search.runs.storage import Storage
-    from search.space.reader import read_space
+    from search.runs.warm_start import warm_start_trials
+    from search.space.reader import space_from_yaml
 
-    checked = read_space(space, changes)
-    return make_plan(checked, Storage(storage or checked.search.storage), embedded=embedded)
+    checked = space_from_yaml(yaml_file)
+    opened = Storage(place)
+    warm_start_trials(checked, opened)
+    return make_plan(checked, opened, embedded=embedded)
+
+
+def check_output(path: Path | None, *, empty_folder: bool = False) -> None:
+    """Checks the argument of --output, before the work of which it would receive the result.
+
+    Args:
+        path: The argument; None: it was not given.
+        empty_folder: Whether an empty folder may be there.
+
+    Raises:
+        InputError: Something is there already, or cannot be written there.
+    """
+    from search.prepare.early import unwritable
+
+    if path is None:
+        return
+    empty = empty_folder and path.is_dir() and not any(path.iterdir())
+    if path.exists() and not empty:
+        raise InputError(f"--output {path}: exists already and was not changed; choose another --output")
+    problem = unwritable(path.parent)
+    if problem:
+        raise InputError(f"--output {path}: {problem}")
 
 
 def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":

@@ -54,7 +54,7 @@ def start_ray(address: str | None) -> None:
                 num_gpus=torch.cuda.device_count() if address is None else None,
                 **(_memory_options() if address is None else {}),
             )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         if address is None:
             raise Unavailable(f"Ray did not start: {error}") from error
         hint = "if the cluster has a token, set RAY_AUTH_MODE=token in the environment"

@@ -1,6 +1,7 @@
 """Preparation of a search: checks, feature stores, nodes.
 
 - `plan`: what a search of a space needs and trains; `checks`: mistakes in a space that only show with its corpus.
+- `early`: what later stages would lack, asked before anything slow is loaded.
 - `stores`: feature stores, extracted if they are missing; `distributed_extraction`: extraction by all nodes.
 - `preflight`: checks every node of a cluster.
 """

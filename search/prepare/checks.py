@@ -1,32 +1,61 @@
 """Checks of a space that need its corpus, its front ends or this machine. Every check returns a list of problems."""
 
+import shutil
+
 import torch
 
 from core.corpora.corpus import Corpus
 from core.detector import check_detector
 from core.errors import InputError
 from search.cluster.machine import usable_cpus
+from search.runs.storage import Storage
 from search.space.configurations import corners
 from search.space.space import Space, store_name
 
 
-def backbone_problems(space: Space, n_features: dict[str, int]) -> list[str]:
-    """Reasons why a detector at a corner of the space cannot be built. No memory is allocated for weights.
+def backbone_problems(space: Space, n_features: dict[str, int]) -> tuple[list[str], int]:
+    """Reasons why a detector at a corner of the space cannot be built, and the weights of the smallest detector.
+
+    No memory is allocated for weights.
 
     Args:
         space: The space.
         n_features: Number of features of every front end, by `store_name`. A front end that is missing is not checked.
     """
     problems: dict[str, None] = {}
+    sizes = []
     for values in corners(space):
         experiment = space.experiment(values)
         size = n_features.get(store_name(experiment))
         if size is not None:
             try:
-                check_detector(experiment, size)
+                sizes.append(check_detector(experiment, size))
             except InputError as error:
                 problems.update(dict.fromkeys(error.problems))
-    return list(problems)
+    return list(problems), min(sizes, default=0)
+
+
+def disk_problems(storage: Storage, *, store_bytes: int, n_trials: int, n_weights: int) -> list[str]:
+    """The space that a search needs and the disk of its storage lacks.
+
+    Args:
+        storage: The storage; the space of a URL is not known.
+        store_bytes: Estimated size of the feature stores that are not complete, in bytes.
+        n_trials: Number of trials. A trial keeps a checkpoint with its last and its best weights, in float32.
+        n_weights: Weights of the smallest detector.
+    """
+    if storage.remote:
+        return []
+    folder = next(path for path in (storage.folder.absolute(), *storage.folder.absolute().parents) if path.exists())
+    free, checkpoint_bytes = shutil.disk_usage(folder).free, 2 * 4 * n_weights * n_trials
+    if store_bytes + checkpoint_bytes <= free:
+        return []
+    needed = f"feature stores need about {_gb(store_bytes)}, checkpoints at least {_gb(checkpoint_bytes)}"
+    return [f"search.storage: {storage}: {needed}; {_gb(free)} are free there"]
+
+
+def _gb(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.2f} GB"
 
 
 def cost_problems(space: Space) -> list[str]:

@@ -15,7 +15,7 @@ from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS, Origins, origins
 from core.features import FRONT_ENDS
 from core.stores.extraction import estimated_bytes, is_complete, store_path
-from search.prepare.checks import backbone_problems, cost_problems, resource_problems, widening_problems
+from search.prepare.checks import backbone_problems, cost_problems, disk_problems, resource_problems, widening_problems
 from search.runs.storage import Storage
 from search.space.configurations import n_configurations, store_experiments
 from search.space.space import Space, store_name
@@ -106,7 +106,8 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
         else:
             front_ends[store_name(experiment)] = front_end
             n_features[store_name(experiment)] = front_end.n_features
-    problems += backbone_problems(space, n_features)
+    unbuildable, n_weights = backbone_problems(space, n_features)
+    problems += unbuildable
     if not problems:
         problems += widening_problems(space, corpus) + cost_problems(space)
     known = Origins()
@@ -132,6 +133,11 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
     n_trials = space.search.trials
     if space.search.sampler.name == "grid" and possible is not None:
         n_trials = min(n_trials, possible)
+    left = sum(store.n_bytes for store in stores if not store.complete)
+    if left:  # Otherwise nothing is known to be new: a run that ended is exported and reported on a full disk, too.
+        problems += disk_problems(storage, store_bytes=left, n_trials=n_trials, n_weights=n_weights)
+    if problems:
+        raise InputError(problems)
     return Plan(space, storage, corpus, tuple(stores), n_trials, known, folds)
 
 

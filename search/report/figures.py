@@ -16,9 +16,16 @@ from core.config import experiment_from_plain
 from core.cost import Cost
 from core.detector import Detector, build_detector, embed_store
 from core.evaluation import projection
+from core.evaluation.words import encoded
 from search.prepare.stores import StoreOpener
 from search.report.importance import Importance
-from search.report.score_figures import plot_det_curves, plot_eer_per_attack, plot_embeddings, plot_score_histogram
+from search.report.score_figures import (
+    literal,
+    plot_det_curves,
+    plot_eer_per_attack,
+    plot_embeddings,
+    plot_score_histogram,
+)
 from search.report.scoring import Result
 from search.report.search_figures import (
     plot_history,
@@ -49,7 +56,9 @@ def draw_scores(run: Run, results: Sequence[Result], partitions: Sequence[str], 
         folder: Folder of the report.
     """
     drawn = list(results[:MAX_DRAWN_TRIALS])
-    labels = [f"trial {result.record.number}: {_shorten(describe_values(result.record.values))}" for result in drawn]
+    labels = [
+        f"trial {result.record.number}: {literal(_shorten(describe_values(result.record.values)))}" for result in drawn
+    ]
     best = results[0]
     threshold = float(_checkpoint(run, best.record)["best"]["metrics"]["dev_threshold"])
     with _open_writer(run, folder) as writer:
@@ -121,7 +130,9 @@ def draw_embeddings(
     attack_ids = [store.attack_ids[index] for index in indices]
     labels = store.labels[indices]
     classes = ["bona fide" if label else "spoofed" for label in labels]
-    metadata = [list(row) for row in zip([store.utterance_ids[i] for i in indices], classes, attack_ids, strict=True)]
+    # The columns of TensorBoard's table are separated by tabs, which names may contain.
+    columns = [encoded([store.utterance_ids[index] for index in indices]), classes, encoded(attack_ids)]
+    metadata = [list(row) for row in zip(*columns, strict=True)]
     header = ["utterance", "class", "attack"]
     positions = {}
     with _open_writer(run, folder) as writer:

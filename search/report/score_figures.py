@@ -94,7 +94,7 @@ def plot_eer_per_attack(results: Sequence[Result], partition: str, labels: Seque
         offsets = np.arange(len(attacks)) + (position - (len(results) - 1) / 2) * height
         axes.barh(offsets, rates, height, label=label)
     axes.axvline(50, color="0.7", linewidth=0.8, linestyle=":")
-    axes.set_yticks(range(len(attacks)), attacks)
+    axes.set_yticks(range(len(attacks)), list(map(literal, attacks)))
     axes.invert_yaxis()
     axes.set_xlabel("EER % of one attack against all bona fide speech")
     axes.set_title(f"EER per attack on {partition}")
@@ -121,13 +121,18 @@ def plot_embeddings(
         for label, colour, name in ((0, SPOOF, "spoofed"), (1, BONA_FIDE, "bona fide")):
             by_class.scatter(*points[labels == label].T, s=5, color=colour, label=name)
         for name, colour in zip(names, colours, strict=False):
-            by_attack.scatter(*points[attacks == name].T, s=5, color=colour, label=name)
+            by_attack.scatter(*points[attacks == name].T, s=5, color=colour, label=literal(name))
         for axes, colouring in ((by_class, "class"), (by_attack, "attack")):
             axes.set_title(f"{title}, by {colouring}")
             axes.set_xticks([])
             axes.set_yticks([])
             axes.legend(fontsize="x-small", markerscale=2, loc="best")
     return figure
+
+
+def literal(text: object) -> str:
+    """A name as Matplotlib draws it letter by letter. Two dollar signs would enclose a formula, which may be wrong."""
+    return str(text).replace("$", r"\$")
 
 
 def _percent(result: Result, partition: str) -> str:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from core.cost import Cost
 from core.evaluation.objectives import METRICS
 from search.report.importance import Importance, pareto_front
+from search.report.score_figures import literal
 from search.runs.journal import TrialRecord
 from search.space.parameter import Parameter
 from search.space.space import Space
@@ -55,7 +56,7 @@ def plot_slices(space: Space, records: Sequence[TrialRecord], objective: str) ->
         active = [record for record in records if parameter.path in record.values]
         positions = np.array([_position(parameter, record.values[parameter.path]) for record in active])
         if parameter.kind == "choice":
-            axes.set_xticks(range(len(parameter.labels)), [str(label) for label in parameter.labels], rotation=20)
+            axes.set_xticks(range(len(parameter.labels)), [literal(label) for label in parameter.labels], rotation=20)
             axes.set_xlim(-0.5, len(parameter.labels) - 0.5)
             positions = positions + random.uniform(-0.15, 0.15, len(positions))  # equal values do not hide each other
         elif parameter.kind == "log_uniform":
@@ -191,7 +192,7 @@ def _height(parameter: Parameter, value: Any) -> float:
 def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
     """Heights and texts of the ticks of a hyperparameter: its labels, or the ends of its range."""
     if parameter.kind == "choice":
-        return [(_height(parameter, label), str(label)) for label in parameter.labels]
+        return [(_height(parameter, label), literal(label)) for label in parameter.labels]
     return [(0.0, f"{parameter.low:g}"), (1.0, f"{parameter.high:g}")]
 
 

@@ -156,3 +156,15 @@ def test_bars_are_as_long_as_the_shares(space):
     found = importances(space, trials(space, 30, by_decay))
     widths = [patch.get_width() for patch in plot_importances(found).axes[0].patches]
     assert widths == [importance.fraction for importance in found]
+
+
+def test_names_with_dollar_signs_are_drawn_as_they_are():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    from search.report.score_figures import plot_embeddings
+
+    attacks = [r"$\nosuch{$", "a$b", "$$", "-"]
+    figure = plot_embeddings({"some": np.eye(4, 2, dtype=np.float32)}, attacks, np.array([0, 0, 0, 1]))
+    FigureCanvasAgg(figure).draw()
+    shown = {text.get_text() for text in figure.axes[1].get_legend().get_texts()}
+    assert shown == {"bona fide", r"\$\nosuch{\$", r"a\$b", r"\$\$"}
