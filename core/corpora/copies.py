@@ -17,7 +17,7 @@ import soundfile
 
 from core.audio import SAMPLE_RATE, AudioOptions, load
 from core.corpora.corpus import Corpus, Utterance
-from core.corpora.layouts import CSV_OPTIONAL
+from core.corpora.generic import CSV_OPTIONAL
 from core.errors import InputError
 from core.seeds import derived_seed
 from core.table import did_you_mean

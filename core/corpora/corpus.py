@@ -2,6 +2,7 @@
 
 import copy
 import os
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -193,15 +194,38 @@ class _Listing:
 
     def __init__(self) -> None:
         self._folders: dict[Path, set[str]] = {}
+        self._composed: dict[Path, dict[str, str]] = {}
+        self._actual: dict[Path, Path] = {}
 
     def find(self, file: Path) -> Path | None:
-        """Path of a recording as given or with one of AUDIO_SUFFIXES appended; None if no such file exists."""
+        """Path of a recording as given or with one of AUDIO_SUFFIXES appended; None if no such file exists.
+
+        A name with accents is found in both of its forms, composed and decomposed (Unicode NFC and NFD), since copying
+        from one system to another changes one into the other.
+        """
+        file = self._in_actual_folder(file)
         folder = file.parent
         if folder not in self._folders:
             self._folders[folder] = self._names(folder)
         names = self._folders[folder]
         candidates = (file.name, *(file.name + suffix for suffix in AUDIO_SUFFIXES))
-        return next((file.with_name(name) for name in candidates if name in names), None)
+        found = next((name for name in candidates if name in names), None)
+        if found is None and not file.name.isascii():
+            if folder not in self._composed:
+                self._composed[folder] = {unicodedata.normalize("NFC", name): name for name in names}
+            composed = self._composed[folder]
+            forms = (unicodedata.normalize("NFC", name) for name in candidates)
+            found = next((composed[form] for form in forms if form in composed), None)
+        return file.with_name(found) if found is not None else None
+
+    def _in_actual_folder(self, file: Path) -> Path:
+        """The path with its folders in the Unicode form in which they exist."""
+        folder = file.parent
+        if folder not in self._actual:
+            forms = (folder, *(Path(unicodedata.normalize(form, str(folder))) for form in ("NFC", "NFD")))
+            ascii_only = str(folder).isascii()
+            self._actual[folder] = folder if ascii_only else next((path for path in forms if path.is_dir()), folder)
+        return self._actual[folder] / file.name
 
     @staticmethod
     def _names(folder: Path) -> set[str]:

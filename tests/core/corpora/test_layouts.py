@@ -5,6 +5,7 @@ import pytest
 from core.corpora.corpus import LA19_COUNTS, MAX_PROBLEMS, SealedPartition
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
+from tests.core.corpora.examples import EXAMPLES
 from tests.speech import make_corpus
 
 PROTOCOL = "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.train.trn.txt"
@@ -108,8 +109,10 @@ def test_what_is_no_file_is_no_recording(root):
 
 
 def test_a_protocol_that_is_no_text(root):
-    (root / PROTOCOL).write_bytes(b"S T_T_0000000 - - bonafide\n\xff\xfe")
-    assert "cannot be read" in problems(CORPORA["asvspoof2019_la"](root))[0]
+    (root / PROTOCOL).write_bytes(b"S T_T_0000000 - - bonafide\n\xff\xfe\0")
+    assert ":2: cannot be read: a zero byte" in problems(CORPORA["asvspoof2019_la"](root))[0]
+    (root / PROTOCOL).write_text("S T_T_0000000 - - bonafide\n", encoding="utf-16")
+    assert ":1: cannot be read: a zero byte" in problems(CORPORA["asvspoof2019_la"](root))[0]
 
 
 def test_asvspoof2021_takes_one_phase(tmp_path):
@@ -224,7 +227,7 @@ def test_csv_as_spreadsheets_write_it(tmp_path):
 @pytest.mark.parametrize("layout", CORPORA)
 def test_a_corpus_that_is_not_there(tmp_path, layout):
     with pytest.raises(InputError, match="absent: no such"):
-        CORPORA[layout](tmp_path / "absent")
+        CORPORA[layout](tmp_path / "absent", **(EXAMPLES[layout].options if layout in EXAMPLES else {}))
 
 
 def test_attacks_of_la19_have_kinds_and_those_of_others_in_its_layout_have_none(root):
