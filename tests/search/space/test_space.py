@@ -173,7 +173,7 @@ def test_all_mistakes_come_at_once_with_line_and_what_is_valid():
     found = problems(FIVE_MISTAKES)
     assert len(found) == 6
     for text, line, words in [
-        ("corpus.layout", 2, "there are asvspoof2019_la, asvspoof2021"),
+        ("corpus.layout", 2, "asvspoof2019_la, asvspoof2021, asvspoof5"),
         ("senet43", 5, "senet34"),
         ("loss.margin", 6, "low must be above 0"),
         ("'warmup'", 7, "did you mean 'warmup_epochs'?"),
