@@ -15,6 +15,7 @@ from core import audio, table
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
+from core.evaluation.calibration import Calibration
 from core.evaluation.measure import swapped_sign
 from core.features import FRONT_ENDS
 from core.gmm import GmmDetector
@@ -36,6 +37,8 @@ class Bundle:
             fide.
         metrics: Metrics by partition, such as `{"dev": {"eer": 0.01}}`; rates are fractions.
         provenance: Corpus, run, trial and date as plain data; after loading also `front_end_weights`.
+        calibration: Map of CM scores to log-likelihood ratios, fitted on dev; None = unknown, as in bundles of earlier
+            versions and of detectors that rank spoofed speech above bona fide speech.
     """
 
     detector: Detector | GmmDetector
@@ -44,6 +47,7 @@ class Bundle:
     threshold: float
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
+    calibration: Calibration | None = None
 
 
 def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) -> None:
@@ -64,6 +68,7 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) 
         "experiment": experiment_to_plain(bundle.experiment),
         "n_features": bundle.n_features,
         "threshold": bundle.threshold,
+        "calibration": None if bundle.calibration is None else dataclasses.asdict(bundle.calibration),
         "metrics": dict(bundle.metrics),
         "provenance": dict(bundle.provenance),
         "front_end_weights": dict(front_end_weights),
@@ -108,10 +113,10 @@ def load(folder: Path) -> Bundle:
         detector = build_detector(experiment, n_features)
         detector.load_state_dict(tensors)
         provenance = {**config["provenance"], "front_end_weights": config["front_end_weights"]}
-        return Bundle(
-            detector.eval(), experiment, n_features, float(config["threshold"]), config["metrics"], provenance
-        )
-    except (KeyError, TypeError, RuntimeError) as error:
+        threshold, metrics = float(config["threshold"]), config["metrics"]
+        calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
+        return Bundle(detector.eval(), experiment, n_features, threshold, metrics, provenance, calibration)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
 
 
@@ -203,6 +208,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
             ends[1] += f" ({values['n_speakers']})"
         rates = " | ".join([f"{100 * values['eer']:.2f}", *ends, f"{values['auc']:.4f}"])
         lines.append(f"| {partition} | {rates} | {counts} |")
+    lines += ["", *_costs(config)]
     for partition, values in config["metrics"].items():
         warning = swapped_sign(values)
         if warning:
@@ -230,3 +236,24 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _costs(config: Mapping[str, Any]) -> list[str]:
+    """The lines of a model card about log-likelihood ratios and detection costs."""
+    calibration = config.get("calibration")
+    if not calibration:
+        return ["Scores of this detector are not calibrated to log-likelihood ratios."]
+    lines = [
+        f"Log-likelihood ratio (natural logarithm) of a score: {calibration['slope']:.6g} * score "
+        f"{calibration['offset']:+.6g}, fitted on dev with equal weight of both classes. `spooftune score --llr` "
+        "prints it, and `--p-spoof` decides for another prior.",
+    ]
+    measured = {name: values for name, values in config["metrics"].items() if "act_dcf" in values}
+    if measured:
+        costs = next(iter(measured.values()))["dcf_costs"]
+        of = f"Pspoof {costs['p_spoof']:g}, Cmiss {costs['miss']:g}, Cfa {costs['false_alarm']:g}"
+        lines += ["", f"| partition | min DCF ({of}) | act DCF | Cllr, bits | Cllr at best |", "|---|---|---|---|---|"]
+        for partition, values in measured.items():
+            cells = (f"{values[key]:.4f}" for key in ("min_dcf", "act_dcf", "cllr", "min_cllr"))
+            lines.append(f"| {partition} | {' | '.join(cells)} |")
+    return lines

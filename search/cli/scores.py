@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     from core.evaluation.detection_cost import DetectionCosts
 
 PriorOfSpoof = Annotated[
-    float, typer.Option("--p-spoof", metavar="P", help="Prior probability of spoofed speech, for the DCF.")
+    float, typer.Option("--p-spoof", metavar="P", help="Prior probability of spoofed speech, for the detection costs.")
 ]
 CostOfMiss = Annotated[
-    float, typer.Option("--cost-miss", metavar="C", help="Cost of rejecting bona fide speech, for the DCF.")
+    float, typer.Option("--cost-miss", metavar="C", help="Cost of rejecting bona fide speech, with --p-spoof.")
 ]
 CostOfFalseAlarm = Annotated[
-    float, typer.Option("--cost-false-alarm", metavar="C", help="Cost of accepting spoofed speech, for the DCF.")
+    float, typer.Option("--cost-false-alarm", metavar="C", help="Cost of accepting spoofed speech, with --p-spoof.")
 ]
 
 
@@ -39,6 +39,20 @@ def score(
             show_default="only print",
         ),
     ] = None,
+    llr: Annotated[
+        bool, typer.Option("--llr", help="Print log-likelihood ratios, calibrated on dev, instead of CM scores.")
+    ] = False,
+    p_spoof: Annotated[
+        float | None,
+        typer.Option(
+            "--p-spoof",
+            metavar="P",
+            help="Decide for this prior probability of spoofed speech.",
+            show_default="the threshold of the equal error rate on dev",
+        ),
+    ] = None,
+    cost_miss: CostOfMiss = 1.0,
+    cost_false_alarm: CostOfFalseAlarm = 10.0,
     device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Compute on cpu or cuda.")] = "cpu",
 ) -> int:
     """Score recordings with an exported bundle.
@@ -49,7 +63,13 @@ def score(
 
     from core import bundle as bundles
 
+    costs = None if p_spoof is None else _costs(p_spoof, cost_miss, cost_false_alarm)
     loaded = bundles.load(bundle)
+    calibration, threshold = loaded.calibration, loaded.threshold
+    if (llr or costs) and calibration is None:
+        raise InputError(f"{bundle}: has no calibration to log-likelihood ratios; export the trial again")
+    if costs and calibration:
+        threshold = calibration.threshold(costs)
     n_failed = 0
     lines = []
     for path, result in bundles.score(loaded, audio, device=device):
@@ -57,8 +77,9 @@ def score(
             n_failed += 1
             print(f"spooftune: {result}", file=sys.stderr)
             continue
-        decision = "bonafide" if result >= loaded.threshold else "spoof"
-        line = f"{path}\t{result:.6f}\t{decision}"
+        decision = "bonafide" if result >= threshold else "spoof"
+        shown = float(calibration.llr(result)) if llr and calibration else result
+        line = f"{path}\t{shown:.6f}\t{decision}"
         lines.append(line)
         print(line, flush=True)
     if output:

@@ -9,6 +9,7 @@ from core import bundle, checkpoint, table
 from core.config import experiment_from_plain
 from core.errors import InputError
 from core.evaluation import metrics, score_file
+from core.evaluation.calibration import Calibration, fit_calibration
 from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
@@ -17,7 +18,7 @@ from core.training.fit import best_detector
 from search.methods.confirmations import NUMBER_STRIDE
 from search.prepare.plan import Plan
 from search.prepare.stores import store_opener
-from search.report.scoring import scores_of
+from search.report.scoring import scores_of, with_speakers
 from search.runs.confirmed import ConfirmedConfiguration, select_trial
 from search.runs.journal import TrialRecord, now
 from search.runs.run import Run
@@ -67,11 +68,14 @@ def export(
         else:
             looks += 1
             run.update(eval_looks=looks)
-    measured: dict[str, Any] = {}
-    scores: dict[str, CmScores] = {}
-    for partition, store in stores.items():
-        scores[partition] = scores_of(detector, store)
-        measured[partition] = measure(scores[partition])
+    scores: dict[str, CmScores] = {
+        partition: with_speakers(scores_of(detector, store), plan.corpus.partition(partition))
+        for partition, store in stores.items()
+    }
+    calibration = _calibration(scores["dev"], console)
+    measured: dict[str, Any] = {
+        partition: measure(of_partition, calibration=calibration) for partition, of_partition in scores.items()
+    }
     if confirmed and "eval" in stores:
         measured["eval"]["eer_by_seed"] = _eer_by_seed(run, confirmed, stores["eval"])
     front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
@@ -93,11 +97,21 @@ def export(
             "eval_looks": looks,
             **({"confirmation": _confirmation(run, confirmed)} if confirmed else {}),
         },
+        calibration=calibration,
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights)
     for partition, partition_scores in scores.items():
         score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", partition_scores)
     return record, measured
+
+
+def _calibration(dev: CmScores, console: Console) -> Calibration | None:
+    """Map of CM scores to log-likelihood ratios, fitted on dev; None if the scores rank the wrong way."""
+    try:
+        return fit_calibration(dev.bona_fide, dev.spoof)
+    except ValueError as error:
+        console.print(f"dev: the scores are not calibrated: {error}", highlight=False, markup=False)
+        return None
 
 
 def _eer_by_seed(run: Run, configuration: ConfirmedConfiguration, store: FeatureStore) -> list[float]:

@@ -1,3 +1,4 @@
+import dataclasses
 import json
 
 import numpy as np
@@ -10,6 +11,7 @@ from core.config import experiment_from_plain, experiment_to_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
+from core.evaluation.calibration import Calibration
 from core.stores.extraction import extract
 from tests.speech import make_corpus
 
@@ -53,6 +55,53 @@ def test_a_bundle_comes_back_as_it_was(exported, folder):
     assert f"{n_parameters:,} parameters" in card
     assert "the software is under Apache-2.0" in card
     assert "their licence depends on the training data and on the front end (`lfcc`)" in card
+
+
+def test_a_calibration_comes_back_and_is_on_the_card(exported, tmp_path):
+    costs = {"p_spoof": 0.05, "miss": 1.0, "false_alarm": 10.0}
+    measured = {**MEASURED, "min_dcf": 0.2, "act_dcf": 0.3, "cllr": 0.4, "min_cllr": 0.35, "dcf_costs": costs}
+    calibrated = dataclasses.replace(exported, calibration=Calibration(2.0, -1.5), metrics={"dev": measured})
+    bundle.save(calibrated, tmp_path / "bundle", front_end_weights={})
+    assert bundle.load(tmp_path / "bundle").calibration == Calibration(2.0, -1.5)
+    card = (tmp_path / "bundle" / "README.md").read_text()
+    assert "2 * score -1.5" in card
+    assert "| dev | 0.2000 | 0.3000 | 0.4000 | 0.3500 |" in card
+    assert "below 0.5" not in card
+    config = json.loads((tmp_path / "bundle" / "config.json").read_text())
+    (tmp_path / "bundle" / "config.json").write_text(json.dumps({**config, "calibration": {"slope": -1, "offset": 0}}))
+    with pytest.raises(InputError, match="slope must be positive"):
+        bundle.load(tmp_path / "bundle")
+
+
+def test_a_bundle_without_calibration_says_so(exported, folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    del config["calibration"]  # an earlier version
+    (folder / "config.json").write_text(json.dumps(config))
+    assert bundle.load(folder).calibration is None
+    assert "not calibrated" in (folder / "README.md").read_text()
+    turned = dataclasses.replace(exported, metrics={"eval": {**MEASURED, "auc": 0.1}})
+    bundle.save(turned, tmp_path / "turned", front_end_weights={})
+    assert "Warning: on eval, AUC 0.1000 is below 0.5" in (tmp_path / "turned" / "README.md").read_text()
+
+
+def test_scores_become_ratios_and_decisions_for_any_prior(exported, folder, tmp_path, capsys):
+    from search.cli.main import main
+
+    recording = tmp_path / "a.wav"
+    soundfile.write(recording, np.random.default_rng(0).normal(size=16000) * 0.1, 16000)
+    (_, cm_score), *_ = bundle.score(bundle.load(folder), [recording])
+    assert main(["score", str(folder), str(recording), "--llr"]) == 2
+    assert "has no calibration" in capsys.readouterr().err
+    # The ratio is 0.5. With these priors it must be at least -log(.95 / .5) = -.64, or log(9) = 2.2.
+    calibration = Calibration(2.0, 0.5 - 2 * cm_score)
+    bundle.save(dataclasses.replace(exported, calibration=calibration), tmp_path / "other", front_end_weights={})
+    decisions = []
+    for options in (["--llr", "--p-spoof", "0.05"], ["--llr", "--p-spoof", "0.9", "--cost-false-alarm", "1"]):
+        assert main(["score", str(tmp_path / "other"), str(recording), *options]) == 0
+        path, llr, decision = capsys.readouterr().out.strip().split("\t")
+        assert (path, float(llr)) == (str(recording), pytest.approx(0.5, abs=1e-4))
+        decisions.append(decision)
+    assert decisions == ["bonafide", "spoof"]
 
 
 def test_a_bundle_is_never_overwritten(exported, folder):

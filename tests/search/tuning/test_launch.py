@@ -78,6 +78,9 @@ def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     best = min((each for each in run.journal.trials() if each.status != "failed"), key=lambda each: each.objective)
     assert config["provenance"]["seed"] == config["experiment"]["seed"] == 0  # that of the search
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
+    assert config["calibration"]["slope"] > 0
+    assert config["metrics"]["eval"]["calibrated"]
+    assert config["metrics"]["dev"]["min_cllr"] <= config["metrics"]["dev"]["cllr"]
     good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"
     soundfile.write(good, 0.1 * np.random.default_rng(0).normal(size=(44100, 2)), 44100)
     bad.write_bytes(b"words")
