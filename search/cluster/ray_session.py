@@ -14,6 +14,9 @@ from search.methods.ray_internals import deaf_to_sigterm
 OBJECT_STORE = 0.3
 """Fraction of the memory that Ray's object store may use: Ray's own default."""
 
+OBJECT_STORE_BYTES = (75 * 2**20, 10**10)
+"""Minimum and maximum of the object store. Ray refuses less, and refuses more if /dev/shm is smaller."""
+
 
 def start_ray(address: str | None) -> None:
     """Starts a Ray on this machine, or joins the cluster at an address.
@@ -68,5 +71,6 @@ def _memory_options() -> dict[str, Any]:
     limit = memory_limit()
     if limit is None:
         return {}
-    object_store = int(OBJECT_STORE * limit)
-    return {"object_store_memory": object_store, "_memory": limit - object_store}
+    least, most = OBJECT_STORE_BYTES
+    object_store = min(max(int(OBJECT_STORE * limit), least), most)
+    return {"object_store_memory": object_store, "_memory": max(limit - object_store, least)}

@@ -75,6 +75,11 @@ def test_ray_gets_what_this_process_may_use(limit, monkeypatch):
     ray_session.start_ray(None)
     assert started["num_cpus"] == 3
     assert started["object_store_memory"] + started["_memory"] <= GB
+    # Any other size would stop Ray: too small a store, or one above 10 GB where /dev/shm is small, as in containers.
+    for memory, size in ((10**8, 75 * 2**20), (5 * 10**10, 10**10)):
+        monkeypatch.setattr(ray_session, "memory_limit", lambda memory=memory: memory)
+        ray_session.start_ray(None)
+        assert started["object_store_memory"] == size
     ray_session.start_ray("auto")  # the nodes of a cluster report their own
     assert started["num_cpus"] is None
 
