@@ -174,6 +174,7 @@ def resume(
             },
         )
 
+    from search.prepare.early import check_machine
     from search.prepare.preflight import join_cluster
     from search.tuning.launch import resume_search
 
@@ -184,6 +185,8 @@ def resume(
     console = open_console()
     if address:
         join_cluster(plan, address, console)
+    else:
+        check_machine(plan.storage.place)
     with pushing_run(opened, plan):
         state = resume_search(
             plan,

@@ -159,7 +159,16 @@ def open_storage(place: str | None) -> "Storage":
 
 
 def pushing_run(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
-    """Copies the folder of a run to its URL while a command works on it. Ray Tune copies its own folders itself."""
+    """Copies the folder of a run to its URL while a command works on it. Ray Tune copies its own folders itself.
+
+    Raises:
+        InputError: The folder of the run cannot be written, so that the results of the command would be lost.
+    """
+    from search.prepare.early import unwritable
+
+    problem = unwritable(run.path)
+    if problem:
+        raise InputError(f"run {run.name}: {problem}")
     return plan.storage.pushing(f"runs/{run.name}", skip=("tune",))
 
 

@@ -74,6 +74,18 @@ def check_early(launch: Launch, yaml_file: YamlFile) -> None:
         raise InputError([yaml_file.problem(path, text) if path else text for path, text in problems])
 
 
+def check_machine(storage: str) -> None:
+    """Asks the stages of a run that is resumed on this machine. Its space was checked when it was launched.
+
+    Raises:
+        InputError: A stage could not do its part; all problems are listed.
+    """
+    launch = Launch({}, storage, embedded=True)
+    problems = [text for check in EARLY_CHECKS.values() for _, text in check(launch)]
+    if problems:
+        raise InputError(problems)
+
+
 def corpus_problems(launch: Launch) -> Iterator[Problem]:
     """The file or folder of the corpus is missing."""
     path = launch.section("corpus").get("path")

@@ -39,7 +39,7 @@ class LiveTable(Callback):
         return {**self.__dict__, "_live": None, "_console": None}
 
     def setup(self, *arguments: Any, **info: Any) -> None:
-        self._console = Console()
+        self._console = Console(markup=False, emoji=False)  # Values may contain square brackets and colons.
         if self._console.is_terminal:
             self._live = Live(self._render(), console=self._console, refresh_per_second=2)
             self._live.start()

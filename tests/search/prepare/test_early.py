@@ -8,7 +8,9 @@ from types import SimpleNamespace
 
 import pytest
 
+from core.errors import InputError
 from search.cli.main import main
+from search.cli.shared_arguments import pushing_run
 from search.prepare import early
 from search.space.reader import read_space
 
@@ -61,6 +63,19 @@ def test_a_temporary_folder_whose_path_is_too_long_for_sockets(space_file, tmp_p
     message = capsys.readouterr().err
     assert f"{variable} is {tmp_path}" in message
     assert "set RAY_TMPDIR to a shorter folder" in message
+
+
+def test_a_resumption_asks_about_this_machine(tmp_path, monkeypatch):
+    early.check_machine(str(tmp_path / "storage"))
+    monkeypatch.setenv("RAY_TMPDIR", str(tmp_path / ("x" * 80)))
+    with pytest.raises(InputError, match="set RAY_TMPDIR to a shorter folder"):
+        early.check_machine(str(tmp_path / "storage"))
+
+
+def test_a_run_that_cannot_be_written_is_said_before_the_work():
+    run = SimpleNamespace(name="r", path=Path("/proc/none"))
+    with pytest.raises(InputError, match="run r: /proc cannot be written"):
+        pushing_run(run, None)
 
 
 def test_a_missing_package(space_file, capsys, monkeypatch):
