@@ -6,6 +6,7 @@
 - `measure`: every metric of one set of scores.
 - `objectives`: OBJECTIVES, the metrics that a search can minimise; `judgement`: the value of an epoch.
 - `folds`: VALIDATIONS, how a corpus is divided into training and validation.
-- `score_file`: score files of the ASVspoof organisers; `words`: names with white space in them.
+- `score_file`: score files of the ASVspoof organisers; `score_lines`: their lines; `words`: names with white space.
+- `key_file`: keys of scored utterances from the protocol of a corpus.
 - `projection`: t-SNE of embeddings.
 """

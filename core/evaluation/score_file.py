@@ -1,9 +1,7 @@
 """Score files in the formats of the ASVspoof organisers: plain text, or gzip if the name ends in `.gz`."""
 
 import gzip
-import math
-import zlib
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,20 +10,24 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.atomic import replacing
+from core.corpora.corpus import LABELS
 from core.errors import InputError
+from core.evaluation.score_lines import check_keys, check_unique, floats, input_error, read_columns, read_text
 from core.evaluation.words import decoded, encoded
 
 COLUMNS = {
     2: "utterance score",
+    3: "speaker utterance score",
     4: "utterance attack key score",
     6: "speaker utterance - attack key score",
 }
 """Formats of CM scores by their number of columns: 2 is that of ASVspoof 2021, 4 and 6 are those of 2019."""
 
-LABELS = {"bonafide": 1, "spoof": 0}
+NAME, SCORE, SPEAKER = "filename", "cm-score", "spk"
+"""Columns that are read of a score file with a header, as ASVspoof 5 has it (tracks 1 and 2)."""
+
 ASV_KEYS = ("target", "nontarget", "spoof")
-_KEYS = {label: key for key, label in LABELS.items()}
-_MAX_PROBLEMS = 20
+_KEYS = {1: "bonafide", 0: "spoof"}
 
 
 @dataclass(frozen=True)
@@ -87,26 +89,79 @@ class AsvScores:
 
 
 def read_cm_scores(path: Path) -> CmScores:
-    """CM scores of a file in any format of `COLUMNS`, in the order of the file; blank lines are skipped.
+    """CM scores of a file, in the order of the file; blank lines are skipped.
 
-    Names are decoded as in `core.evaluation.words`.
+    The formats are those of `COLUMNS`, that of ASVspoof 5 with a header, and the output of `spooftune score`, which has
+    recording, score and decision, separated by tabs. The decision is ignored. Names are decoded as in
+    `core.evaluation.words`.
 
     Raises:
         InputError: The file cannot be read or has no scores; a line has the wrong number of columns, an unknown key, a
             score that is not a finite number, or an utterance of an earlier line.
     """
-    columns, numbers = _columns(path, COLUMNS)
-    width = len(columns)
-    scores = _floats(path, columns[-1], numbers)
-    utterances = decoded(columns[1] if width == 6 else columns[0])
-    _check_unique(path, utterances, numbers)
-    ids = np.array(utterances)
-    if width == 2:
-        return CmScores(ids, scores)
-    _check_keys(path, columns[-2], numbers, LABELS)
-    labels = np.array([LABELS[key] for key in columns[-2]], dtype=np.int8)
-    speakers = np.array(decoded(columns[0])) if width == 6 else None
-    return CmScores(ids, scores, np.array(decoded(columns[-3])), labels, speakers)
+    return numbered_cm_scores(path)[0]
+
+
+def numbered_cm_scores(path: Path) -> tuple[CmScores, list[int]]:
+    """CM scores as of `read_cm_scores`, and the line number of every score, from 1."""
+    found = _with_tabs(path)
+    if found is None:
+        columns, numbers = read_columns(path, COLUMNS)
+        width = len(columns)
+        if width == 3 and set(columns[1]) <= set(ASV_KEYS):
+            valid = "; ".join(f"{count} ({names})" for count, names in COLUMNS.items())
+            raise InputError(f"{path}:{numbers[0]}: these are ASV scores (attack key score); valid are {valid}")
+        utterances = decoded(columns[0 if width in (2, 4) else 1])
+        speakers = decoded(columns[0]) if width in (3, 6) else None
+        keys, attacks = (columns[-2], decoded(columns[-3])) if width in (4, 6) else (None, None)
+        texts = columns[-1]
+    else:
+        utterances, texts, speakers, numbers = found
+        keys = attacks = None
+    scores = floats(path, texts, numbers)
+    check_unique(path, utterances, numbers)
+    labels = None
+    if keys is not None:
+        check_keys(path, keys, numbers, LABELS)
+        labels = np.array([LABELS[key] for key in keys], dtype=np.int8)
+    return CmScores(
+        np.array(utterances),
+        scores,
+        None if attacks is None else np.array(attacks),
+        labels,
+        None if speakers is None else np.array(speakers),
+    ), numbers
+
+
+def _with_tabs(path: Path) -> tuple[list[str], list[str], list[str] | None, list[int]] | None:
+    """Utterances, scores as text, speakers and line numbers of a file with a header or of `spooftune score`; else None.
+
+    Raises:
+        InputError: A line has another number of columns than the first.
+    """
+    lines = {number: line for number, line in enumerate(read_text(path).split("\n"), start=1) if line.strip()}
+    first = next(iter(lines.values()), "")
+    header = first.split()
+    if NAME in header and SCORE in header:
+        rows = {number: line.split() for number, line in list(lines.items())[1:]}
+        width, names = len(header), " ".join(header)
+    elif first.count("\t") == 2 and first.rstrip("\r").rpartition("\t")[2] in _KEYS.values():
+        rows = {number: line.rstrip("\r").split("\t") for number, line in lines.items()}
+        header, width, names = [NAME, SCORE, "decision"], 3, "recording score decision, separated by tabs"
+    else:
+        return None
+    numbers = list(rows)
+    if not rows:
+        raise InputError(f"{path}: the file has no scores")
+    wrong = {
+        index: f"{len(row)} columns, not {width} ({names})"
+        for index, row in enumerate(rows.values())
+        if len(row) != width
+    }
+    if wrong:
+        raise input_error(path, numbers, wrong)
+    columns = dict(zip(header, (list(column) for column in zip(*rows.values(), strict=True)), strict=True))
+    return columns[NAME], columns[SCORE], columns.get(SPEAKER), numbers
 
 
 def write_cm_scores(path: Path, scores: CmScores, *, columns: Literal[2, 4, 6] = 4) -> None:
@@ -148,87 +203,16 @@ def read_asv_scores(path: Path) -> AsvScores:
     Raises:
         InputError: The file cannot be read, a line is malformed, or one of the three keys has no line.
     """
-    columns, numbers = _columns(path, {3: "attack key score", 4: "speaker utterance score key"})
+    columns, numbers = read_columns(path, {3: "attack key score", 4: "speaker utterance score key"})
     attacks, keys, texts = columns if len(columns) == 3 else (["-"] * len(numbers), columns[3], columns[2])
-    _check_keys(path, keys, numbers, ASV_KEYS)
-    scores, key_of = _floats(path, texts, numbers), np.array(keys)
+    check_keys(path, keys, numbers, ASV_KEYS)
+    scores, key_of = floats(path, texts, numbers), np.array(keys)
     missing = [f"{path}: no line has the key {key!r}" for key in ASV_KEYS if not np.any(key_of == key)]
     if missing:
         raise InputError(missing)
     known = frozenset(np.array(attacks)[key_of == "spoof"].tolist())
     target, nontarget, spoof = (scores[key_of == key] for key in ASV_KEYS)
     return AsvScores(target, nontarget, spoof, known)
-
-
-def _columns(path: Path, formats: Mapping[int, str]) -> tuple[list[list[str]], list[int]]:
-    """The columns of a file in one of the formats, without blank lines, and the line numbers, from 1."""
-    try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        text = content.decode()
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise InputError(f"{path}:{line}: not UTF-8 text") from error
-    widths = {number: len(line.split()) for number, line in enumerate(text.split("\n"), start=1)}
-    numbers = [number for number, width in widths.items() if width]
-    if not numbers:
-        raise InputError(f"{path}: the file has no scores")
-    width = widths[numbers[0]]
-    if width not in formats:
-        valid = "; ".join(f"{count} ({names})" for count, names in formats.items())
-        raise InputError(f"{path}:{numbers[0]}: {width} columns; valid are {valid}")
-    row_widths = [widths[number] for number in numbers]
-    if row_widths.count(width) != len(row_widths):
-        expected = f"not {width} ({formats[width]}) as before"
-        wrong = {row: f"{n} columns, {expected}" for row, n in enumerate(row_widths) if n != width}
-        raise _input_error(path, numbers, wrong)
-    words = text.split()  # all at once: a list per line would keep the garbage collector busy
-    return [words[column::width] for column in range(width)], numbers
-
-
-def _floats(path: Path, texts: Sequence[str], numbers: list[int]) -> NDArray[np.float64]:
-    try:
-        scores = np.array(texts, dtype=np.float64)
-    except ValueError:
-        scores = np.array([_float(text) for text in texts])
-    bad = np.flatnonzero(~np.isfinite(scores)).tolist()
-    wrong = {row: f"the score {texts[row]!r} is not a finite number" for row in bad}
-    if wrong:
-        raise _input_error(path, numbers, wrong)
-    return scores
-
-
-def _float(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan  # the caller reports it like the score "nan"
-
-
-def _check_keys(path: Path, keys: Sequence[str], numbers: list[int], valid: Collection[str]) -> None:
-    if not set(keys) <= set(valid):
-        choices = ", ".join(valid)
-        wrong = {row: f"no key {key!r}; there are {choices}" for row, key in enumerate(keys) if key not in valid}
-        raise _input_error(path, numbers, wrong)
-
-
-def _check_unique(path: Path, utterances: Sequence[str], numbers: list[int]) -> None:
-    if len(set(utterances)) == len(utterances):
-        return
-    first: dict[str, int] = {}
-    wrong: dict[int, str] = {}
-    for row, utterance in enumerate(utterances):
-        if first.setdefault(utterance, row) != row:
-            wrong[row] = f"utterance {utterance!r} is listed again; it is in line {numbers[first[utterance]]}"
-    raise _input_error(path, numbers, wrong)
-
-
-def _input_error(path: Path, numbers: list[int], wrong: dict[int, str]) -> InputError:
-    """The error for problems by row index. It lists the first ones only: in a wrong file, every line is a problem."""
-    problems = [f"{path}:{numbers[row]}: {problem}" for row, problem in wrong.items()]
-    n_more = len(problems) - _MAX_PROBLEMS
-    return InputError(problems[:_MAX_PROBLEMS] + ([f"{path}: {n_more} more lines are wrong"] if n_more > 0 else []))
 
 
 def _words(name: str, column: NDArray[np.str_] | Sequence[str] | None, scores: CmScores) -> list[str]:
@@ -242,7 +226,8 @@ def _words(name: str, column: NDArray[np.str_] | Sequence[str] | None, scores: C
 
 
 def _write(path: Path, text: str) -> None:
-    content = gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode()
+    encoded_text = text.encode(errors="surrogateescape")  # names have the bytes that the corpus has
+    content = gzip.compress(encoded_text, mtime=0) if path.suffix == ".gz" else encoded_text
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:

@@ -1,6 +1,7 @@
 """The entry point: the table of commands, exit codes, and messages for errors."""
 
 import functools
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -56,6 +57,9 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: The words after `spooftune`; None = those of this process.
     """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # The name of a file need not be text in the terminal's encoding: it is printed as the bytes that it has.
+        sys.stdout.reconfigure(errors="surrogateescape")
     try:
         code = typer.main.get_command(app()).main(arguments, prog_name="spooftune", standalone_mode=False)
     except typer.TyperException as error:

@@ -92,10 +92,27 @@ def evaluate(
         Path,
         typer.Argument(
             metavar="SCOREFILE",
-            help="CM scores: lines `utterance attack key score`, or `speaker utterance - attack key score`.",
+            help="CM scores: `utterance attack key score`, or `speaker utterance - attack key score`; with --keys "
+            "also `utterance score`, `speaker utterance score`, the table of ASVspoof 5, and the output of score.",
         ),
     ],
     *,
+    keys: Annotated[
+        Path | None,
+        typer.Option(
+            "--keys",
+            metavar="PROTOCOL",
+            help="Protocol of the corpus, trial_metadata.txt or another file with keys.",
+            show_default="the keys of SCOREFILE",
+        ),
+    ] = None,
+    phase: Annotated[
+        Literal["eval", "progress", "hidden", "all"],
+        typer.Option("--phase", help="Evaluate the utterances that --keys lists for this phase of ASVspoof 2021."),
+    ] = "eval",
+    partial: Annotated[
+        bool, typer.Option("--partial", help="Accept that --keys lists utterances without a score.")
+    ] = False,
     asv_scores: Annotated[
         Path | None,
         typer.Option(
@@ -157,6 +174,9 @@ def evaluate(
     from search.report.evaluate import evaluate as measure
 
     options = Evaluation(
+        keys=keys,
+        phase=phase,
+        partial=partial,
         other=compare,
         negate=negate,
         negate_other=negate_other,
@@ -186,6 +206,7 @@ def _write_text(path: Path, text: str) -> None:
     if path.exists():
         raise InputError(f"--output {path}: exists already and was not changed; choose another --output")
     try:
-        path.write_text(text, encoding="utf-8")
+        # Names of files that are not UTF-8 have surrogates for their bytes; the output has the bytes.
+        path.write_text(text, encoding="utf-8", errors="surrogateescape")
     except OSError as error:
         raise InputError(f"--output {path}: cannot be written: {error}") from error

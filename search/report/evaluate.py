@@ -1,6 +1,7 @@
 """Metrics of a score file, for the command line. Needs NumPy and SciPy: no torch, no Ray."""
 
 import dataclasses
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from core.evaluation import metrics
 from core.evaluation.calibration import Calibration, fit_calibration
 from core.evaluation.comparison import compare_eer
 from core.evaluation.detection_cost import ASVSPOOF5, DetectionCosts
+from core.evaluation.key_file import read_keys, with_keys
 from core.evaluation.measure import measure, swapped_sign, usable_speakers
-from core.evaluation.score_file import AsvScores, CmScores, read_asv_scores, read_cm_scores
+from core.evaluation.score_file import AsvScores, CmScores, numbered_cm_scores, read_asv_scores, read_cm_scores
 from core.evaluation.spoof_aware import a_dcf
 from core.evaluation.tandem import LA19_ASV, LA19_ATTACKS, AsvErrorRates, foreign_attacks
 
@@ -22,6 +24,9 @@ class Evaluation:
     """What to compute from a score file besides the metrics of the countermeasure.
 
     Attributes:
+        keys: Protocol or key file, for scores without keys.
+        phase: Phase of ASVspoof 2021 that is evaluated with `keys`; `all` for all phases.
+        partial: Whether `keys` may list utterances without a score.
         other: Score file of another system on the same utterances, to compare with.
         negate: Whether the sign of the scores is turned.
         negate_other: Whether the sign of the other system's scores is turned.
@@ -32,6 +37,9 @@ class Evaluation:
         costs: Prior and costs of the detection costs.
     """
 
+    keys: Path | None = None
+    phase: str = "eval"
+    partial: bool = False
     other: Path | None = None
     negate: bool = False
     negate_other: bool = False
@@ -46,7 +54,7 @@ def evaluate(path: Path, options: Evaluation = Evaluation()) -> dict[str, Any]:
     """Metrics of the CM scores in a file.
 
     Args:
-        path: Score file with keys.
+        path: Score file, with keys or with `keys` in the options.
         options: What else to compute.
 
     Returns:
@@ -59,16 +67,17 @@ def evaluate(path: Path, options: Evaluation = Evaluation()) -> dict[str, Any]:
         InputError: A file cannot be read, has no keys, or holds only one class; the two systems did not score the same
             utterances; or the ASV scores belong to other attacks.
     """
-    scores = _keyed_scores(path, negate=options.negate)
+    scores, remarks = _keyed_scores(path, options, negate=options.negate)
     paired = None
     if options.other:
-        paired = _other_scores(path, scores, options.other, negate=options.negate_other)
+        paired = _other_scores(path, scores, options)
     calibration = _calibration(options) if options.calibrate_on else None
     asv = _asv(path, scores, options)
     measured = measure(scores, asv, costs=options.costs, calibration=calibration)
     result: dict[str, Any] = {"scores": str(path), **measured}
     warning = swapped_sign(result)
     result["warnings"] = [f"{path}: {warning}; {_hint('--negate', options.negate)}"] if warning else []
+    result["warnings"] += remarks
     if set(result.get("eer_per_attack", ())) == {"-"}:
         del result["eer_per_attack"], result["by_attack"]  # the column is there, but no line names an attack
     if calibration:
@@ -98,20 +107,33 @@ def _hint(option: str, used: bool) -> str:
     return f"leave out {option}" if used else f"{option} turns it"
 
 
-def _keyed_scores(path: Path, *, negate: bool = False) -> CmScores:
-    """CM scores of both classes, with keys."""
-    scores = read_cm_scores(path)
+def _keyed_scores(path: Path, options: Evaluation, *, negate: bool = False) -> tuple[CmScores, list[str]]:
+    """CM scores of both classes, with keys, and remarks on utterances that were left out."""
+    scores, numbers = numbered_cm_scores(path)
+    remarks: list[str] = []
+    if options.keys:
+        keys = read_keys(options.keys)
+        scores, remarks = with_keys(
+            scores, numbers, path, keys, options.keys, phase=options.phase, partial=options.partial
+        )
     if scores.labels is None:
-        raise InputError(f"{path}: the lines have no key (bonafide or spoof); evaluation needs it")
+        raise InputError(
+            f"{path}: the lines have no key (bonafide or spoof); evaluation needs it: --keys FILE names a protocol, "
+            "such as trial_metadata.txt"
+        )
+    place = options.keys or path
     for key, scores_of_class in (("bonafide", scores.bona_fide), ("spoof", scores.spoof)):
         if not len(scores_of_class):
-            raise InputError(f"{path}: no line with the key {key}; both keys are needed")
-    return dataclasses.replace(scores, scores=-scores.scores) if negate else scores
+            raise InputError(f"{place}: no line with the key {key}; both keys are needed")
+    return (dataclasses.replace(scores, scores=-scores.scores) if negate else scores), remarks
 
 
 def _calibration(options: Evaluation) -> Calibration:
     assert options.calibrate_on is not None
-    dev = _keyed_scores(options.calibrate_on, negate=options.negate)
+    # The keys may list several partitions, and dev needs them only if its scores have no keys.
+    own_keys = read_cm_scores(options.calibrate_on).labels is not None
+    of_dev = Evaluation() if own_keys else Evaluation(keys=options.keys, phase="all", partial=True)
+    dev, _ = _keyed_scores(options.calibrate_on, of_dev, negate=options.negate)
     try:
         return fit_calibration(dev.bona_fide, dev.spoof)
     except ValueError as error:
@@ -140,12 +162,18 @@ def _asv(path: Path, scores: CmScores, options: Evaluation) -> AsvErrorRates | A
     return None
 
 
-def _other_scores(path: Path, scores: CmScores, other: Path, *, negate: bool) -> CmScores:
+def _other_scores(path: Path, scores: CmScores, options: Evaluation) -> CmScores:
     """Scores of the other system for the utterances in `scores`, in the order of `scores`."""
-    second = read_cm_scores(other)
-    second = dataclasses.replace(second, scores=-second.scores) if negate else second
-    other_scores = dict(zip(second.utterance_ids.tolist(), second.scores.tolist(), strict=True))
-    utterances = scores.utterance_ids.tolist()
+    other = options.other
+    assert other is not None
+    if options.keys:
+        second, _ = _keyed_scores(other, options)
+    else:
+        second = read_cm_scores(other)
+    second = dataclasses.replace(second, scores=-second.scores) if options.negate_other else second
+    others = [unicodedata.normalize("NFC", name) for name in second.utterance_ids.tolist()]
+    other_scores = dict(zip(others, second.scores.tolist(), strict=True))
+    utterances = [unicodedata.normalize("NFC", name) for name in scores.utterance_ids.tolist()]
     problems = []
     for file, missing in (
         (other, [utterance for utterance in utterances if utterance not in other_scores]),
@@ -157,7 +185,7 @@ def _other_scores(path: Path, scores: CmScores, other: Path, *, negate: bool) ->
     if problems:
         raise InputError(problems)
     if second.labels is not None:
-        keys = dict(zip(second.utterance_ids.tolist(), second.labels.tolist(), strict=True))
+        keys = dict(zip(others, second.labels.tolist(), strict=True))
         assert scores.labels is not None
         for utterance, label in zip(utterances, scores.labels.tolist(), strict=True):
             if keys[utterance] != label:

@@ -48,6 +48,45 @@ def test_reading_by_hand(tmp_path: Path, text: str, name: str) -> None:
     assert (scores.speaker_ids is not None) == ("LA_0039" in text)
 
 
+@pytest.mark.parametrize(
+    ("content", "names", "speakers"),
+    [
+        (b"\xef\xbb\xbfu1 0.5\nu2 -1\n", ["u1", "u2"], None),
+        (b"s1 u1 0.5\ns2 u2 -1\n", ["u1", "u2"], ["s1", "s2"]),
+        (b"filename\tcm-score\r\nu1\t0.5\r\nu2\t-1\r\n", ["u1", "u2"], None),
+        (
+            b"\xef\xbb\xbfspk filename cm-score asv-score sasv-score\ns1 u1 .5 - -\ns1 u2 -1 - -\n",
+            ["u1", "u2"],
+            ["s1"] * 2,
+        ),
+        (b"a b.wav\t0.500000\tbonafide\nc/d.wav\t-1.000000\tspoof\n", ["a b.wav", "c/d.wav"], None),
+        (b"caf\xe9 0.5\nna\xc3\xafve -1\n", ["caf\udce9", "na\xefve"], None),
+    ],
+)
+def test_formats_without_keys(tmp_path: Path, content: bytes, names: list[str], speakers: list[str] | None) -> None:
+    path = tmp_path / "scores.txt"
+    path.write_bytes(content)
+    scores = read_cm_scores(path)
+    assert scores.utterance_ids.tolist() == names
+    assert scores.scores.tolist() == [0.5, -1.0]
+    assert scores.labels is None
+    assert (None if scores.speaker_ids is None else scores.speaker_ids.tolist()) == speakers
+
+
+def test_spellings_of_bona_fide(tmp_path: Path) -> None:
+    text = "u1 - bona-fide 1\nu2 - bona_fide 1\nu3 - bonafide 1\nu4 A07 spoof 1\n"
+    labels = read_cm_scores(written(tmp_path, text)).labels
+    assert labels is not None
+    assert labels.tolist() == [1, 1, 1, 0]
+
+
+def test_a_name_that_is_not_utf8_keeps_its_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "scores.txt"
+    write_cm_scores(path, CmScores(np.array(["caf\udce9", "b"]), np.array([1.0, 2.0])), columns=2)
+    assert path.read_bytes() == b"caf\xe9 1.0\nb 2.0\n"
+    assert read_cm_scores(path).utterance_ids.tolist() == ["caf\udce9", "b"]
+
+
 @pytest.mark.parametrize("name", ["scores.txt", "scores.txt.gz"])
 @pytest.mark.parametrize("columns", [2, 4, 6])
 def test_round_trip_is_exact(tmp_path: Path, columns: Literal[2, 4, 6], name: str) -> None:
@@ -87,7 +126,13 @@ def test_the_same_scores_give_the_same_bytes(tmp_path: Path) -> None:
         (FOUR + "LA_E_3 A07 spoof -inf\n", [":3: the score '-inf'"]),
         (TWO + "LA_E_3 A07\n", [":3: the score 'A07'"]),
         (FOUR + "LA_E_1 A07 spoof 1\n", [":3: utterance 'LA_E_1' is listed again; it is in line 1"]),
-        ("A07 spoof 1\n", [":1: 3 columns; valid are 2 (utterance score); 4"]),
+        ("A07 spoof 1\n", [":1: these are ASV scores (attack key score); valid are 2 (utterance score); 3"]),
+        ("A07 spoof a b 1\n", [":1: 5 columns; valid are 2 (utterance score); 3 (speaker utterance score); 4"]),
+        ("spk u1 1\nspk u2 x\n", [":2: the score 'x'"]),
+        ("filename\tcm-score\nu1\t1\nu2\n", [":3: 1 columns, not 2 (filename cm-score)"]),
+        ("filename\tcm-score\n", [": the file has no scores"]),
+        ("spk filename cm-score asv-score sasv-score\ns u1 - - 0.5\n", [":2: the score '-'"]),
+        ("a b.wav\t0.5\tspoof\nc.wav\t0.5\n", [":2: 2 columns, not 3 (recording score decision, separated"]),
         ("\n \n", [": the file has no scores"]),
     ],
 )
@@ -110,7 +155,7 @@ def test_a_file_that_is_wrong_throughout_gives_few_messages(tmp_path: Path) -> N
 
 def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
     whole = gzip.compress(FOUR.encode() * 50)
-    contents = {"torn.gz": whole[:-20], "plain.gz": b"LA_E_1 1.0\n", "bytes.txt": b"LA_E_1 1.0\nLA_\xff 2.0\n"}
+    contents = {"torn.gz": whole[:-20], "plain.gz": b"LA_E_1 1.0\n", "bytes.txt": b"LA_E_1 1.0\nLA_\xff\0 2.0\n"}
     for name, content in contents.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "flipped.gz").write_bytes(whole[:20] + bytes([whole[20] ^ 0xFF]) + whole[21:])
@@ -118,7 +163,7 @@ def test_files_that_cannot_be_read_are_named(tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             read_cm_scores(tmp_path / name)
         assert str(caught.value).startswith(str(tmp_path / name))
-    with pytest.raises(InputError, match=r"bytes\.txt:2: not UTF-8"):
+    with pytest.raises(InputError, match=r"bytes\.txt:2: a zero byte"):
         read_cm_scores(tmp_path / "bytes.txt")
     with pytest.raises(InputError, match="No such file"):
         read_cm_scores(tmp_path / "missing.txt")
