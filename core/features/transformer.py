@@ -32,18 +32,26 @@ class Transformer(nn.Module):
         layers: Indices of the hidden states to average; 0 is the input of the first transformer layer.
         normalize: Whether each waveform is first normalised to zero mean and unit variance, as in the pretraining.
         weights: File name -> SHA-256 of the model's weights.
+        configuration: File name -> SHA-256 of the files that describe the model.
     """
 
     version = 1
 
     def __init__(
-        self, model: "PreTrainedModel", layers: tuple[int, ...], *, normalize: bool, weights: dict[str, str]
+        self,
+        model: "PreTrainedModel",
+        layers: tuple[int, ...],
+        *,
+        normalize: bool,
+        weights: dict[str, str],
+        configuration: dict[str, str],
     ) -> None:
         super().__init__()
         self.model = model
         self.layers = layers
         self.normalize = normalize
         self.weights = weights
+        self.configuration = configuration
         config: Any = model.config
         self.n_features = int(config.hidden_size)
         self.hop_length = math.prod(config.conv_stride)
@@ -110,7 +118,13 @@ def transformer(
         problem = f"no layer {', '.join(map(str, outside))}" if outside else "an empty list of layers was given"
         raise InputError(f"front_end: transformers: {model}: {problem}; there are 0 to {n_layers}")
     network, paths = _network(folder, model, config)
-    front_end = Transformer(network, tuple(chosen), normalize=normalize, weights=digests(paths))
+    front_end = Transformer(
+        network,
+        tuple(chosen),
+        normalize=normalize,
+        weights=digests(paths),
+        configuration=digests(_matching(folder, _CONFIGURATION)),
+    )
     return front_end.requires_grad_(False).eval()
 
 

@@ -6,6 +6,12 @@ import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.errors import InputError
+from core.table import Block
+
+PLACES = ("checkpoint", "weights", "model", "revision")
+"""Options of front ends that say where pretrained weights are. Their content identifies the weights."""
+
 DAMAGE = (
     pickle.UnpicklingError,
     struct.error,
@@ -31,6 +37,24 @@ def digests(paths: Iterable[Path]) -> dict[str, str]:
         with path.open("rb") as file:
             digest_of[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digest_of
+
+
+def without_places(front_end: Block) -> Block:
+    """A front end without the options that say where its weights are, to be compared with another one."""
+    return Block(front_end.name, {name: value for name, value in front_end.options.items() if name not in PLACES})
+
+
+def placed(front_end: Block, path: Path) -> Block:
+    """A front end that reads its weights from another file or folder.
+
+    Raises:
+        InputError: The front end has no option for the place of weights, or has none set.
+    """
+    name = next((name for name in PLACES if isinstance(front_end.options.get(name), str)), None)
+    if name is None:
+        raise InputError(f"front_end: {front_end.name} needs no pretrained weights")
+    options = {key: value for key, value in front_end.options.items() if key != "revision"}
+    return Block(front_end.name, {**options, name: str(path)})
 
 
 def is_safetensors(path: Path) -> bool:

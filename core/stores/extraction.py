@@ -18,6 +18,7 @@ from core.audio import SAMPLE_RATE, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.stores.contents import file_digest
 from core.stores.key import store_key
 from core.stores.shards import Progress, clean, missing_shards, n_shards, shard_file, write_shards
 from core.stores.store import FORMAT, MANIFEST, FeatureStore
@@ -26,7 +27,7 @@ from core.table import Block
 
 def store_path(utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, *, root: Path) -> Path:
     """The folder of the store of some utterances below `root`, whether it exists or not."""
-    return root / f"{front_end.name}-{store_key(utterances, front_end, options)[:16]}"
+    return root / f"{front_end.name}-{store_key(utterances, front_end, options, root=root)[:16]}"
 
 
 def is_complete(path: Path) -> bool:
@@ -84,7 +85,7 @@ def extract(
             float16 or are not finite, or the folder cannot be written.
     """
     built = table.build("front_end", FRONT_ENDS, front_end)
-    key = store_key(utterances, front_end, options, built)
+    key = store_key(utterances, front_end, options, built, root=root)
     path = root / f"{front_end.name}-{key[:16]}"
     if not is_complete(path):
         try:
@@ -100,7 +101,7 @@ def extract(
                     _write_manifest(path, key, built, files, table.resolved(FRONT_ENDS, front_end), options)
         except OSError as error:
             raise InputError(f"{path}: the feature store could not be written: {error}") from error
-    store = FeatureStore.open(path)
+    store = FeatureStore.open(path, verify=True)
     if store.skipped and on_bad_audio == "stop":
         reasons = [recording.reason for recording in store.skipped]
         raise InputError([*reasons, f"{path}: the store left these recordings out; on_bad_audio: skip accepts that"])
@@ -120,7 +121,7 @@ def _write_manifest(
                 skipped += json.loads(pa.ipc.open_file(source).schema.metadata[b"skipped"])
         except (pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{file}: damaged ({error}); delete it and extract again") from error
-        shards.append({"file": file.name, "n_bytes": file.stat().st_size})
+        shards.append({"file": file.name, "n_bytes": file.stat().st_size, "sha256": file_digest(file)})
     manifest = {
         "format": FORMAT,
         "key": key,

@@ -2,38 +2,43 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from core import table
-from core.audio import AudioError, AudioOptions
+from core.audio import AudioOptions
 from core.corpora.corpus import Utterance
 from core.features import FRONT_ENDS
+from core.features.weights import PLACES
 from core.stores import shards
+from core.stores.contents import content_digests
 from core.stores.store import FORMAT
 from core.table import Block
 
-FINGERPRINT = 4096
-"""Bytes at each end of a recording that are hashed, with its size, instead of the whole content."""
 
-
-def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioOptions, built: Any = None) -> str:
+def store_key(
+    utterances: Sequence[Utterance],
+    front_end: Block,
+    options: AudioOptions,
+    built: Any = None,
+    *,
+    root: Path | None = None,
+) -> str:
     """Key of a store, a hexadecimal SHA-256. Stores with equal keys have equal features, on any machine.
 
     The key covers the utterances in their order, with id, label, speaker, attack, maker of the copy and content. It
     also covers the front end with every default written out, its version, the SHA-256 of its weights, and the decoding.
-    It does not cover the paths of corpus and weights. The content of a recording is hashed by its size and both ends: a
-    FLAC file begins with the MD5 of its samples, and WAV files that differ only in the middle are rare enough.
+    It does not cover the paths of corpus and weights. The whole content of a recording is hashed, once: see
+    `core.stores.contents`.
 
     Args:
         utterances: Utterances of one partition.
         front_end: Row of FRONT_ENDS and its options.
         options: How recordings are decoded.
         built: The built front end; None = it is built here.
+        root: Folder of all stores, which keeps the digests of the recordings; None: every recording is hashed.
 
     Raises:
         InputError: The front end cannot be built.
@@ -41,31 +46,19 @@ def store_key(utterances: Sequence[Utterance], front_end: Block, options: AudioO
     """
     built = built if built is not None else table.build("front_end", FRONT_ENDS, front_end)
     resolved = table.resolved(FRONT_ENDS, front_end).plain()
-    if built.weights:
-        for option in ("checkpoint", "weights"):  # paths of the weights, which their hash replaces
+    files = {**built.weights, **getattr(built, "configuration", {})}
+    if files:
+        for option in PLACES:  # their content replaces them
             resolved.pop(option, None)
     digest = hashlib.sha256()
-    settings = [FORMAT, shards.SHARD, resolved, built.version, sorted(built.weights.items()), asdict(options)]
+    settings = [FORMAT, shards.SHARD, resolved, built.version, sorted(files.items()), asdict(options)]
     digest.update(json.dumps(settings, sort_keys=True).encode())
-    with ThreadPoolExecutor(8) as pool:
-        contents = pool.map(fingerprint, [utterance.path for utterance in utterances])
-        for utterance, content in zip(utterances, contents, strict=True):
-            row = [utterance.utterance_id, utterance.label, utterance.speaker_id, utterance.attack_id]
-            digest.update(json.dumps([*row, utterance.copy, content]).encode())
+    contents = content_digests([utterance.path for utterance in utterances], root)
+    for utterance, content in zip(utterances, contents, strict=True):
+        digest.update(json.dumps([*identity_row(utterance), content]).encode())
     return digest.hexdigest()
 
 
-def fingerprint(path: Path) -> str:
-    """Hexadecimal SHA-256 of the size and both ends of a file.
-
-    Raises:
-        AudioError: The file cannot be read.
-    """
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            head = file.read(FINGERPRINT)
-            file.seek(max(0, size - FINGERPRINT))
-            return hashlib.sha256(b"%d:" % size + head + file.read(FINGERPRINT)).hexdigest()
-    except OSError as error:
-        raise AudioError(f"{path}: cannot be read: {error}") from error
+def identity_row(utterance: Utterance) -> list[object]:
+    """Facts about an utterance that are part of a key, besides the content of its recording."""
+    return [utterance.utterance_id, utterance.label, utterance.speaker_id, utterance.attack_id, utterance.copy]

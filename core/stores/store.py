@@ -8,6 +8,7 @@ copy.
 import copy
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -18,12 +19,16 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.stores.contents import N_THREADS, file_digest
 from core.table import did_you_mean
 
-FORMAT = 2
-"""Version of the columns. It is part of a store's key, so that a new version extracts its own stores."""
+FORMAT = 3
+"""Version of columns and manifest. It is part of a store's key, so that a new version extracts its own stores."""
 
 MANIFEST = "manifest.json"
+
+_verified: set[tuple[Path, str]] = set()
+"""Folders and keys of the stores whose shards this process has verified."""
 
 SCHEMA = pa.schema(
     [
@@ -116,8 +121,13 @@ class FeatureStore:
         self._begin = np.concatenate(begins)
 
     @classmethod
-    def open(cls, path: Path) -> "FeatureStore":
+    def open(cls, path: Path, *, verify: bool = False) -> "FeatureStore":
         """The store in a folder.
+
+        Args:
+            path: The folder.
+            verify: Whether to compare every shard with its SHA-256, unless this process has done so already. This reads
+                all features once. Commands verify the stores that they use; trials then only map them.
 
         Raises:
             InputError: The folder is not a complete store of this format, or a file of the store is damaged.
@@ -137,6 +147,8 @@ class FeatureStore:
             )
         try:
             batches = [_map(path / shard["file"], shard["n_bytes"]) for shard in manifest["shards"]]
+            if verify:
+                _verify(path, manifest)
             return cls(path, manifest, batches)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: damaged ({error}); delete the folder and extract again") from error
@@ -225,6 +237,20 @@ def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     batch = reader.get_batch(0)
     batch.validate(full=True)  # damaged offsets would crash the process; this reads no features
     return batch
+
+
+def _verify(path: Path, manifest: dict[str, Any]) -> None:
+    """Compares the shards of a store with the SHA-256 of its manifest, once per process."""
+    store = (path.absolute(), str(manifest["key"]))
+    if store in _verified:
+        return
+    shards = manifest["shards"]
+    with ThreadPoolExecutor(N_THREADS) as pool:
+        contents = pool.map(file_digest, [path / shard["file"] for shard in shards])
+        for shard, content in zip(shards, contents, strict=True):
+            if content != shard["sha256"]:
+                raise ValueError(f"{shard['file']} does not have the SHA-256 with which it was written")
+    _verified.add(store)
 
 
 def _strings(batches: list[pa.RecordBatch], name: str) -> list[Any]:

@@ -38,6 +38,10 @@ def test_the_key_covers_what_determines_features_and_nothing_else(root, utteranc
     ]
     soundfile.write(utterances[0].path, np.full(4000, 0.1), 16000)
     others.append(key())
+    middle = bytearray(utterances[1].path.read_bytes())
+    middle[len(middle) // 2] ^= 1  # as long as before, and equal at both ends
+    utterances[1].path.write_bytes(middle)
+    others.append(key())
     monkeypatch.setattr(Toy, "version", 2)
     others.append(key())
     assert len({first, *others}) == 1 + len(others)
@@ -73,6 +77,19 @@ def test_a_store_of_an_earlier_format_is_left_alone_and_one_is_extracted_beside_
     (earlier / "manifest.json").write_text(json.dumps({"format": 1}))
     monkeypatch.undo()
     monkeypatch.setitem(features_module.FRONT_ENDS, "toy", toy)
-    with pytest.raises(InputError, match=r"format 1; this version reads 2\. Delete the folder"):
+    with pytest.raises(InputError, match=r"format 1; this version reads 3\. Delete the folder"):
         FeatureStore.open(earlier)
     assert build(utterances, tmp_path).path != earlier
+
+
+def test_the_configuration_of_a_model_counts_and_not_its_folder(utterances, monkeypatch):
+    def transformer(*, model: str):
+        front_end = Toy(1.0)
+        front_end.weights, front_end.configuration = {"model.safetensors": "same"}, {"config.json": model[-1]}
+        return front_end
+
+    monkeypatch.setitem(features_module.FRONT_ENDS, "model", transformer)
+    keys = {
+        name: store_key(utterances, Block("model", {"model": name}), AudioOptions()) for name in ("/a/1", "b1", "b2")
+    }
+    assert keys["/a/1"] == keys["b1"] != keys["b2"]

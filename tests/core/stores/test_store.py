@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from core.errors import InputError
+from core.stores import store as store_module
 from core.stores.store import FeatureStore
 from tests.core.stores.conftest import build
 
@@ -90,3 +91,15 @@ def test_a_damaged_store_says_what_to_do(utterances, tmp_path, damage):
         manifest.write_text(json.dumps({**json.loads(manifest.read_text()), "format": 99}))
     with pytest.raises(InputError, match=r"[Dd]elete the folder"):
         FeatureStore.open(path)
+
+
+def test_a_bit_that_flipped_in_a_shard_is_noticed_before_training(utterances, tmp_path, monkeypatch):
+    path = build(utterances, tmp_path).path
+    monkeypatch.setattr(store_module, "_verified", set())  # as in the next command
+    shard = path / "000001.arrow"
+    content = bytearray(shard.read_bytes())
+    features = FeatureStore.open(path).frames(6).tobytes()
+    content[bytes(content).index(features)] ^= 1
+    shard.write_bytes(content)
+    with pytest.raises(InputError, match=r"000001\.arrow does not have the SHA-256 .* delete the folder"):
+        build(utterances, tmp_path)
