@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from core.errors import InputError, Unavailable
-from search.cli import corpora, results, runs, scores, searches
+from search.cli import bundle_scores, corpora, results, runs, scores, searches
 from search.cli.typer_classes import FastCommand, GroupedCommands
 
 EXIT_CODES = (
@@ -41,6 +41,9 @@ COMMANDS = {
     "export": Command(results.export, "Results", "spooftune export monday --rank 2 --output second-best"),
     "score": Command(scores.score, "Results", "spooftune score storage/runs/monday/export recording.flac"),
     "evaluate": Command(scores.evaluate, "Results", "spooftune evaluate scores.txt --asv-rates la19-eval"),
+    "evaluate-bundle": Command(
+        bundle_scores.evaluate_bundle, "Results", "spooftune evaluate-bundle my-bundle /data/itw --layout in_the_wild"
+    ),
     "pretrain": Command(corpora.pretrain, "Corpora", "spooftune pretrain spaces/pretrain/small.yaml"),
 }
 

@@ -60,8 +60,13 @@ def describe_eer(measured: Mapping[str, Any]) -> str:
     return f"{100 * measured['eer']:.2f} %{brackets}"
 
 
-def describe_evaluation(result: dict[str, Any]) -> str:
-    """The result of `search.report.evaluate.evaluate` as text: rates in per cent, with nine digits for comparisons."""
+def describe_evaluation(result: dict[str, Any], *, hints: bool = True) -> str:
+    """The result of `search.report.evaluate.evaluate` as text: rates in per cent, with nine digits for comparisons.
+
+    Args:
+        result: The result.
+        hints: Whether options of `spooftune evaluate` are named for metrics that are missing.
+    """
     lines = [
         f"{result['scores']}: {result['n_bona_fide']} bona fide, {result['n_spoof']} spoofed",
         f"EER            {100 * result['eer']:.9f} %   at threshold {result['threshold']:.6g}",
@@ -88,7 +93,7 @@ def describe_evaluation(result: dict[str, Any]) -> str:
     for year in ("2019", "2021"):
         if f"min_tdcf_{year}" in result:
             lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")
-    if "min_tdcf_2019" not in result:
+    if hints and "min_tdcf_2019" not in result:
         lines.append("min t-DCF      needs ASV error rates: --asv-scores FILE, or --asv-rates la19-dev or la19-eval")
     if "by_attack" in result:
         lines += _table("attack", result["by_attack"])

@@ -63,7 +63,7 @@ def score(
 
     from core import bundle as bundles
 
-    costs = None if p_spoof is None else _costs(p_spoof, cost_miss, cost_false_alarm)
+    costs = None if p_spoof is None else costs_of(p_spoof, cost_miss, cost_false_alarm)
     loaded = bundles.load(bundle)
     calibration, threshold = loaded.calibration, loaded.threshold
     if (llr or costs) and calibration is None:
@@ -184,7 +184,7 @@ def evaluate(
         asv_rates=asv_rates,
         joint_scores=joint_scores,
         calibrate_on=calibrate_on,
-        costs=_costs(p_spoof, cost_miss, cost_false_alarm),
+        costs=costs_of(p_spoof, cost_miss, cost_false_alarm),
     )
     result = measure(scores, options)
     for warning in result["warnings"]:
@@ -193,7 +193,12 @@ def evaluate(
     return 0
 
 
-def _costs(p_spoof: float, miss: float, false_alarm: float) -> "DetectionCosts":
+def costs_of(p_spoof: float, miss: float, false_alarm: float) -> "DetectionCosts":
+    """Prior and costs of detection costs, from the command line.
+
+    Raises:
+        InputError: A value is out of range.
+    """
     from core.evaluation.detection_cost import DetectionCosts
 
     try:

@@ -114,6 +114,17 @@ def _locate(node: yaml.Node, path: KeyPath, lines: dict[KeyPath, int], source: s
             yield from _locate(value_node, (*path, index), lines, source)
 
 
+def changed(data: dict[str, Any], changes: list[str]) -> dict[str, Any]:
+    """The data after changes from the command line, `key.path=value`; the data itself is changed.
+
+    Raises:
+        InputError: A change has another form, or its value is not YAML.
+    """
+    for change in changes:
+        _apply(data, change)
+    return data
+
+
 def _apply(data: dict[str, Any], change: str) -> None:
     key, equals, text = change.partition("=")
     if not equals or not key.strip():
