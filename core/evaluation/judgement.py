@@ -7,8 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core.errors import TrainingDiverged
-from core.evaluation import metrics, tandem
+from core.evaluation import metrics
+from core.evaluation.detection_cost import min_cllr, min_dcf
 from core.evaluation.objectives import OBJECTIVES
+from core.evaluation.tandem import AsvErrorRates, min_tdcf_2019
 
 if TYPE_CHECKING:
     from core.stores.store import FeatureStore
@@ -22,13 +24,16 @@ scores. The weight is so small that the tie-breaker hardly ever exceeds a step o
 """
 
 
-def dev_metrics(cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int) -> dict[str, float]:
+def dev_metrics(
+    cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int, asv: AsvErrorRates | None = None
+) -> dict[str, float]:
     """The metrics of an epoch on dev: those of OBJECTIVES, and `dev_threshold` in score units.
 
     Args:
         cm_scores: CM scores of dev, `(n_utterances,)`.
         dev: Features of dev, with labels and attacks.
         epoch: Number of the epoch, for the error.
+        asv: Error rates of the ASV on dev; None = unknown, and there is no `dev_min_tdcf`.
 
     Returns:
         Rates and the AUC are in [0, 1]; `dev_loss` is the mean of both classes' logistic losses, in nats.
@@ -47,7 +52,9 @@ def dev_metrics(cm_scores: NDArray[np.float64], dev: "FeatureStore", epoch: int)
         "dev_eer": float(rate),
         "dev_attack_eer": float(np.mean(by_attack)),
         "dev_worst_attack_eer": max(by_attack),
-        "dev_min_tdcf": tandem.min_tdcf_2019(bona_fide, spoof, tandem.LA19_ASV["dev"]),
+        "dev_min_dcf": min_dcf(bona_fide, spoof),
+        "dev_min_cllr": min_cllr(bona_fide, spoof),
+        **({} if asv is None else {"dev_min_tdcf": min_tdcf_2019(bona_fide, spoof, asv)}),
         "dev_threshold": float(threshold),
         "dev_auc": float(metrics.auc(bona_fide, spoof)),
         "dev_loss": float(loss),

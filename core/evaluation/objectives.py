@@ -50,6 +50,8 @@ OBJECTIVES = {
         Metric("dev_eer", 1, "%", 0.5),
         Metric("dev_attack_eer", 1, "%", 0.5),
         Metric("dev_worst_attack_eer", 1, "%", 0.5),
+        Metric("dev_min_dcf", 1, "", 1.0),
+        Metric("dev_min_cllr", 1, "", 1.0),
         Metric("dev_min_tdcf", 1, "", 1.0),
         Metric("dev_auc", -1, "", 0.5),
         Metric("dev_loss", 1, "", math.log(2)),
@@ -58,8 +60,10 @@ OBJECTIVES = {
 """Metrics that can select the best epoch, by name.
 
 `dev_eer` is the EER of all attacks pooled. `dev_attack_eer` is the mean of the EERs of the single attacks against all
-bona fide speech, and `dev_worst_attack_eer` the largest of them. `dev_min_tdcf` is the form of 2019 behind the ASV of
-ASVspoof 2019 LA's dev.
+bona fide speech, and `dev_worst_attack_eer` the largest of them. `dev_min_dcf` has the
+prior and costs of ASVspoof 5. `dev_min_cllr` is the cost of the log-likelihood ratios after the best increasing map, in
+bits; `dev_loss` over ln 2 is that of the scores as they are. `dev_min_tdcf` is the form of 2019 behind the corpus's own
+ASV, so the corpus needs ASV scores of dev.
 """
 
 METRICS = {**OBJECTIVES, **{metric.folded: replace(metric, name=metric.folded) for metric in OBJECTIVES.values()}}

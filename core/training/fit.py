@@ -12,6 +12,7 @@ from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.evaluation.judgement import dev_metrics
 from core.evaluation.objectives import OBJECTIVES
+from core.evaluation.tandem import AsvErrorRates
 from core.gmm import GmmDetector
 from core.seeds import derived_seed
 from core.stores.store import FeatureStore, chosen_part
@@ -29,6 +30,7 @@ def fit(
     *,
     device: torch.device | str = "cpu",
     objective: str = "dev_eer",
+    asv: AsvErrorRates | None = None,
     resume: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains an experiment; returns the state after the last epoch, which includes the detector of the best epoch.
@@ -48,6 +50,7 @@ def fit(
             and `loss_to_chance`, the ratio of the loss to that of an embedding that carries no information.
         device: Device that computes.
         objective: Key of OBJECTIVES that selects the best epoch, with the tie-breaker.
+        asv: Error rates of the ASV on dev, without which there is no `dev_min_tdcf`.
         resume: Earlier state of the same experiment, as `report` received it; None = start at epoch 1.
 
     Raises:
@@ -55,7 +58,7 @@ def fit(
         TrainingDiverged: A loss, an embedding or a score is not finite.
     """
     state = resume or {}
-    for measured, state in epochs(experiment, train, dev, device=device, objective=objective, resume=resume):
+    for measured, state in epochs(experiment, train, dev, device=device, objective=objective, asv=asv, resume=resume):
         report(measured, state)
     return state
 
@@ -67,6 +70,7 @@ def epochs(
     *,
     device: torch.device | str = "cpu",
     objective: str = "dev_eer",
+    asv: AsvErrorRates | None = None,
     resume: dict[str, Any] | None = None,
 ) -> Epochs:
     """Yields metrics and state after each epoch that is left to train; arguments, metrics and errors as in `fit`.
@@ -75,13 +79,13 @@ def epochs(
     """
     device = torch.device(device)
     train = chosen_part(train, experiment.widen)
-    _check(experiment, train, dev, objective)
+    _check(experiment, train, dev, objective, asv)
     if resume is not None:
         if resume["experiment"] != experiment_to_plain(experiment):
             raise InputError("the checkpoint to resume from belongs to another experiment")
         if resume["epoch"] == experiment.epochs:
             return
-    track = FitState(experiment, train.n_features, objective, resume)
+    track = FitState(experiment, train.n_features, objective, resume, asv)
     fit_mode = {"gmm": _fit_mixtures, "classifier": fit_classifier}.get(experiment.mode, fit_network)
     yield from fit_mode(experiment, train=train, dev=dev, device=device, track=track, resume=resume)
 
@@ -108,7 +112,7 @@ def _fit_mixtures(
     for epoch in range(resume["epoch"] + 1 if resume else 1, experiment.epochs + 1):
         measured = {"epoch": epoch, **gmm.em_epoch(detector, train, options=experiment.gmm)}
         if track.judged(epoch):
-            measured |= dev_metrics(detector.score_store(dev, device=device), dev, epoch)
+            measured |= dev_metrics(detector.score_store(dev, device=device), dev, epoch, track.asv)
         yield measured, track.state(measured, detector)
 
 
@@ -125,10 +129,14 @@ def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
     return detector.eval()
 
 
-def _check(experiment: Experiment, train: FeatureStore, dev: FeatureStore, objective: str) -> None:
+def _check(
+    experiment: Experiment, train: FeatureStore, dev: FeatureStore, objective: str, asv: AsvErrorRates | None
+) -> None:
     problems = []
     if objective not in OBJECTIVES:
         problems.append(f"objective is {objective!r}; there are {', '.join(OBJECTIVES)}")
+    if objective == "dev_min_tdcf" and asv is None:
+        problems.append("the objective dev_min_tdcf needs the error rates of an ASV system on dev")
     if train.n_features != dev.n_features:
         problems.append(f"train has {train.n_features} features per frame, dev has {dev.n_features}")
     for name, store in (("train", train), ("dev", dev)):

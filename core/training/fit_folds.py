@@ -1,6 +1,6 @@
 """Training that is judged by folds: further trainings, each validated on attacks, speakers or corpora it leaves out."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from core.errors import InputError
 from core.evaluation.folds import Fold
 from core.evaluation.judgement import judgement
 from core.evaluation.objectives import OBJECTIVES
+from core.evaluation.tandem import AsvErrorRates
 from core.stores.store import FeatureStore
 from core.training.best_epoch import BestEpoch
 from core.training.fit import Report, epochs
@@ -25,6 +26,7 @@ def fit_folds(
     *,
     device: torch.device | str = "cpu",
     objective: str = "dev_eer",
+    asv: Mapping[str, AsvErrorRates] | None = None,
     resume: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Trains an experiment like `core.training.fit.fit`, but selects the best epoch by folds.
@@ -42,6 +44,7 @@ def fit_folds(
             and so on (means over the folds of the metrics of OBJECTIVES) and `worst_fold_eer`.
         device: Device that computes.
         objective: Key of OBJECTIVES; its mean over the folds selects the best epoch.
+        asv: Error rates of the ASV by partition, without which there is no min t-DCF.
         resume: Earlier state of the same experiment and folds, as `report` received it; None = start at epoch 1.
 
     Returns:
@@ -53,8 +56,11 @@ def fit_folds(
     """
     partitions = {"train": train, "dev": dev}
     stores = [
-        (train, dev),
-        *((train.subset(fold.train), partitions[fold.partition].subset(fold.validation)) for fold in folds),
+        (train, dev, "dev"),
+        *(
+            (train.subset(fold.train), partitions[fold.partition].subset(fold.validation), fold.partition)
+            for fold in folds
+        ),
     ]
     parts: list[Any] = [None] * len(stores) if resume is None else resume.get("parts", [])
     if len(parts) != len(stores):
@@ -62,8 +68,16 @@ def fit_folds(
     best = BestEpoch(resume["best"] if resume else None)
     state = resume or {}
     trainings = [
-        epochs(experiment, training, validation, device=device, objective=objective, resume=part)
-        for (training, validation), part in zip(stores, parts, strict=True)
+        epochs(
+            experiment,
+            training,
+            validation,
+            device=device,
+            objective=objective,
+            asv=(asv or {}).get(partition),
+            resume=part,
+        )
+        for (training, validation, partition), part in zip(stores, parts, strict=True)
     ]
     for whole, *left_out in zip(*trainings, strict=True):
         measured, state = dict(whole[0]), whole[1]
@@ -71,6 +85,7 @@ def fit_folds(
             judged = {
                 metric.folded: float(np.mean([measures[metric.name] for measures, _ in left_out]))
                 for metric in OBJECTIVES.values()
+                if all(metric.name in measures for measures, _ in left_out)
             }
             judged["worst_fold_eer"] = max(measures["dev_eer"] for measures, _ in left_out)
             measured |= judged

@@ -12,6 +12,7 @@ from core.config import Experiment
 from core.detector import Detector, build_network, embed_store, normalized
 from core.errors import InputError, TrainingDiverged
 from core.evaluation.judgement import dev_metrics
+from core.evaluation.tandem import AsvErrorRates
 from core.features.augmentation import augmented
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
@@ -47,7 +48,7 @@ def fit_classifier(
     """
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
     detector = build_network(experiment, train.n_features).to(device)
-    measured = {"epoch": 1, **evaluate(experiment, detector, train, dev, epoch=1, device=device)}
+    measured = {"epoch": 1, **evaluate(experiment, detector, train, dev, epoch=1, device=device, asv=track.asv)}
     yield measured, track.state(measured, detector)
 
 
@@ -133,7 +134,7 @@ def fit_network(
         judged = detector
         if track.judged(epoch):
             judged = recent.averaged(detector)
-            measured |= evaluate(experiment, judged, train, dev, epoch=epoch, device=device)
+            measured |= evaluate(experiment, judged, train, dev, epoch=epoch, device=device, asv=track.asv)
         state = {
             **track.state(measured, judged),
             "detector": detector.state_dict(),
@@ -170,6 +171,7 @@ def evaluate(
     *,
     epoch: int,
     device: torch.device,
+    asv: AsvErrorRates | None = None,
 ) -> dict[str, float]:
     """Metrics of a detector on dev.
 
@@ -182,6 +184,7 @@ def evaluate(
         dev: Features of the validation data.
         epoch: Number of the epoch; with the experiment's seed, it determines the classifier's random numbers.
         device: Device that computes.
+        asv: Error rates of the ASV on dev; None = unknown.
 
     Raises:
         TrainingDiverged: An embedding or a score is not finite.
@@ -198,4 +201,4 @@ def evaluate(
     detector.eval()
     with torch.inference_mode():
         cm_scores = detector.classifier(embed_store(detector, dev, device=device)).double().cpu().numpy()
-    return dev_metrics(cm_scores, dev, epoch)
+    return dev_metrics(cm_scores, dev, epoch, asv)

@@ -7,6 +7,7 @@ from torch import nn
 
 from core.config import Experiment, experiment_to_plain
 from core.evaluation.judgement import judgement
+from core.evaluation.tandem import AsvErrorRates
 from core.training.best_epoch import BestEpoch, copied
 
 Epochs = Iterator[tuple[dict[str, float], dict[str, Any]]]
@@ -18,11 +19,19 @@ class FitState:
 
     Attributes:
         best: The best epoch so far, by `judgement` and then by the loss on dev.
+        asv: Error rates of the ASV on dev; None = unknown.
         snapshots: Number of an epoch of `Experiment.snapshot_epochs` -> tensors of the detector after this epoch.
     """
 
-    def __init__(self, experiment: Experiment, n_features: int, objective: str, resume: dict[str, Any] | None) -> None:
-        self.experiment, self.n_features, self.objective = experiment, n_features, objective
+    def __init__(
+        self,
+        experiment: Experiment,
+        n_features: int,
+        objective: str,
+        resume: dict[str, Any] | None,
+        asv: AsvErrorRates | None = None,
+    ) -> None:
+        self.experiment, self.n_features, self.objective, self.asv = experiment, n_features, objective, asv
         self.best = BestEpoch(resume["best"] if resume else None)
         self.snapshots: dict[str, Any] = resume["snapshots"] if resume else {}
 

@@ -125,10 +125,11 @@ def report(
 
     opened, plan = open_run(run, storage)
     wanted = {"dev": True, "eval": score_eval, "train": score_train}
+    partitions = tuple(partition for partition, is_wanted in wanted.items() if is_wanted)
     chosen = ReportOptions(
-        partitions=tuple(partition for partition, is_wanted in wanted.items() if is_wanted),
+        partitions=partitions,
         top=top,
-        asv=_asv(asv_rates, asv_scores),
+        asv=_asv(plan, partitions, asv_rates, asv_scores),
         figures=not no_figures,
         cost=not no_cost,
         tsne=tsne,
@@ -174,16 +175,22 @@ def export_trial(
     show_metrics(measured, console)
 
 
-def _asv(rates: str | None, score_files: list[str]) -> "dict[str, AsvErrorRates]":
-    """Error rates of an ASV system by partition; partitions without them are left out."""
-    from core.evaluation import tandem
-    from core.evaluation.score_file import read_asv_scores
+def _asv(
+    plan: "Plan", partitions: tuple[str, ...], rates: str | None, score_files: list[str]
+) -> "dict[str, AsvErrorRates]":
+    """Error rates of an ASV system by partition, of the options or else of the corpus; unknown ones are left out."""
+    from search.prepare.asv import asv_of_corpus, asv_of_file, la19_asv
 
-    known = dict(tandem.LA19_ASV) if rates else {}
+    known = asv_of_corpus(plan.space, plan.corpus, partitions)
+    if rates:
+        of_la19 = {partition: la19_asv(plan.corpus.partition(partition)) for partition in partitions}
+        known |= {partition: of_partition for partition, of_partition in of_la19.items() if of_partition}
     for argument in score_files:
         partition, equals, path = argument.partition("=")
         if not equals or partition not in ("train", "dev", "eval"):
             raise InputError(f"--asv-scores {argument}: expected PARTITION=FILE, such as eval=asv_eval.txt")
-        scores = read_asv_scores(Path(path))
-        known[partition] = tandem.asv_error_rates(scores.target, scores.nontarget, scores.spoof)
+        if partition not in partitions:
+            raise InputError(f"--asv-scores {argument}: the report does not score {partition}; add --{partition}")
+        utterances = plan.corpus.partition(partition)
+        known[partition] = asv_of_file(Path(path), utterances, name=f"--asv-scores {partition}")
     return known

@@ -1,5 +1,6 @@
 """The plan of a search: its corpus, its feature stores, and all checks. Nothing is trained or extracted here."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,8 +14,10 @@ from core.corpora.corpus import Corpus
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS, Origins, origins
+from core.evaluation.tandem import AsvErrorRates
 from core.features import FRONT_ENDS
 from core.stores.extraction import estimated_bytes, is_complete, store_path
+from search.prepare.asv import asv_of_corpus, objective_problems
 from search.prepare.checks import backbone_problems, cost_problems, disk_problems, resource_problems, widening_problems
 from search.runs.storage import Storage
 from search.space.configurations import n_configurations, store_experiments
@@ -57,6 +60,7 @@ class Plan:
         n_trials: Number of trials.
         origins: Facts about the utterances by which folds are made, such as kinds of attack.
         folds: Description of every training with a fold; empty if dev is the validation data.
+        asv: Error rates of the ASV on train and dev; partitions without known ones are left out.
     """
 
     space: Space
@@ -66,6 +70,7 @@ class Plan:
     n_trials: int
     origins: Origins = field(default_factory=Origins)
     folds: tuple[str, ...] = ()
+    asv: Mapping[str, AsvErrorRates] = field(default_factory=dict)
 
     def sealed(self) -> "Plan":
         """The same plan with a corpus that refuses to open eval. Everything that selects a configuration uses it."""
@@ -112,9 +117,12 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
         problems += widening_problems(space, corpus) + cost_problems(space)
     known = Origins()
     folds: tuple[str, ...] = ()
+    asv: dict[str, AsvErrorRates] = {}
     if not problems:
         try:
-            known, folds = folds_of(space, corpus)
+            known, folds, judging = folds_of(space, corpus)
+            asv = asv_of_corpus(space, corpus, SEARCHED_PARTITIONS)
+            problems += objective_problems(space, asv, judging)
         except InputError as error:
             problems.extend(error.problems)
     if embedded:
@@ -138,11 +146,12 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
         problems += disk_problems(storage, store_bytes=left, n_trials=n_trials, n_weights=n_weights)
     if problems:
         raise InputError(problems)
-    return Plan(space, storage, corpus, tuple(stores), n_trials, known, folds)
+    return Plan(space, storage, corpus, tuple(stores), n_trials, known, folds, asv)
 
 
-def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
-    """The facts about a corpus's utterances by which folds are made, and a description of every fold.
+def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...], frozenset[str]]:
+    """The facts about a corpus's utterances by which folds are made, a description of every fold, and the partitions
+    of the validation data.
 
     Raises:
         InputError: The corpus cannot be divided in the way that `search.validation` demands.
@@ -159,12 +168,14 @@ def folds_of(space: Space, corpus: Corpus) -> tuple[Origins, tuple[str, ...]]:
         }
         parts.append(SimpleNamespace(**columns))
     descriptions = []
+    judging = {"dev"}
     for fold in table.build("search.validation", VALIDATIONS, space.search.validation)(*parts, known):
         validation = parts[SEARCHED_PARTITIONS.index(fold.partition)]
+        judging.add(fold.partition)
         attacks = sorted({validation.attack_ids[index] for index in fold.validation} - {"-"})
         n_bona_fide = int(validation.labels[fold.validation].sum())
         descriptions.append(
             f"trains on {len(fold.train)} utterances, validates on {n_bona_fide} bona fide and "
             f"{len(fold.validation) - n_bona_fide} spoofed of {fold.partition}: {', '.join(attacks)}"
         )
-    return known, tuple(descriptions)
+    return known, tuple(descriptions), frozenset(judging)

@@ -1,6 +1,7 @@
 """The sections `corpus` and `search` of a space: which corpus, and how to search."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from core.table import Block
@@ -13,12 +14,14 @@ class CorpusOptions:
     Attributes:
         layout: Row of CORPORA with its options: how the corpus lies on disk.
         path: Folder or file of the corpus, relative to the current folder.
+        asv_scores: Partition -> score file of an ASV system on it, for `dev_min_tdcf` and for reports.
         on_bad_audio: `stop` reports unusable recordings and ends the run; `skip` leaves them out and lists them.
     """
 
     layout: Block
     path: str
     on_bad_audio: Literal["stop", "skip"] = "stop"
+    asv_scores: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

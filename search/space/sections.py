@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from core import table
+from core.corpora.corpus import PARTITIONS
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS
@@ -45,7 +46,7 @@ def read_corpus(section: Mapping[str, Any], add_problem: AddProblem) -> CorpusOp
     Returns:
         The options; not to be used if there are problems.
     """
-    known = ("layout", "path", "on_bad_audio")
+    known = ("layout", "path", "on_bad_audio", "asv_scores")
     layout = section.get("layout")
     options = {key: value for key, value in section.items() if key not in known}
     layout_problem = table.name_problem("corpus.layout", CORPORA, layout)
@@ -61,7 +62,16 @@ def read_corpus(section: Mapping[str, Any], add_problem: AddProblem) -> CorpusOp
     on_bad_audio = section.get("on_bad_audio", "stop")
     if on_bad_audio not in ("stop", "skip"):
         add_problem(("corpus", "on_bad_audio"), f"corpus.on_bad_audio is {on_bad_audio!r}; it must be stop or skip")
-    return CorpusOptions(Block(str(layout), options), str(section.get("path")), on_bad_audio)
+    asv_scores = section.get("asv_scores", {})
+    if not isinstance(asv_scores, dict) or not all(isinstance(file, str) for file in asv_scores.values()):
+        text = f"corpus.asv_scores is {asv_scores!r}; it must name a file per partition, such as {{dev: asv_dev.txt}}"
+        add_problem(("corpus", "asv_scores"), text)
+        asv_scores = {}
+    for partition in asv_scores:
+        if partition not in PARTITIONS:
+            text = f"corpus.asv_scores: no partition {partition!r}; there are {', '.join(PARTITIONS)}"
+            add_problem(("corpus", "asv_scores", partition), text)
+    return CorpusOptions(Block(str(layout), options), str(section.get("path")), on_bad_audio, asv_scores)
 
 
 def read_search(section: Mapping[str, Any], add_problem: AddProblem) -> SearchOptions:

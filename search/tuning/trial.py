@@ -13,6 +13,7 @@ from ray import tune
 
 from core import checkpoint, table
 from core.evaluation.folds import VALIDATIONS, Origins
+from core.evaluation.tandem import AsvErrorRates
 from core.stores.store import FeatureStore
 from core.training.fit import fit
 from core.training.fit_folds import fit_folds
@@ -39,6 +40,9 @@ class TrialSetup:
 
     origins: Origins
     """Facts about the utterances by which folds are made."""
+
+    asv: Mapping[str, AsvErrorRates]
+    """Error rates of the ASV by partition, where they are known."""
 
     checkpoints: Mapping[int, str]
     """Latest checkpoint in the storage of every unfinished trial that is resumed, by number."""
@@ -118,9 +122,9 @@ def _train(trial: TrialConfig, setup: TrialSetup) -> None:
     folds = table.build("search.validation", VALIDATIONS, options.validation)(train, dev, setup.origins)
     fit_options: dict[str, Any] = {"device": device, "objective": options.objective, "resume": resume}
     if folds:
-        fit_folds(experiment, train, dev, folds, _report, **fit_options)
+        fit_folds(experiment, train, dev, folds, _report, asv=setup.asv, **fit_options)
     else:
-        fit(experiment, train, dev, _report, **fit_options)
+        fit(experiment, train, dev, _report, asv=setup.asv.get("dev"), **fit_options)
 
 
 def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:

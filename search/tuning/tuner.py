@@ -242,6 +242,7 @@ def _trial_setup(
             for name, partitions in folders.items()
         },
         origins=plan.origins,
+        asv=plan.asv,
         checkpoints={number: storage.relative(path) for number, path in checkpoints.items() if path is not None},
         recorded_epochs={
             record.number: record.epoch for record in trials.journal.trials() if record.number in unfinished

@@ -1,11 +1,15 @@
 """The metrics that rank trials: how people read them, and what they are called over folds."""
 
 import math
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from core.evaluation.judgement import judgement
+from core.evaluation.detection_cost import cllr, min_cllr, min_dcf
+from core.evaluation.judgement import dev_metrics, judgement
 from core.evaluation.objectives import METRICS, OBJECTIVES
+from core.evaluation.tandem import LA19_ASV, AsvErrorRates, min_tdcf_2019
 
 
 @pytest.mark.parametrize(
@@ -44,3 +48,18 @@ def test_a_judgement_is_lower_for_better_and_ties_are_broken_by_the_auc():
         "dev_eer", {"dev_eer": 0.1, "dev_auc": 0.9}
     )
     assert judgement("dev_eer", {"fold_eer": 0.2, "fold_auc": 1.0}, "fold_") == 0.2
+
+
+def test_the_metrics_of_an_epoch_are_those_of_the_objectives_behind_the_given_asv():
+    labels = np.repeat([1, 0], [30, 40])
+    scores = np.random.default_rng(0).normal(size=70) + labels
+    dev = SimpleNamespace(labels=labels, attack_ids=np.where(labels == 1, "-", "A01"))
+    bona_fide, spoof = scores[:30], scores[30:]
+    without = dev_metrics(scores, dev, 1)
+    assert set(OBJECTIVES) - set(without) == {"dev_min_tdcf"}
+    found = dev_metrics(scores, dev, 1, AsvErrorRates(p_fa=0.1, p_miss=0.2, p_miss_spoof=0.3))
+    assert found["dev_min_tdcf"] == min_tdcf_2019(bona_fide, spoof, AsvErrorRates(0.1, 0.2, 0.3))
+    assert found["dev_min_tdcf"] != min_tdcf_2019(bona_fide, spoof, LA19_ASV["dev"])
+    assert found["dev_min_dcf"] == min_dcf(bona_fide, spoof)
+    assert found["dev_min_cllr"] == min_cllr(bona_fide, spoof)
+    assert found["dev_loss"] == pytest.approx(cllr(bona_fide, spoof) * math.log(2))

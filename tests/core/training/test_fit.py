@@ -170,6 +170,8 @@ def test_seeds_of_different_purposes_differ_and_stay():
 def test_an_unknown_objective_is_named(stores):
     with pytest.raises(InputError, match="dev_eer"):
         fit(experiment_from_plain(PLAIN), stores["train"], stores["dev"], lambda *_: None, objective="eval_eer")
+    with pytest.raises(InputError, match="dev_min_tdcf needs the error rates of an ASV"):
+        fit(experiment_from_plain(PLAIN), stores["train"], stores["dev"], lambda *_: None, objective="dev_min_tdcf")
 
 
 def test_auc_is_maximised(stores):
