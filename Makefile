@@ -9,7 +9,7 @@ unexport PYTHONDONTWRITEBYTECODE
 .PHONY: search test install lint format lock clean
 
 search: install $(DEMO)/README.md
-	.venv/bin/spooftune launch spaces/quickstart.yaml
+	.venv/bin/spooftune launch spaces/quickstart.yaml --eval
 
 # A file of tests on each processor; more than four searches at a time would only wait for the disk.
 test: install lint

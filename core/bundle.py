@@ -175,6 +175,19 @@ def _n_parameters(detector: torch.nn.Module) -> int:
     return trained or sum(value.numel() for value in detector.buffers())
 
 
+def _about_eval(config: Mapping[str, Any]) -> str:
+    """Sentences of the model card about how often eval was looked at."""
+    n_looks = int(config["provenance"].get("eval_looks", 0))
+    if "eval" not in config["metrics"]:
+        before = f" The run had looked at eval before, in {n_looks} acts." if n_looks else ""
+        return f"Eval was not looked at with this detector.{before}"
+    look = config["metrics"]["eval"].get("look", n_looks)
+    return (
+        f"The search did not open eval. The figures on eval are those of look {look} of its run at eval; a change that "
+        "was made after an earlier look would be a choice by eval."
+    )
+
+
 def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
     """The model card of a bundle in Markdown: detector, metrics, usage, limits and licence.
 
@@ -207,7 +220,8 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         if "n_speakers" in values:
             ends[1] += f" ({values['n_speakers']})"
         rates = " | ".join([f"{100 * values['eer']:.2f}", *ends, f"{values['auc']:.4f}"])
-        lines.append(f"| {partition} | {rates} | {counts} |")
+        look = f" (look {values['look']})" if "look" in values else ""
+        lines.append(f"| {partition}{look} | {rates} | {counts} |")
     lines += ["", *_costs(config)]
     for partition, values in config["metrics"].items():
         warning = swapped_sign(values)
@@ -218,7 +232,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
             lines += [f"| {attack} | {100 * rate:.2f} |" for attack, rate in values["eer_per_attack"].items()]
     lines += [
         "",
-        "Dev was used to select this detector, so its EER on dev is optimistic. The search did not read eval.",
+        f"Dev was used to select this detector, so its EER on dev is optimistic. {_about_eval(config)}",
         f"The detector was trained only on {provenance.get('corpus', 'an unnamed corpus')}. Expect a higher EER on "
         "other speech, channels and attacks.",
         "",

@@ -13,14 +13,14 @@ def show_metrics(measured: dict[str, Any], console: Console) -> None:
 
     Args:
         measured: Metrics by partition, as `core.evaluation.measure.measure` returns them; `eer_by_seed` has the EERs of
-            the fresh seeds.
+            the fresh seeds, and `look` the number of the look at eval.
         console: Where they are printed.
     """
     from core.evaluation.measure import swapped_sign
 
     for partition, values in measured.items():
         counts = f"{values['n_bona_fide']} bona fide, {values['n_spoof']} spoofed"
-        note = "used for selection" if partition == "dev" else "scored once, after selection"
+        note = "used for selection" if partition == "dev" else f"after selection; look {values['look']} at eval"
         console.print(
             f"{partition} ({note}): EER {describe_eer(values)}, AUC {values['auc']:.4f} ({counts})",
             highlight=False,

@@ -23,7 +23,14 @@ say = functools.partial(print, flush=True)
 
 
 def launch(
-    place: str, space_file: Path, *, changes: list[str], storage: str | None, name: str | None, wait: bool
+    place: str,
+    space_file: Path,
+    *,
+    changes: list[str],
+    storage: str | None,
+    name: str | None,
+    score_eval: bool,
+    wait: bool,
 ) -> int:
     """Submits a search; shows its output until it has started or, with `wait`, until it ends."""
     require_token()  # before the space is read, which imports Ray
@@ -35,7 +42,7 @@ def launch(
     if name is not None:
         check_name(name)
     with _head(place) as cluster:
-        job, state = launch_on(cluster, space, storage, name, say, wait=wait)
+        job, state = launch_on(cluster, space, storage, name, say, options=flags(eval=score_eval), wait=wait)
     return _submitted(place, job, state)
 
 
@@ -113,7 +120,7 @@ def tensorboard(place: str, run: str, *, storage: str | None, port: int) -> int:
 
 
 def export(
-    place: str, run: str, *, storage: str | None, rank: int, trial: int | None, output: Path | None, no_eval: bool
+    place: str, run: str, *, storage: str | None, rank: int, trial: int | None, output: Path | None, score_eval: bool
 ) -> int:
     """Exports a bundle on the head and copies it here.
 
@@ -126,7 +133,7 @@ def export(
     with _head(place) as cluster:
         storage = cluster.storage_of(run, storage)
         folder = f"{storage}/runs/{run}/export-{now()[:19].replace(':', '')}"
-        options = flags(output=folder, rank=rank, trial=trial, no_eval=no_eval)
+        options = flags(output=folder, rank=rank, trial=trial, eval=score_eval)
         if cluster.ask("export", run, storage, [run, "--storage", storage, *options], say):
             return 1
         cluster.fetch(folder, target)

@@ -46,21 +46,26 @@ def export(
             show_default="export-rank1 or the like, in the run's folder; with --cluster, RUN-rank1 here",
         ),
     ] = None,
-    no_eval: Annotated[bool, typer.Option("--no-eval", help="Do not score the eval partition.")] = False,
+    score_eval: Annotated[
+        bool, typer.Option("--eval", help="Score the bundle on eval too. The run records every look at eval.")
+    ] = False,
     cluster: ClusterPlace = None,
 ) -> int:
     """Export the detector of a trial as a bundle, which needs neither the run nor its features."""
     if cluster:
         from search.cli import remote
 
-        return remote.export(cluster, run, storage=storage, rank=rank, trial=trial, output=output, no_eval=no_eval)
+        return remote.export(
+            cluster, run, storage=storage, rank=rank, trial=trial, output=output, score_eval=score_eval
+        )
 
     check_output(output, empty_folder=True)
     opened, plan = open_run(run, storage)
     folder = output or opened.path / f"export-{trial_label(rank, trial)}"
     with pushing_run(opened, plan):
-        export_trial(opened, plan, folder, rank=rank, number=trial, score_eval=not no_eval)
-    return 0
+        command = "spooftune export --eval" if score_eval else None
+        check_eval(plan, command)
+        return export_trial(opened, plan, folder, rank=rank, number=trial, eval_command=command)
 
 
 def report(
@@ -68,7 +73,7 @@ def report(
     *,
     storage: RunStorage = None,
     score_eval: Annotated[
-        bool, typer.Option("--eval", help="Score the trials on eval too. The run counts how often eval is scored.")
+        bool, typer.Option("--eval", help="Score the trials on eval too. The run records every look at eval.")
     ] = False,
     score_train: Annotated[bool, typer.Option("--train", help="Score the trials on train too.")] = False,
     top: Annotated[
@@ -149,9 +154,25 @@ def trial_label(rank: int, number: int | None) -> str:
     return f"rank{rank}" if number is None else f"trial{number}"
 
 
+def check_eval(plan: "Plan", command: str | None) -> None:
+    """Checks before any work that a corpus has eval, if a command asks for it.
+
+    Raises:
+        InputError: The corpus has no partition eval.
+    """
+    if command is not None and "eval" not in plan.corpus.partitions():
+        raise InputError(f"--eval: corpus {plan.corpus.root} has no partition eval; leave --eval out")
+
+
 def export_trial(
-    run: "Run", plan: "Plan", folder: Path, *, rank: int, number: int | None = None, score_eval: bool = True
-) -> None:
+    run: "Run",
+    plan: "Plan",
+    folder: Path,
+    *,
+    rank: int,
+    number: int | None = None,
+    eval_command: str | None = None,
+) -> int:
     """Exports the detector of a trial and shows its metrics.
 
     Args:
@@ -160,7 +181,10 @@ def export_trial(
         folder: New folder of the bundle.
         rank: Rank of the trial, from 1 = best.
         number: Number of the trial, which then counts instead of the rank.
-        score_eval: Whether to score eval too.
+        eval_command: Command that asks for eval, for the record of looks; None: eval is not opened.
+
+    Returns:
+        The exit code: 1 if eval was wanted and could not be read.
 
     Raises:
         InputError: No trial has that rank or number, or the folder is not empty.
@@ -169,10 +193,15 @@ def export_trial(
     from search.report.export import export as write_bundle
 
     console = open_console()
-    record, measured = write_bundle(run, plan, folder, rank=rank, number=number, score_eval=score_eval, console=console)
+    record, measured = write_bundle(
+        run, plan, folder, rank=rank, number=number, eval_command=eval_command, console=console
+    )
     choice = f"rank {rank}" if number is None else "chosen by --trial"
     print(f"exported trial {record.number} ({choice}) to {folder}", flush=True)
     show_metrics(measured, console)
+    if eval_command is None and "eval" in plan.corpus.partitions():
+        print(f"eval: not scored; spooftune export {run.name} --eval scores it and records the look", flush=True)
+    return int(eval_command is not None and "eval" not in measured)
 
 
 def _asv(

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.results import export_trial
+from search.cli.results import check_eval, export_trial
 from search.cli.shared_arguments import (
     Changes,
     ClusterPlace,
     RayAddress,
     RunName,
     RunStorage,
+    ScoreEval,
     SpaceFile,
     SpaceStorage,
     open_console,
@@ -72,6 +73,7 @@ def launch(
         str | None,
         typer.Option("--name", metavar="NAME", help="Name of the run.", show_default="name of the space, and a number"),
     ] = None,
+    score_eval: ScoreEval = False,
     address: RayAddress = None,
     cluster: ClusterPlace = None,
     wait: Annotated[
@@ -82,7 +84,9 @@ def launch(
     if cluster:
         from search.cli import remote
 
-        return remote.launch(cluster, space, changes=changes, storage=storage, name=name, wait=wait)
+        return remote.launch(
+            cluster, space, changes=changes, storage=storage, name=name, score_eval=score_eval, wait=wait
+        )
 
     plan = read_plan(space, changes, storage, embedded=address is None, name=name)
 
@@ -94,12 +98,14 @@ def launch(
     console = open_console()
     if address:
         join_cluster(plan, address, console)
+    eval_command = "spooftune launch --eval" if score_eval else None
+    check_eval(plan, eval_command)
     run = Run.create(plan.storage, prefix=plan.space.name, name=name)
     print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
     with pushing_run(run, plan):
         show_corpus(plan.sealed(), console)
         state = run_search(plan, run, address=address, console=console)
-        return _conclude(run, plan, state)
+        return _conclude(run, plan, state, eval_command)
 
 
 def resume(
@@ -148,6 +154,7 @@ def resume(
             "--force", help="Continue although the run is marked as running, on a host that no longer exists."
         ),
     ] = False,
+    score_eval: ScoreEval = False,
     address: RayAddress = None,
     cluster: ClusterPlace = None,
 ) -> int:
@@ -171,6 +178,7 @@ def resume(
                 "retry_failed": retry_failed,
                 "force": force,
                 "allow_changed_space": allow_changed_space,
+                "eval": score_eval,
             },
         )
 
@@ -182,6 +190,8 @@ def resume(
     former = None
     if space:
         former, plan = plan.space, _changed(opened, plan, space, changes, allowed=allow_changed_space)
+    eval_command = "spooftune resume --eval" if score_eval else None
+    check_eval(plan, eval_command)
     console = open_console()
     if address:
         join_cluster(plan, address, console)
@@ -200,11 +210,18 @@ def resume(
             console=console,
             former=former,
         )
-        return _conclude(opened, plan, state)
+        return _conclude(opened, plan, state, eval_command)
 
 
-def _conclude(run: "Run", plan: "Plan", state: str) -> int:
-    """Shows the trials and exports the best one; returns the exit code."""
+def _conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) -> int:
+    """Shows the trials and exports the best one; returns the exit code.
+
+    Args:
+        run: The run.
+        plan: Plan of the run.
+        state: Final state of the search.
+        eval_command: Command that asks for eval; None: eval is not opened. It is not opened after an interruption.
+    """
     from search.cli.terminal import show_run
 
     show_run(run, open_console())
@@ -215,14 +232,16 @@ def _conclude(run: "Run", plan: "Plan", state: str) -> int:
         print(f"spooftune: run {run.name}: no trial produced a detector", file=sys.stderr)
         return 130 if state == "interrupted" else 1
     bundle = run.free_folder("export")
-    export_trial(run, plan, bundle, rank=1)
+    ended = state != "interrupted"
+    code = export_trial(run, plan, bundle, rank=1, eval_command=eval_command if ended else None)
     print(f"TensorBoard: tensorboard --logdir {run.tensorboard}")
     print(f"to score recordings: spooftune score {bundle} RECORDING.flac")
-    if state == "interrupted":
+    if not ended:
         hint = f"the best detector so far is exported; spooftune resume {run.name} continues the search"
+        hint += ", and eval was not scored" if eval_command else ""
         print(f"spooftune: run {run.name} was interrupted; {hint}", file=sys.stderr)
         return 130
-    return 0
+    return code
 
 
 def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":

@@ -64,6 +64,14 @@ RayAddress = Annotated[
         show_default="only this machine",
     ),
 ]
+ScoreEval = Annotated[
+    bool,
+    typer.Option(
+        "--eval",
+        help="Score the exported detector on eval once the search has ended, not if it is interrupted. The run "
+        "records every look at eval.",
+    ),
+]
 ClusterPlace = Annotated[
     str | None,
     typer.Option(

@@ -103,7 +103,7 @@ def show_corpus(plan: "Plan", console: Console) -> None:
     for partition in SEARCHED_PARTITIONS:
         n_bona_fide, n_spoof = plan.corpus.counts(partition)
         lines.append(f"  {partition}: {n_bona_fide} bona fide, {n_spoof} spoofed")
-    lines.append("  eval: not read by the search; scored once, with the exported detector")
+    lines.append("  eval: not opened by the search")
     lines += [f"  warning: {warning}" for warning in plan.corpus.warnings]
     console.print("\n".join(lines), highlight=False, markup=False, soft_wrap=True)
 

@@ -240,7 +240,14 @@ def check_for_cluster(space: "Space", storage: str) -> None:
 
 
 def launch_on(
-    cluster: Cluster, space: "Space", storage: str, name: str | None, say: Callable[[str], None], *, wait: bool
+    cluster: Cluster,
+    space: "Space",
+    storage: str,
+    name: str | None,
+    say: Callable[[str], None],
+    *,
+    options: Sequence[str] = (),
+    wait: bool,
 ) -> tuple[Job, str]:
     """Submits a search and follows it until the cluster is checked and the run exists.
 
@@ -250,13 +257,15 @@ def launch_on(
         storage: Folder of runs and stores on the cluster, or URL.
         name: Name of the run; None: the space's name and the time.
         say: Called with every line that the job prints meanwhile.
+        options: Further options of `spooftune launch`.
         wait: Whether to follow the job to its end.
 
     Returns:
         The job and its state: one of ENDED, or RUNNING for a job that continues.
     """
     run = name or f"{space.name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"
-    job = cluster.submit("launch", run, storage, ["--name", run, "--storage", storage, "--address", "auto"], space)
+    arguments = ["--name", run, "--storage", storage, "--address", "auto", *options]
+    job = cluster.submit("launch", run, storage, arguments, space)
     return job, cluster.follow(job, say, until_started=not wait)
 
 

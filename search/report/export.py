@@ -1,5 +1,6 @@
 """Exports the detector of a trial as a bundle, and scores it on dev and eval."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from search.prepare.plan import Plan
 from search.prepare.stores import store_opener
 from search.report.scoring import scores_of, with_speakers
 from search.runs.confirmed import ConfirmedConfiguration, select_trial
+from search.runs.eval_looks import LOOKS, n_looks, record_look, record_result
 from search.runs.journal import TrialRecord, now
 from search.runs.run import Run
 
@@ -31,12 +33,13 @@ def export(
     *,
     rank: int = 1,
     number: int | None = None,
-    score_eval: bool = True,
+    eval_command: str | None = None,
     console: Console,
 ) -> tuple[TrialRecord, dict[str, Any]]:
-    """Writes the detector of one trial as a bundle, with its CM scores on dev and eval in the same folder.
+    """Writes the detector of one trial as a bundle, with its CM scores on dev in the same folder, and those on eval.
 
-    Eval takes no part in the selection. It is scored only here, after the selection, and `run.json` counts how often.
+    Eval takes no part in the selection. It is opened only if a user's command asks for it, and the run and the bundle
+    record that look.
 
     Args:
         run: The run.
@@ -44,30 +47,33 @@ def export(
         folder: New folder of the bundle.
         rank: Rank of the trial, from 1 = best. Confirmed configurations come first, by the mean of their fresh seeds.
         number: Number of the trial, which then counts instead of the rank.
-        score_eval: Whether to score eval too, if the corpus has it.
+        eval_command: Command that asks for eval, for the record; None: eval is not opened.
         console: Where progress is shown.
 
     Returns:
-        The trial and the metrics by partition.
+        The trial and the metrics by partition; without those of eval if it was not wanted or cannot be read.
 
     Raises:
         InputError: No trial has that rank or number, or the folder is not empty.
     """
+    if eval_command is None:
+        plan = plan.sealed()
     record, path, confirmed = select_trial(run, rank, number)
     state = checkpoint.load(path)
     detector = best_detector(state)
     experiment = experiment_from_plain(state["experiment"])
     store_of = store_opener(plan, console=console)
     stores = {"dev": store_of(experiment, "dev")}
-    looks = int(run.info().get("eval_looks", 0))
-    if score_eval and "eval" in plan.corpus.partitions():
+    look, names = None, [folder.name]
+    if eval_command is not None:
         try:
             stores["eval"] = store_of(experiment, "eval")
         except InputError as error:  # eval may be missing on this machine: the bundle is complete without it
             console.print(f"eval: not scored: {error.problems[0]}", highlight=False, markup=False)
         else:
-            looks += 1
-            run.update(eval_looks=looks)
+            trainings = confirmed.trainings if confirmed else ()
+            names += [f"{folder.name}, fresh seed {training.number % NUMBER_STRIDE}" for training in trainings]
+            look = record_look(run.path, command=eval_command, detectors=names, corpus=plan.corpus.name)
     scores: dict[str, CmScores] = {
         partition: with_speakers(scores_of(detector, store), plan.corpus.partition(partition))
         for partition, store in stores.items()
@@ -78,6 +84,10 @@ def export(
     }
     if confirmed and "eval" in stores:
         measured["eval"]["eer_by_seed"] = _eer_by_seed(run, confirmed, stores["eval"])
+    if look is not None:
+        measured["eval"]["look"] = look
+        rates = [measured["eval"]["eer"], *measured["eval"].get("eer_by_seed", [])]
+        record_result(run.path, look, dict(zip(names, rates, strict=True)))
     front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
     exported = bundle.Bundle(
         detector,
@@ -94,7 +104,7 @@ def export(
             "values": record.values,
             "corpus": plan.corpus.name,
             "created": now(),
-            "eval_looks": looks,
+            "eval_looks": n_looks(run.path),
             **({"confirmation": _confirmation(run, confirmed)} if confirmed else {}),
         },
         calibration=calibration,
@@ -102,6 +112,8 @@ def export(
     bundle.save(exported, folder, front_end_weights=front_end.weights)
     for partition, partition_scores in scores.items():
         score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", partition_scores)
+    if (run.path / LOOKS).exists():
+        shutil.copyfile(run.path / LOOKS, folder / LOOKS)
     return record, measured
 
 

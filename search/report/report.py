@@ -1,5 +1,7 @@
 """Writes the report of a run: tables in four forms, and figures, also for TensorBoard."""
 
+import dataclasses
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -13,8 +15,17 @@ from core.config import experiment_to_plain
 from core.cost import Cost, cost_of
 from core.errors import InputError
 from core.evaluation.tandem import AsvErrorRates
+from search.methods.confirmations import NUMBER_STRIDE
 from search.prepare.plan import Plan, StorePlan
 from search.prepare.stores import store_opener
+from search.report.detector_tables import (
+    bundles_of,
+    bundles_table,
+    confirmation_data,
+    confirmation_table,
+    exported_seeds,
+    seeds_table,
+)
 from search.report.figures import draw_embeddings, draw_scores, draw_search
 from search.report.importance import importances
 from search.report.paper import PAPER
@@ -31,7 +42,9 @@ from search.report.tables import (
     paper_table,
     results_table,
 )
-from search.runs.journal import TrialRecord, now
+from search.runs.confirmed import confirmed_configurations
+from search.runs.eval_looks import EvalAct, looks, n_looks
+from search.runs.journal import TrialRecord, finite, now
 from search.runs.run import Run
 from search.space.space import Space, store_name
 
@@ -84,17 +97,35 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
     ranked = run.ranked()[: options.top]
     if not ranked:
         raise InputError(f"run {run.name}: no trial has a detector yet, so a report has no content")
-    store_of = store_opener(plan, console=console)
-    results = score_trials(
-        run,
-        ranked,
+    store_of = store_opener(plan if "eval" in options.partitions else plan.sealed(), console=console)
+    configurations, bundles = confirmed_configurations(run), bundles_of(run)
+    trainings = [training for configuration in configurations for training in configuration.trainings]
+    names = [f"trial {record.number}" for record in ranked] + [seed_name(training) for training in trainings]
+    act = EvalAct(run.path, command="spooftune report --eval", detectors=names, corpus=plan.corpus.name)
+    score: Any = functools.partial(
+        score_trials,
         corpus=plan.corpus,
         store_of=store_of,
         partitions=options.partitions,
         asv=options.asv or {},
+        act=act,
         console=console,
     )
-    tables = [results_table(results, options.partitions)]
+    results = score(run, ranked)
+    retrained = score(run.confirmation(), trainings)
+    if act.number is not None:
+        rates = [result.measured["eval"]["eer"] for result in [*results, *retrained]]
+        act.end(dict(zip(names, rates, strict=True)))
+    by_seed = {result.record.number: result for result in retrained}
+    tables = []
+    if bundles:
+        tables.append(bundles_table(bundles))
+    if configurations:
+        comparable = run.info().get("proxy") in (None, "none")
+        exported = exported_seeds(bundles)
+        tables.append(confirmation_table(configurations, plan.space.metric, exported, comparable=comparable))
+        tables.append(seeds_table(configurations, by_seed, options.partitions))
+    tables.append(results_table(results, options.partitions))
     tables += [attacks_table(results, partition) for partition in options.partitions]
     if len(results) > 1:
         tables += [comparison_table(results[:MAX_COMPARED_TRIALS], partition) for partition in options.partitions]
@@ -107,11 +138,16 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
     paper = PAPER.get(plan.space.name)
     if paper is not None:
         tables.insert(0, paper_table(paper, results))
+    data = {
+        **report_data(run, results, tables),
+        "exported": bundles,
+        "confirmation": [confirmation_data(configuration, by_seed) for configuration in configurations],
+    }
     forms = {
-        "text": "\n".join(map(as_text, tables)),
-        "markdown": "\n".join([f"# Run {run.name}", "", *map(as_markdown, tables)]),
+        "text": "\n".join([*map(as_text, tables), about_looks(run), ""]),
+        "markdown": "\n".join([f"# Run {run.name}", "", about_looks(run), "", *map(as_markdown, tables)]),
         "csv": "\n".join(map(as_csv, tables)),
-        "json": json.dumps(report_data(run, results, tables), indent=2, allow_nan=False) + "\n",
+        "json": json.dumps(finite(data), indent=2, allow_nan=False) + "\n",
     }
     endings = {"text": "txt", "markdown": "md", "csv": "csv", "json": "json"}
     try:
@@ -128,6 +164,21 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
             draw_embeddings(run, results[0].record, partition, folder, store_of=store_of, console=console)
         draw_search(run, plan.space, ranked, costs, ranked_importances, folder)
     return forms
+
+
+def seed_name(training: TrialRecord) -> str:
+    """Name of a training of a confirmation, such as `trial 3, fresh seed 1`."""
+    trial, seed = divmod(training.number, NUMBER_STRIDE)
+    return f"trial {trial}, fresh seed {seed}"
+
+
+def about_looks(run: Run) -> str:
+    """A sentence about how often eval was looked at."""
+    recorded, number = looks(run.path), n_looks(run.path)
+    if not number:
+        return "Eval was not looked at in this run."
+    last = f"; the last by {recorded[-1].command} at {recorded[-1].at[:19]} UTC" if recorded else ""
+    return f"Looks at eval in this run: {number}{last}."
 
 
 def measure_costs(
@@ -167,4 +218,12 @@ def report_data(run: Run, results: Sequence[Result], tables: Sequence[Table]) ->
         for result in results
     ]
     plain_tables = [{"title": table.title, "columns": table.columns, "rows": table.rows} for table in tables]
-    return {"run": run.name, "created": now(), "trials": trials, "tables": plain_tables}
+    acts = [dataclasses.asdict(look) for look in looks(run.path)]
+    return {
+        "run": run.name,
+        "created": now(),
+        "eval_looks": n_looks(run.path),
+        "looks": acts,
+        "trials": trials,
+        "tables": plain_tables,
+    }

@@ -22,8 +22,9 @@ from core.gmm import GmmDetector
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
 from search.prepare.stores import StoreOpener
+from search.runs.eval_looks import EvalAct
 from search.runs.journal import TrialRecord
-from search.runs.run import Run
+from search.runs.trial_folder import TrialFolder
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,14 @@ def with_speakers(scores: CmScores, utterances: Sequence[Utterance]) -> CmScores
 
 
 def score_trials(
-    run: Run,
+    run: TrialFolder,
     records: Sequence[TrialRecord],
     *,
     corpus: Corpus,
     store_of: StoreOpener,
     partitions: Sequence[str],
     asv: Mapping[str, AsvErrorRates],
+    act: EvalAct | None = None,
     console: Console,
 ) -> list[Result]:
     """Results of trials on partitions of the corpus, in the order of `records`.
@@ -88,12 +90,13 @@ def score_trials(
     scored only if this file is missing.
 
     Args:
-        run: The run.
+        run: Folder of the trials: the run, or its confirmation.
         records: Trials with a checkpoint.
         corpus: Corpus of the run.
         store_of: Returns the feature store of an experiment and a partition.
-        partitions: Partitions to score. `run.json` counts how often eval was scored.
+        partitions: Partitions to score.
         asv: Error rates of the ASV by partition, for min t-DCF; partitions without them get none.
+        act: Records the look at eval before a detector is scored on it; needed if `partitions` has eval.
         console: Where progress is shown.
 
     Raises:
@@ -114,7 +117,10 @@ def score_trials(
             console.print(
                 f"[{position}/{len(records)}] scoring trial {record.number} on {', '.join(unscored)}", markup=False
             )
-            _score(run, state, folder, unscored, store_of)
+            if "eval" in unscored:
+                assert act is not None
+                act.begin()
+            _score(state, folder, unscored, store_of)
         scores = {
             name: with_speakers(score_file.read_cm_scores(folder / f"{name}.txt"), corpus.partition(name))
             for name in partitions
@@ -128,11 +134,9 @@ def score_trials(
     return results
 
 
-def _score(run: Run, state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOpener) -> None:
+def _score(state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOpener) -> None:
     detector = best_detector(dict(state))
     experiment = experiment_from_plain(state["experiment"])
     for partition in partitions:
-        if partition == "eval":
-            run.update(eval_looks=int(run.info().get("eval_looks", 0)) + 1)
         store = store_of(experiment, partition)
         score_file.write_cm_scores(folder / f"{partition}.txt", scores_of(detector, store))

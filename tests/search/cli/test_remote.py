@@ -75,13 +75,13 @@ def test_the_head_is_asked_with_the_options_of_the_command(cluster, words, asked
 
 def test_a_bundle_is_exported_there_and_copied_here(cluster, tmp_path, capsys):
     target = tmp_path / "best"
-    assert main(["export", "r", "--cluster", "c.yaml", "--trial", "7", "--no-eval", "--output", str(target)]) == 0
+    assert main(["export", "r", "--cluster", "c.yaml", "--trial", "7", "--eval", "--output", str(target)]) == 0
     [[command, run, *options]] = cluster.asked
     [(folder, copied_to)] = cluster.fetched
     assert folder.startswith("/mnt/runs/r/export-")
     assert copied_to == target
     assert [command, run] == ["export", "r"]
-    assert options == ["--storage", "/mnt", "--output", folder, "--rank", "1", "--trial", "7", "--no-eval"]
+    assert options == ["--storage", "/mnt", "--output", folder, "--rank", "1", "--trial", "7", "--eval"]
     assert capsys.readouterr().out == f"copied to {target}\n"
 
 

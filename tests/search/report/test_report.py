@@ -8,6 +8,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from core.evaluation.score_file import read_cm_scores
 from search.cli.main import main
+from search.runs.eval_looks import looks
 from search.runs.run import Run
 from search.runs.storage import Storage
 from tests.commands import spooftune
@@ -71,6 +72,20 @@ def test_the_papers_table_leads_the_report(reported):
     assert "1.16" in (reported / "report.csv").read_text()
 
 
+def test_the_report_begins_with_what_was_exported(run, reported):
+    data = json.loads((reported / "report.json").read_text())
+    (bundle,) = data["exported"]
+    config = json.loads((run.path / "export" / "config.json").read_text())
+    assert bundle == {"folder": "export", "metrics": config["metrics"], "provenance": config["provenance"]}
+    assert set(bundle["metrics"]) == {"dev"}
+    table = next(table for table in data["tables"] if table["title"] == "Exported detectors")
+    ((folder, trial, training, dev, on_eval, look),) = table["rows"]
+    assert (folder, trial, training) == ("export", str(config["provenance"]["trial"]), "of the search")
+    assert dev.startswith(f"{100 * config['metrics']['dev']['eer']:.2f} (")
+    assert (on_eval, look) == ("-", "-")
+    assert "Eval was not looked at with this detector." in (run.path / "export" / "README.md").read_text()
+
+
 def test_costs_and_comparisons_stand_in_the_tables(reported):
     text = (reported / "report.txt").read_text()
     assert "GMACs per utterance" in text
@@ -101,14 +116,19 @@ def test_tensorboard_has_the_figures_and_the_embeddings(run, reported):
 
 
 def test_a_second_report_scores_nothing_again_and_keeps_the_first(run, reported, capsys):
-    looks = run.info()["eval_looks"]
     before = {path: path.stat().st_mtime_ns for path in (run.path / "scores").rglob("*.txt")}
     storage = str(run.path.parents[1])
     capsys.readouterr()
     assert main(["report", "r", "--storage", storage, "--eval", "--no-figures", "--format", "json", "--top", "1"]) == 0
     assert len(json.loads(capsys.readouterr().out)["trials"]) == 1
     assert before == {path: path.stat().st_mtime_ns for path in (run.path / "scores").rglob("*.txt")}
-    assert run.info()["eval_looks"] == looks == 1 + 2  # the export and the two trials of the report
+    (look,) = looks(run.path)  # neither the search nor the second report looked
+    assert (look.command, look.detectors) == ("spooftune report --eval", ("trial 0", "trial 1"))
+    data = json.loads((reported / "report.json").read_text())
+    rates = {f"trial {trial['trial']}": trial["metrics"]["eval"]["eer"] for trial in data["trials"]}
+    assert look.eer == rates
+    assert data["eval_looks"] == 1
+    assert "Looks at eval in this run: 1; the last by spooftune report --eval" in (reported / "report.md").read_text()
     assert not list((run.path / "report-002").glob("*.png"))
 
 

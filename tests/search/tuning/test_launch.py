@@ -8,6 +8,7 @@ import soundfile
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from search.cli.main import main
+from search.runs.eval_looks import looks
 from search.runs.run import Run
 from search.runs.storage import Storage
 from tests.commands import spooftune
@@ -22,7 +23,7 @@ def searched(tmp_path_factory, corpus):
     text = SPACE.replace("CORPUS", str(corpus)).replace("STORAGE", str(folder / "storage"))
     text = text.replace("lr: 2e-3", "lr: {choice: [2e-3, 1e30]}").replace("trials: 6", "trials: 8")
     (folder / "tiny.yaml").write_text(text)
-    done = spooftune("launch", folder / "tiny.yaml", "--name", "first")
+    done = spooftune("launch", folder / "tiny.yaml", "--name", "first", "--eval")
     assert done.returncode == 0, done.stderr + done.stdout
     return folder, done
 
@@ -35,12 +36,19 @@ def test_the_search_ends_with_a_bundle_and_says_what_to_do_next(searched):
     assert {each.name for each in (run.path / "export").iterdir()} == {
         "README.md",
         "config.json",
+        "eval_looks.jsonl",
         "scores",
         "weights.safetensors",
     }
     info = run.info()
     assert info["state"] == "finished"
-    assert info["eval_looks"] == 1
+    (look,) = looks(run.path)
+    assert (look.command, look.detectors, look.partition) == ("spooftune launch --eval", ("export",), "eval")
+    assert "look 1 at eval" in done.stdout
+    assert looks(run.path / "export") == [look]
+    config = json.loads((run.path / "export" / "config.json").read_text())
+    assert look.eer == {"export": config["metrics"]["eval"]["eer"]}
+    assert "| eval (look 1) |" in (run.path / "export" / "README.md").read_text()
     assert set(info["versions"]) >= {"ray", "optuna", "torch"}
     for partition in ("dev", "eval"):
         assert main(["evaluate", str(run.path / "export" / "scores" / f"{partition}.txt")]) == 0

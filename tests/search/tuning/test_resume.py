@@ -15,6 +15,7 @@ from core import checkpoint, table
 from search.cli.main import main
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import make_plan
+from search.runs.eval_looks import looks, n_looks
 from search.runs.run import Run, this_process
 from search.runs.storage import Storage
 from search.space.reader import read_space
@@ -142,6 +143,7 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
     assert len(run.journal.trials()) == 7
     assert (run.path / "export-002").is_dir()
     assert exported == {path: path.read_bytes() for path in (run.path / "export").rglob("*.txt")}
+    assert n_looks(run.path) == 0
 
 
 def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
@@ -160,10 +162,14 @@ def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
 
 
 def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_path, corpus):
+    corpus = Path(shutil.copytree(corpus, tmp_path / "LA"))
+    heard = {path: path.read_bytes() for path in (corpus / "ASVspoof2019_LA_eval").rglob("*.flac")}
+    for path in heard:
+        path.write_bytes(b"nobody may open eval")
     space = write(tmp_path, corpus, epochs=("epochs: 4", "epochs: 20"), trials=("trials: 6", "trials: 2"))
     text = space.read_text().replace("{name: asha, grace_epochs: 1, reduction_factor: 2}", "none")
     space.write_text(text)
-    command = Command("launch", space, "--name", "s", own_group=True, OF_THE_STOPPED=str(tmp_path))
+    command = Command("launch", space, "--name", "s", "--eval", own_group=True, OF_THE_STOPPED=str(tmp_path))
     run = Run(tmp_path / "storage" / "runs" / "s")
     for _ in range(6000):
         if len(run.journal.epochs()) >= 3:
@@ -177,6 +183,7 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     assert command.wait() == 130, command.stdout + command.stderr
     assert processes_with(f"OF_THE_STOPPED={tmp_path}") == []  # Ray's, too, have ended
     assert "spooftune resume s continues" in command.stderr
+    assert "eval was not scored" in command.stderr
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.journal.trials()} == {"interrupted"}
     assert (run.path / "export" / "weights.safetensors").exists()  # the best so far
@@ -186,6 +193,13 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
     for number in range(2):
         epochs = [epoch for one, epoch, _ in run.journal.epochs() if one == number]
         assert len(epochs) == len(set(epochs)) >= 19
+    assert not list((tmp_path / "storage" / "stores").glob("*eval*"))
+    assert n_looks(run.path) == 0
+    for path, audio in heard.items():
+        path.write_bytes(audio)
+    assert main(["export", "s", "--storage", str(tmp_path / "storage"), "--eval"]) == 0
+    (look,) = looks(run.path)
+    assert (look.number, look.command, look.detectors) == (1, "spooftune export --eval", ("export-rank1",))
 
 
 def test_the_searcher_suggests_what_it_would_have_suggested(killed, tmp_path, corpus):
