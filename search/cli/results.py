@@ -155,13 +155,16 @@ def trial_label(rank: int, number: int | None) -> str:
 
 
 def check_eval(plan: "Plan", command: str | None) -> None:
-    """Checks before any work that a corpus has eval, if a command asks for it.
+    """Checks before any work that the protocol of eval can be read, if a command asks for eval. No audio is opened.
 
     Raises:
-        InputError: The corpus has no partition eval.
+        InputError: The corpus has no partition eval, or its protocol has mistakes.
     """
-    if command is not None and "eval" not in plan.corpus.partitions():
-        raise InputError(f"--eval: corpus {plan.corpus.root} has no partition eval; leave --eval out")
+    if command is not None:
+        try:
+            plan.corpus.partition("eval")
+        except InputError as error:
+            raise InputError([*error.problems, "--eval needs the partition eval; leave --eval out"]) from error
 
 
 def export_trial(
