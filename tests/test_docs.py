@@ -118,7 +118,7 @@ def check_spooftune(arguments: list[str]) -> None:
     verbs = arguments[: 2 if arguments[0] == "corpus" else 1]
     text = help_of(str(BIN / "spooftune"), *(verbs if not verbs[0].startswith("-") else []))
     assert_options(arguments, text)
-    if arguments[0] in ("check", "extract", "launch") and arguments[1].endswith(".yaml"):
+    if arguments[0] in ("check", "extract", "launch") and arguments[1:] and arguments[1].endswith(".yaml"):
         changes = [arguments[k + 1] for k, word in enumerate(arguments) if word == "--set"]
         read_space(ROOT / arguments[1], changes)
 
