@@ -18,6 +18,7 @@ from core.errors import InputError
 from core.evaluation.calibration import Calibration
 from core.evaluation.measure import swapped_sign
 from core.features import FRONT_ENDS
+from core.features.weights import placed
 from core.gmm import GmmDetector
 from core.versions import versions
 
@@ -120,13 +121,20 @@ def load(folder: Path) -> Bundle:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
 
 
-def front_end_of(bundle: Bundle) -> torch.nn.Module:
+def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Module:
     """The front end of a bundle. Its pretrained weights have the SHA-256 of those of the training.
+
+    Args:
+        bundle: The bundle.
+        weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
 
     Raises:
         InputError: The weights are missing, or differ from those of the training.
     """
-    front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, bundle.experiment.front_end)
+    block = bundle.experiment.front_end
+    if weights_at is not None:
+        block = placed(block, weights_at.absolute())
+    front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, block)
     weights: Any = front_end.weights
     expected = bundle.provenance.get("front_end_weights", {})
     if sorted(weights.values()) != sorted(expected.values()):
@@ -139,7 +147,7 @@ def front_end_of(bundle: Bundle) -> torch.nn.Module:
 
 @torch.inference_mode()
 def score(
-    bundle: Bundle, paths: Iterable[Path], *, device: torch.device | str = "cpu"
+    bundle: Bundle, paths: Iterable[Path], *, device: torch.device | str = "cpu", weights_at: Path | None = None
 ) -> Iterator[tuple[Path, float | InputError]]:
     """Yields every recording with its CM score (higher = more bona fide) or its error, in the given order.
 
@@ -149,11 +157,12 @@ def score(
         bundle: The bundle.
         paths: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts.
         device: Device that computes.
+        weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
 
     Raises:
         InputError: The weights of the front end are missing, or differ from those of the training.
     """
-    front_end = front_end_of(bundle).to(device)
+    front_end = front_end_of(bundle, weights_at).to(device)
     detector = bundle.detector.to(device)
     min_samples: Any = front_end.min_samples
     for path in paths:

@@ -5,7 +5,9 @@ that a training uses, so that a search can choose them. Dev and eval stay unchan
 """
 
 import csv
+import hashlib
 import multiprocessing
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -117,7 +119,8 @@ def widen(
 ) -> Path:
     """Makes copies of train's utterances and the table of all partitions for the `csv` layout; returns its path.
 
-    Existing copies are kept, so that an interrupted call resumes and a later call can add other names.
+    Existing copies are kept unless their original is newer, so that an interrupted call resumes and a later call can
+    add other names.
 
     Args:
         corpus: Corpus of the originals; its recordings are not moved.
@@ -137,17 +140,18 @@ def widen(
             raise InputError(f"no {name!r}; there are {', '.join(WIDENERS)}{did_you_mean(name, WIDENERS)}")
     jobs = []
     rows = []
-    for partition in corpus.partitions():
+    files = _file_names(corpus.partition("train"))
+    for partition in filter(corpus.lists, corpus.partitions()):
         for original in corpus.partition(partition):
             rows.append(_row(original, path=str(original.path.resolve())))
             for name in names if partition == "train" else ():
                 spoofs = WIDENERS[name].spoofs
                 if spoofs and not original.label:
                     continue
-                utterance_id, path = f"{original.utterance_id}+{name}", Path(name) / f"{original.path.stem}.flac"
+                utterance_id, path = f"{original.utterance_id}+{name}", Path(name) / files[original.utterance_id]
                 changed = {"label": LABELS[0], "attack": f"X-{name}", "kind": f"X-{name}"} if spoofs else {}
                 rows.append(_row(original, path=str(path), utterance=utterance_id, copy=name, **changed))
-                if not (folder / path).exists():
+                if not _is_made(folder / path, original.path):
                     jobs.append((original.path, folder / path, name, derived_seed(seed, name, original.utterance_id)))
     for name in names:
         (folder / name).mkdir(parents=True, exist_ok=True)
@@ -160,6 +164,25 @@ def widen(
         writer.writeheader()
         writer.writerows(rows)
     return table
+
+
+def _file_names(utterances: Sequence[Utterance]) -> dict[str, str]:
+    """File name of the copies of every utterance, by its id: no two utterances share one.
+
+    It is the name of the recording. Recordings of one name, from several folders, also get a digest of the id.
+    """
+    counts = Counter(utterance.path.stem for utterance in utterances)
+    names = {}
+    for utterance in utterances:
+        stem = utterance.path.stem
+        digest = hashlib.sha256(utterance.utterance_id.encode()).hexdigest()[:12]
+        names[utterance.utterance_id] = f"{stem}.flac" if counts[stem] == 1 else f"{stem}-{digest}.flac"
+    return names
+
+
+def _is_made(copy: Path, original: Path) -> bool:
+    """Whether a copy exists and is not older than its original."""
+    return copy.exists() and (not original.exists() or copy.stat().st_mtime_ns >= original.stat().st_mtime_ns)
 
 
 Job = tuple[Path, Path, str, int]

@@ -107,6 +107,16 @@ class Corpus:
         """Names of the partitions that the layout provides. No file is opened."""
         return tuple(name for name in PARTITIONS if name in self._readers)
 
+    def lists(self, name: str) -> bool:
+        """Whether the protocol of a partition has any line. A CSV or a list may leave out a partition.
+
+        Raises:
+            SealedPartition: The partition is sealed.
+        """
+        if name in self._sealed:
+            raise SealedPartition(f"{self.root}: partition {name} is sealed: the search must not read it")
+        return any(True for _ in self._readers[name]())
+
     def sealed(self, *names: str) -> "Corpus":
         """Copy of the corpus that refuses to open the named partitions."""
         closed = copy.copy(self)

@@ -47,6 +47,7 @@ def from_csv(path: Path) -> Corpus:
 
     def reader(partition: str) -> Reader:
         def lines() -> Iterator[Line | str]:
+            copies: dict[Path | None, str] = {}
             for where, row in rows(path, ("path", "label", "partition"), CSV_OPTIONAL):
                 if isinstance(row, str):
                     yield row
@@ -64,6 +65,13 @@ def from_csv(path: Path) -> Corpus:
                     )
                     utterance = row["path"] if utterance == "-" else utterance
                     file = below(path.parent, row["path"])
+                    first = copies.setdefault(file, where) if made_by != "-" else where
+                    if first != where:
+                        yield (
+                            f"{where}: the copy {row['path']} is also that of {first}: an earlier version wrote the "
+                            "copies of two recordings of one name into one file; run spooftune corpus widen again"
+                        )
+                        continue
                     more = (kind, source, name, None if made_by == "-" else made_by)
                     yield Line(where, utterance, row["label"], speaker, attack, file, *more)
 

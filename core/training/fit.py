@@ -13,6 +13,7 @@ from core.errors import InputError
 from core.evaluation.judgement import dev_metrics
 from core.evaluation.objectives import OBJECTIVES
 from core.evaluation.tandem import AsvErrorRates
+from core.features.weights import without_places
 from core.gmm import GmmDetector
 from core.seeds import derived_seed
 from core.stores.store import FeatureStore, chosen_part
@@ -81,7 +82,7 @@ def epochs(
     train = chosen_part(train, experiment.widen)
     _check(experiment, train, dev, objective, asv)
     if resume is not None:
-        if resume["experiment"] != experiment_to_plain(experiment):
+        if not _same_experiment(experiment_from_plain(resume["experiment"]), experiment):
             raise InputError("the checkpoint to resume from belongs to another experiment")
         if resume["epoch"] == experiment.epochs:
             return
@@ -127,6 +128,14 @@ def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
     detector = build_detector(experiment_from_plain(state["experiment"]), state["n_features"])
     detector.load_state_dict(state["best"]["detector"])
     return detector.eval()
+
+
+def _same_experiment(first: Experiment, second: Experiment) -> bool:
+    """Whether two experiments are equal apart from the places of pretrained weights, whose content identifies them."""
+    plain = [experiment_to_plain(each) for each in (first, second)]
+    for experiment, fields in zip((first, second), plain, strict=True):
+        fields["front_end"] = without_places(experiment.front_end).plain()
+    return plain[0] == plain[1]
 
 
 def _check(

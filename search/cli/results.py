@@ -9,6 +9,7 @@ import typer
 from core.errors import InputError
 from search.cli.shared_arguments import (
     ClusterPlace,
+    Places,
     RunName,
     RunStorage,
     check_output,
@@ -46,6 +47,11 @@ def export(
             show_default="export-rank1 or the like, in the run's folder; with --cluster, RUN-rank1 here",
         ),
     ] = None,
+    changes: Places,
+    changed_corpus: Annotated[
+        bool,
+        typer.Option("--changed-corpus", help="Export although the corpus changed, and measure on the corpus of now."),
+    ] = False,
     score_eval: Annotated[
         bool, typer.Option("--eval", help="Score the bundle on eval too. The run records every look at eval.")
     ] = False,
@@ -55,23 +61,28 @@ def export(
     if cluster:
         from search.cli import remote
 
+        if changes or changed_corpus:
+            raise InputError("--set and --changed-corpus do not work with --cluster; run the command on a node")
         return remote.export(
             cluster, run, storage=storage, rank=rank, trial=trial, output=output, score_eval=score_eval
         )
 
     check_output(output, empty_folder=True)
-    opened, plan = open_run(run, storage)
+    opened, plan = open_run(run, storage, changes)
     folder = output or opened.path / f"export-{trial_label(rank, trial)}"
     with pushing_run(opened, plan):
         command = "spooftune export --eval" if score_eval else None
         check_eval(plan, command)
-        return export_trial(opened, plan, folder, rank=rank, number=trial, eval_command=command)
+        return export_trial(
+            opened, plan, folder, rank=rank, number=trial, eval_command=command, changed_corpus=changed_corpus
+        )
 
 
 def report(
     run: RunName,
     *,
     storage: RunStorage = None,
+    changes: Places,
     score_eval: Annotated[
         bool, typer.Option("--eval", help="Score the trials on eval too. The run records every look at eval.")
     ] = False,
@@ -128,7 +139,7 @@ def report(
 
     from search.report.report import ReportOptions, write_report
 
-    opened, plan = open_run(run, storage)
+    opened, plan = open_run(run, storage, changes)
     wanted = {"dev": True, "eval": score_eval, "train": score_train}
     partitions = tuple(partition for partition, is_wanted in wanted.items() if is_wanted)
     chosen = ReportOptions(
@@ -175,6 +186,7 @@ def export_trial(
     rank: int,
     number: int | None = None,
     eval_command: str | None = None,
+    changed_corpus: bool = False,
 ) -> int:
     """Exports the detector of a trial and shows its metrics.
 
@@ -185,6 +197,7 @@ def export_trial(
         rank: Rank of the trial, from 1 = best.
         number: Number of the trial, which then counts instead of the rank.
         eval_command: Command that asks for eval, for the record of looks; None: eval is not opened.
+        changed_corpus: Whether the corpus may differ from that of the launch.
 
     Returns:
         The exit code: 1 if eval was wanted and could not be read.
@@ -197,7 +210,14 @@ def export_trial(
 
     console = open_console()
     record, measured = write_bundle(
-        run, plan, folder, rank=rank, number=number, eval_command=eval_command, console=console
+        run,
+        plan,
+        folder,
+        rank=rank,
+        number=number,
+        eval_command=eval_command,
+        changed_corpus=changed_corpus,
+        console=console,
     )
     choice = f"rank {rank}" if number is None else "chosen by --trial"
     print(f"exported trial {record.number} ({choice}) to {folder}", flush=True)

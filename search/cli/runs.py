@@ -87,11 +87,12 @@ def stop(run: RunName, *, storage: RunStorage = None, cluster: ClusterPlace = No
 
     from search.runs.run import Run
 
-    opened = Run.open(open_storage(storage), run)
+    place = open_storage(storage)
+    opened = Run.open(place, run)
     opened.stop()
     print(
-        f"run {opened.name} is stopping; spooftune status {opened.name} shows when it has stopped, "
-        f"spooftune resume {opened.name} continues it"
+        f"run {opened.name} is stopping; spooftune status {opened.name}{place.option} shows when it has stopped, "
+        f"spooftune resume {opened.name}{place.option} continues it"
     )
     return 0
 

@@ -39,6 +39,15 @@ def score(
             show_default="only print",
         ),
     ] = None,
+    weights: Annotated[
+        Path | None,
+        typer.Option(
+            "--weights",
+            metavar="FILE",
+            help="File or folder with the pretrained weights of the front end; their SHA-256 is checked.",
+            show_default="where they were at the export",
+        ),
+    ] = None,
     llr: Annotated[
         bool, typer.Option("--llr", help="Print log-likelihood ratios, calibrated on dev, instead of CM scores.")
     ] = False,
@@ -72,7 +81,7 @@ def score(
         threshold = calibration.threshold(costs)
     n_failed = 0
     lines = []
-    for path, result in bundles.score(loaded, audio, device=device):
+    for path, result in bundles.score(loaded, audio, device=device, weights_at=weights):
         if isinstance(result, InputError):
             n_failed += 1
             print(f"spooftune: {result}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """Commands that prepare and run a search: check, extract, launch, resume."""
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,6 +19,7 @@ from search.cli.shared_arguments import (
     SpaceStorage,
     open_console,
     open_run,
+    open_storage,
     pushing_run,
     read_plan,
 )
@@ -25,6 +27,7 @@ from search.cli.shared_arguments import (
 if TYPE_CHECKING:
     from search.prepare.plan import Plan
     from search.runs.run import Run
+    from search.space.space import Space
 
 # Every command imports what it needs, so that commands that need no torch and no Ray start without them.
 
@@ -160,7 +163,7 @@ def resume(
 ) -> int:
     """Continue a search that was interrupted, or extend one that ended.
 
-    --set changes values of the file that --space names.
+    --set changes values of the file that --space names; without --space, it names the place of corpus or weights again.
     """
     if cluster:
         from search.cli import remote
@@ -186,10 +189,11 @@ def resume(
     from search.prepare.preflight import join_cluster
     from search.tuning.launch import resume_search
 
-    opened, plan = open_run(run, storage)
     former = None
     if space:
-        former, plan = plan.space, _changed(opened, plan, space, changes, allowed=allow_changed_space)
+        opened, former, plan = _changed(run, storage, space, changes, allowed=allow_changed_space)
+    else:
+        opened, plan = open_run(run, storage, changes)
     eval_command = "spooftune resume --eval" if score_eval else None
     check_eval(plan, eval_command)
     console = open_console()
@@ -234,23 +238,33 @@ def _conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) ->
     bundle = run.free_folder("export")
     ended = state != "interrupted"
     code = export_trial(run, plan, bundle, rank=1, eval_command=eval_command if ended else None)
-    print(f"TensorBoard: tensorboard --logdir {run.tensorboard}")
-    print(f"to score recordings: spooftune score {bundle} RECORDING.flac")
+    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.tensorboard))}")
+    print(f"to score recordings: spooftune score {shlex.quote(str(bundle))} RECORDING.flac")
     if not ended:
-        hint = f"the best detector so far is exported; spooftune resume {run.name} continues the search"
+        command = f"spooftune resume {run.name}{plan.storage.option}"
+        hint = f"the best detector so far is exported; {command} continues the search"
         hint += ", and eval was not scored" if eval_command else ""
         print(f"spooftune: run {run.name} was interrupted; {hint}", file=sys.stderr)
         return 130
     return code
 
 
-def _changed(run: "Run", plan: "Plan", path: Path, changes: list[str], *, allowed: bool) -> "Plan":
-    """The plan of a changed space with which a run continues; prints the changes."""
+def _changed(
+    name: str, storage: str | None, path: Path, changes: list[str], *, allowed: bool
+) -> "tuple[Run, Space | None, Plan]":
+    """A run, its own space and the plan of a changed space with which it continues; prints the changes.
+
+    The own space is None if only the places of corpus or weights differ.
+    """
     from search.prepare.plan import make_plan
+    from search.runs.run import Run
     from search.space.diff import check_change
     from search.space.reader import read_space
 
-    space = read_space(path, changes)
-    for line in check_change(run.name, plan.space, space, allowed=allowed):
+    place = open_storage(storage)
+    run = Run.open(place, name)
+    former, space = read_space(run.path / "space.yaml"), read_space(path, changes, absolute=True)
+    lines = check_change(run.name, former, space, allowed=allowed)
+    for line in lines:
         print(f"changed: {line}", flush=True)
-    return make_plan(space, plan.storage)
+    return run, former if lines else None, make_plan(space, place)

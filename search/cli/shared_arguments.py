@@ -27,6 +27,16 @@ def run_names(context: typer.Context, incomplete: str) -> list[str]:
 
 SpaceFile = Annotated[Path, typer.Argument(metavar="SPACE", help="YAML file of the search space.")]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=run_names)]
+Places = Annotated[
+    list[str],
+    typer.Option(
+        "--set",
+        metavar="KEY=PATH",
+        help="Name the place of the corpus or of weights again, for example corpus.path=/data/LA. May be repeated.",
+        default_factory=list,
+        show_default="as at the launch",
+    ),
+]
 Changes = Annotated[
     list[str],
     typer.Option(
@@ -99,9 +109,11 @@ def read_plan(
         InputError: The space has mistakes, or cannot run here.
     """
     from search.prepare.early import Launch, check_early
+    from search.space.places import make_absolute
     from search.space.yaml_file import read
 
     yaml_file = read(space, changes)
+    make_absolute(yaml_file.data, space.parent)
     search = yaml_file.data.get("search")
     of_space = search.get("storage") if isinstance(search, dict) else None
     place = storage or (of_space if isinstance(of_space, str) else STORAGE)
@@ -140,23 +152,30 @@ def check_output(path: Path | None, *, empty_folder: bool = False) -> None:
         raise InputError(f"--output {path}: {problem}")
 
 
-def open_run(name: str, storage: str | None) -> "tuple[Run, Plan]":
+def open_run(name: str, storage: str | None, changes: list[str] | None = None) -> "tuple[Run, Plan]":
     """A run and its plan.
 
     Args:
         name: Name of the run.
         storage: Folder or URL of runs; None = the folder STORAGE.
+        changes: `KEY=VALUE`: new places of the run's corpus or weights.
 
     Raises:
-        InputError: The run is missing, or its space is not valid here.
+        InputError: A change is not of a place, the run is missing, or its space is not valid here.
     """
     from search.prepare.plan import make_plan
     from search.runs.run import Run
+    from search.space.places import is_place
     from search.space.reader import read_space
 
+    for change in changes or []:
+        if not is_place(change.partition("=")[0].strip()):
+            valid = "corpus.path, or the path of weights in experiment.front_end"
+            raise InputError(f"--set {change}: of a run that exists, only places can be named again: {valid}")
     place = open_storage(storage)
     run = Run.open(place, name)
-    return run, make_plan(read_space(run.path / "space.yaml"), place)
+    path = run.path / "space.yaml"
+    return run, make_plan(read_space(path, changes, absolute=bool(changes)), place)
 
 
 def open_storage(place: str | None) -> "Storage":

@@ -38,6 +38,7 @@ class StorePlan:
         complete: Whether all features are cached.
         n_features: Values per frame.
         n_bytes: Size on disk in bytes, estimated from the recordings' headers.
+        weights: File name -> SHA-256 of the pretrained weights of the front end.
     """
 
     experiment: Experiment
@@ -46,6 +47,7 @@ class StorePlan:
     complete: bool
     n_features: int
     n_bytes: int
+    weights: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,8 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             utterances = corpus.partition(partition)
             path = store_path(utterances, experiment.front_end, experiment.audio, root=storage.folder / "stores")
             size = estimated_bytes(utterances, front_end)
-            stores.append(StorePlan(experiment, partition, path, is_complete(path), front_end.n_features, size))
+            state = (is_complete(path), front_end.n_features, size, front_end.weights)
+            stores.append(StorePlan(experiment, partition, path, *state))
     possible = n_configurations(space)
     n_trials = space.search.trials
     if space.search.sampler.name == "grid" and possible is not None:

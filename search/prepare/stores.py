@@ -17,7 +17,9 @@ from core.stores.extraction import extract, is_complete, store_path
 from core.stores.store import FeatureStore
 from search.cluster.machine import usable_cpus
 from search.prepare.distributed_extraction import extract_distributed
+from search.prepare.identity import placed_experiment
 from search.prepare.plan import Plan
+from search.runs.run import Run
 from search.runs.storage import Storage
 from search.space.options import SearchOptions
 from search.space.space import store_name
@@ -29,15 +31,19 @@ StoreOpener = Callable[[Experiment, str], FeatureStore]
 """Returns the feature store of an experiment's front end and a partition, and extracts it if it is not complete."""
 
 
-def store_opener(plan: Plan, *, console: Console) -> StoreOpener:
-    """`ensure_store` with the corpus and the storage of a plan. This process extracts the features."""
-    return functools.partial(
+def store_opener(plan: Plan, run: Run, *, console: Console) -> StoreOpener:
+    """`ensure_store` with the corpus and the storage of a plan. This process extracts the features.
+
+    The weights of a front end may have moved since the run was launched: the plan has their places.
+    """
+    opener = functools.partial(
         ensure_store,
         corpus=plan.corpus,
         storage=plan.storage,
         on_bad_audio=plan.space.corpus.on_bad_audio,
         console=console,
     )
+    return lambda experiment, partition: opener(placed_experiment(experiment, run, plan), partition)
 
 
 def ensure_store(

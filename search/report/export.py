@@ -17,6 +17,7 @@ from core.features import FRONT_ENDS
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
 from search.methods.confirmations import NUMBER_STRIDE
+from search.prepare.identity import check_identity, placed_experiment
 from search.prepare.plan import Plan
 from search.prepare.stores import store_opener
 from search.report.scoring import scores_of, with_speakers
@@ -34,6 +35,7 @@ def export(
     rank: int = 1,
     number: int | None = None,
     eval_command: str | None = None,
+    changed_corpus: bool = False,
     console: Console,
 ) -> tuple[TrialRecord, dict[str, Any]]:
     """Writes the detector of one trial as a bundle, with its CM scores on dev in the same folder, and those on eval.
@@ -48,21 +50,24 @@ def export(
         rank: Rank of the trial, from 1 = best. Confirmed configurations come first, by the mean of their fresh seeds.
         number: Number of the trial, which then counts instead of the rank.
         eval_command: Command that asks for eval, for the record; None: eval is not opened.
+        changed_corpus: Whether dev may differ from that of the launch; the detector is then measured on dev of now.
         console: Where progress is shown.
 
     Returns:
         The trial and the metrics by partition; without those of eval if it was not wanted or cannot be read.
 
     Raises:
-        InputError: No trial has that rank or number, or the folder is not empty.
+        InputError: Corpus or weights are not those of the launch, no trial has that rank or number, or the folder is
+            not empty.
     """
+    check_identity(run, plan, corpus_may_differ=changed_corpus)
     if eval_command is None:
         plan = plan.sealed()
     record, path, confirmed = select_trial(run, rank, number)
     state = checkpoint.load(path)
     detector = best_detector(state)
-    experiment = experiment_from_plain(state["experiment"])
-    store_of = store_opener(plan, console=console)
+    experiment = placed_experiment(experiment_from_plain(state["experiment"]), run, plan)
+    store_of = store_opener(plan, run, console=console)
     stores = {"dev": store_of(experiment, "dev")}
     look, names = None, [folder.name]
     if eval_command is not None:
@@ -105,6 +110,7 @@ def export(
             "corpus": plan.corpus.name,
             "created": now(),
             "eval_looks": n_looks(run.path),
+            **({"changed_corpus": True} if changed_corpus else {}),
             **({"confirmation": _confirmation(run, confirmed)} if confirmed else {}),
         },
         calibration=calibration,

@@ -16,6 +16,7 @@ from core.cost import Cost, cost_of
 from core.errors import InputError
 from core.evaluation.tandem import AsvErrorRates
 from search.methods.confirmations import NUMBER_STRIDE
+from search.prepare.identity import check_identity
 from search.prepare.plan import Plan, StorePlan
 from search.prepare.stores import store_opener
 from search.report.detector_tables import (
@@ -90,14 +91,16 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         The tables by form: `text`, `markdown`, `csv`, `json`.
 
     Raises:
-        InputError: The folder exists, no trial has a detector, or a partition is missing.
+        InputError: Corpus or weights are not those of the launch, the folder exists, no trial has a detector, or a
+            partition is missing.
     """
     if folder.exists():
         raise InputError(f"--output {folder}: exists already and was not changed; choose another --output")
+    check_identity(run, plan)
     ranked = run.ranked()[: options.top]
     if not ranked:
         raise InputError(f"run {run.name}: no trial has a detector yet, so a report has no content")
-    store_of = store_opener(plan if "eval" in options.partitions else plan.sealed(), console=console)
+    store_of = store_opener(plan if "eval" in options.partitions else plan.sealed(), run, console=console)
     configurations, bundles = confirmed_configurations(run), bundles_of(run)
     trainings = [training for configuration in configurations for training in configuration.trainings]
     names = [f"trial {record.number}" for record in ranked] + [seed_name(training) for training in trainings]

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import hashlib
 import os
+import shlex
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
@@ -13,6 +14,9 @@ from urllib.parse import urlsplit
 from core.atomic import replacing
 from core.errors import InputError, Unavailable
 from search.runs.retry import StorageLost, with_retries
+
+STORAGE = "storage"
+"""Folder of runs and feature stores if neither the command line nor a space names one."""
 
 PUSH_SECONDS = 10.0
 """Seconds between two uploads of changed files of a working copy."""
@@ -64,6 +68,11 @@ class Storage:
         from pyarrow import fs
 
         return fs.LocalFileSystem()
+
+    @property
+    def option(self) -> str:
+        """` --storage PLACE` for a command that a message shows; empty for the folder that commands use by default."""
+        return "" if self.place == str(Path(STORAGE).absolute()) else f" --storage {shlex.quote(self.place)}"
 
     def __str__(self) -> str:
         """The absolute path, or the URL."""

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from core.errors import InputError
+from search.space.places import is_place
 from search.space.space import Space
 
 FREE_SETTINGS = (
@@ -50,7 +51,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, str
     free = {f"search.{name}" for name in FREE_SETTINGS}
 
     def is_free(key: str) -> bool:
-        return key in free or key.startswith("search.confirm.")
+        # The content of corpus and weights is compared with that of the launch, wherever they are.
+        return key in free or is_place(key) or key.startswith("search.confirm.")
 
     return {
         key: f"{before.get(key, 'missing')} -> {after.get(key, 'missing')}"

@@ -17,6 +17,7 @@ from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
 from search.space.configurations import corners, n_configurations
 from search.space.parameter import Parameter
+from search.space.places import make_absolute
 from search.space.ranges import as_list, condition_problems, in_order_of_conditions, parse_range, range_kind
 from search.space.sections import SEARCH_TABLES, check_grace_epochs, read_corpus, read_search
 from search.space.space import Space
@@ -26,12 +27,13 @@ SECTIONS = ("name", "corpus", "experiment", "search")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
-def read_space(path: Path, changes: list[str] | None = None) -> Space:
+def read_space(path: Path, changes: list[str] | None = None, *, absolute: bool = False) -> Space:
     """The space that a YAML file describes.
 
     Args:
         path: The YAML file.
         changes: Changes from the command line, `key.path=value`, which override the file.
+        absolute: Whether to make the paths of corpus and weights absolute.
 
     Returns:
         The space. Configurations at its corners have been checked as far as that needs no corpus.
@@ -40,7 +42,10 @@ def read_space(path: Path, changes: list[str] | None = None) -> Space:
         InputError: The file cannot be read, or something in it is wrong. Every problem is one line with file, line and
             key, the value and the valid values.
     """
-    return space_from_yaml(read(path, changes))
+    yaml_file = read(path, changes)
+    if absolute:
+        make_absolute(yaml_file.data, path.parent)
+    return space_from_yaml(yaml_file)
 
 
 def space_from_yaml(yaml_file: YamlFile) -> Space:

@@ -8,12 +8,14 @@ from core.errors import InputError, Unavailable
 from core.versions import versions
 from search.cluster.jobs import announce_start
 from search.cluster.ray_session import start_ray
+from search.prepare.identity import check_identity, record_identity
 from search.prepare.plan import Plan
 from search.prepare.stores import build_stores
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.configurations import n_configurations
 from search.space.parameter import Values
+from search.space.reader import read_space
 from search.space.sections import limit_problem
 from search.space.space import Space
 from search.tuning.confirm import confirm_trials, confirmation_left
@@ -51,6 +53,7 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     run.change_space(space)
     announce_start()
     plan = plan.sealed()
+    record_identity(run, plan)
     folders = build_stores(plan, console, distributed=address is not None)
     run.update(state="running", stores=folders)
     if address is None:
@@ -87,14 +90,14 @@ def resume_search(
         force: Whether to resume a run that still seems to be running.
         address: Address of the cluster to which this process is connected; None: a Ray is started on this machine.
         console: Console for the progress.
-        former: The run's own space, if `plan` has a changed space.
+        former: The run's own space, if `plan` has a changed space; None: only places of corpus or weights differ.
 
     Returns:
         The final state, as for `run_search`.
 
     Raises:
-        InputError: A limit is not positive, there is nothing to do, a recording cannot be used, or no node has the
-            CPUs and GPUs of a trial.
+        InputError: Corpus or weights are not those of the launch, a limit is not positive, there is nothing to do, a
+            recording cannot be used, or no node has the CPUs and GPUs of a trial.
         Unavailable: The run is still running, Ray cannot be reached, or the storage was lost.
     """
     limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
@@ -130,8 +133,10 @@ def resume_search(
         gpu_hours=plan.space.search.gpu_hours if gpu_hours is None else gpu_hours,
     )
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total).sealed()
+    check_identity(run, plan, new_weights=former is not None)
+    record_identity(run, plan)
     folders = build_stores(plan, console, distributed=address is not None)
-    if former is not None:
+    if former is not None or plan.space.plain != read_space(run.path / "space.yaml").plain:
         run.change_space(plan.space)
     run.update(
         state="running",

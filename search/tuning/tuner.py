@@ -206,7 +206,7 @@ def run_tune(
         ),
     )
     forward_sigterm()
-    hint = f"spooftune resume {run} continues the run once the storage is back"
+    hint = f"spooftune resume {run}{storage.option} continues the run once the storage is back"
     try:
         tuner.fit()
     except StorageLost as error:

@@ -1,5 +1,6 @@
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
 from core.evaluation.calibration import Calibration
+from core.features.weights import digests
 from core.stores.extraction import extract
+from core.table import Block
 from tests.speech import make_corpus
 
 PLAIN = {
@@ -158,3 +161,22 @@ def test_front_end_weights_of_another_training_are_refused(exported, tmp_path):
     bundle.save(exported, tmp_path / "bundle", front_end_weights={"wav2vec.pt": "ab" * 32})
     with pytest.raises(InputError, match=r"wav2vec\.pt"):
         bundle.front_end_of(bundle.load(tmp_path / "bundle"))
+
+
+def test_weights_that_moved_are_named_again_and_their_content_is_checked(exported, tmp_path, monkeypatch):
+    def pretrained(*, checkpoint: str):
+        front_end = torch.nn.Identity()
+        front_end.weights = digests([Path(checkpoint)])
+        return front_end
+
+    monkeypatch.setitem(bundle.FRONT_ENDS, "pretrained", pretrained)
+    for name, content in (("one", b"1"), ("same", b"1"), ("two", b"2")):
+        (tmp_path / name).write_bytes(content)
+    experiment = dataclasses.replace(exported.experiment, front_end=Block("pretrained", {"checkpoint": "gone"}))
+    weights = {"front_end_weights": digests([tmp_path / "one"])}
+    moved = dataclasses.replace(exported, experiment=experiment, provenance=weights)
+    assert bundle.front_end_of(moved, tmp_path / "same").weights["same"] == weights["front_end_weights"]["one"]
+    with pytest.raises(InputError, match="the bundle was trained with"):
+        bundle.front_end_of(moved, tmp_path / "two")
+    with pytest.raises(InputError, match="needs no pretrained weights"):
+        bundle.front_end_of(exported, tmp_path / "one")

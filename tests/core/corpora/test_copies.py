@@ -191,3 +191,21 @@ def test_a_space_searches_over_copies_and_asks_for_what_there_is(widened, tmp_pa
     (tmp_path / "bad.yaml").write_text(text.replace("NAME", "g722"))
     assert main(["check", str(tmp_path / "bad.yaml")]) == 2
     assert "train has no copies made by 'g722'; it has griffin_lim, mulaw" in capsys.readouterr().err
+
+
+def test_recordings_of_one_name_get_a_copy_of_their_own_and_eval_may_be_missing(tmp_path):
+    rows = ["path,label,partition"]
+    for number, (folder, label) in enumerate((("real", "bonafide"), ("fake", "spoof"))):
+        (tmp_path / folder).mkdir()
+        for stem in ("0", "1"):
+            soundfile.write(tmp_path / folder / f"{stem}.flac", speech(4000 + 800 * number), 16000)
+        rows += [f"{folder}/0.flac,{label},train", f"{folder}/1.flac,{label},dev"]
+    (tmp_path / "few.csv").write_text("\n".join(rows) + "\n")
+    table = widen(CORPORA["csv"](tmp_path / "few.csv"), tmp_path / "out", ["mulaw"])
+    copies = [utterance for utterance in CORPORA["csv"](table).partition("train") if utterance.copy]
+    assert {(utterance.label, soundfile.info(utterance.path).frames) for utterance in copies} == {(1, 4000), (0, 4800)}
+    assert len({utterance.path for utterance in copies}) == 2
+    shared = table.read_text().replace(copies[0].path.name, "0.flac").replace(copies[1].path.name, "0.flac")
+    table.write_text(shared)  # as an earlier version wrote it
+    with pytest.raises(InputError, match=r"into one file; run spooftune corpus widen again"):
+        CORPORA["csv"](table).partition("train")
