@@ -31,7 +31,7 @@ StoreOpener = Callable[[Experiment, str], FeatureStore]
 """Returns the feature store of an experiment's front end and a partition, and extracts it if it is not complete."""
 
 
-def store_opener(plan: Plan, run: Run, *, console: Console) -> StoreOpener:
+def store_opener(plan: Plan, run: Run | None = None, *, console: Console) -> StoreOpener:
     """`ensure_store` with the corpus and the storage of a plan. This process extracts the features.
 
     The weights of a front end may have moved since the run was launched: the plan has their places.
@@ -43,6 +43,8 @@ def store_opener(plan: Plan, run: Run, *, console: Console) -> StoreOpener:
         on_bad_audio=plan.space.corpus.on_bad_audio,
         console=console,
     )
+    if run is None:
+        return opener
     return lambda experiment, partition: opener(placed_experiment(experiment, run, plan), partition)
 
 
