@@ -145,6 +145,16 @@ class Corpus:
             self._read[name] = self._parse(name)
         return self._read[name]
 
+    def lines(self, name: str) -> Iterator[Line | str]:
+        """Lines of a partition's protocol, and problems as text, before recordings are looked up; for other layouts.
+
+        Raises:
+            SealedPartition: The partition is sealed.
+        """
+        if name in self._sealed:
+            raise SealedPartition(f"{self.root}: partition {name} is sealed: the search must not read it")
+        return self._readers[name]()
+
     def counts(self, name: str) -> tuple[int, int]:
         """Numbers of bona fide and of spoofed utterances of a partition; raises as `partition` does."""
         bona_fide = sum(utterance.label for utterance in self.partition(name))

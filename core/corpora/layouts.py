@@ -6,6 +6,7 @@ from typing import Any
 from core.corpora.asvspoof import asvspoof2015, asvspoof2017, asvspoof2019_la
 from core.corpora.asvspoof_coded import asvspoof5, asvspoof2021
 from core.corpora.generic import folders, from_csv, label_lists, protocols
+from core.corpora.joined import joined
 from core.corpora.published import add2022, codecfake, fakeavceleb, in_the_wild, mlaad, partialspoof
 
 CORPORA: dict[str, Callable[..., Any]] = {
@@ -24,4 +25,5 @@ CORPORA: dict[str, Callable[..., Any]] = {
     "label_lists": label_lists,
     "folders": folders,
     "csv": from_csv,
+    "joined": joined,
 }

@@ -1,4 +1,4 @@
-"""The sections `corpus` and `search` of a space: which corpus, and how to search."""
+"""The sections `corpus`, `eval` and `search` of a space: which corpora, and how to search."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,6 +22,19 @@ class CorpusOptions:
     path: str
     on_bad_audio: Literal["stop", "skip"] = "stop"
     asv_scores: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class EvalCorpus:
+    """An entry of the section `eval`: a corpus on which bundles are measured. A search never opens it.
+
+    Attributes:
+        name: Name by which a command chooses it.
+        corpus: The corpus.
+    """
+
+    name: str
+    corpus: CorpusOptions
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,11 @@ from search.space.configurations import corners, n_configurations
 from search.space.parameter import Parameter
 from search.space.places import make_absolute
 from search.space.ranges import as_list, condition_problems, in_order_of_conditions, parse_range, range_kind
-from search.space.sections import SEARCH_TABLES, check_grace_epochs, read_corpus, read_search
+from search.space.sections import SEARCH_TABLES, check_grace_epochs, read_corpus, read_eval, read_search
 from search.space.space import Space
 from search.space.yaml_file import KeyPath, YamlFile, read
 
-SECTIONS = ("name", "corpus", "experiment", "search")
+SECTIONS = ("name", "corpus", "eval", "experiment", "search")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -83,7 +83,9 @@ class _Reader:
         corpus = read_corpus(self.section("corpus"), self.add_problem)
         self.read_experiment(self.section("experiment"))
         search = read_search(self.section("search"), self.add_problem)
-        space = Space(str(name), corpus, self.fixed, self.sorted_parameters(), search, copy.deepcopy(data))
+        measured_on = read_eval(data.get("eval"), self.add_problem)
+        plain = copy.deepcopy(data)
+        space = Space(str(name), corpus, self.fixed, self.sorted_parameters(), search, plain, measured_on)
         if not self.problems:
             self.check_corners(space)
         return space

@@ -1,4 +1,4 @@
-"""Reads the sections `corpus` and `search` of a space, which contain options and rows of tables, but no ranges."""
+"""Reads the sections `corpus`, `eval` and `search` of a space: options and rows of tables, but no ranges."""
 
 import typing
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ from search.methods.proxies import PROXIES
 from search.methods.samplers import SAMPLERS
 from search.methods.schedulers import SCHEDULERS
 from search.space.configurations import corners
-from search.space.options import CorpusOptions, SearchOptions
+from search.space.options import CorpusOptions, EvalCorpus, SearchOptions
 from search.space.space import Space
 from search.space.yaml_file import KeyPath
 
@@ -36,42 +36,69 @@ HOURS = ("hours", "gpu_hours")
 """Limits in hours, which may be any number above 0."""
 
 
-def read_corpus(section: Mapping[str, Any], add_problem: AddProblem) -> CorpusOptions:
-    """Reads the section `corpus`.
+def read_corpus(
+    section: Mapping[str, Any], add_problem: AddProblem, where: KeyPath = ("corpus",), *, also: tuple[str, ...] = ()
+) -> CorpusOptions:
+    """Reads the section `corpus`, or another mapping that describes a corpus.
 
     Args:
         section: The section as plain data.
         add_problem: Called for every problem.
+        where: Key path of the section.
+        also: Further valid keys, which the caller reads.
 
     Returns:
         The options; not to be used if there are problems.
     """
-    known = ("layout", "path", "on_bad_audio", "asv_scores")
+    kind = ".".join(map(str, where))
+    known = (*also, "layout", "path", "on_bad_audio", "asv_scores")
     layout = section.get("layout")
     options = {key: value for key, value in section.items() if key not in known}
-    layout_problem = table.name_problem("corpus.layout", CORPORA, layout)
+    layout_problem = table.name_problem(f"{kind}.layout", CORPORA, layout)
     if layout_problem:
-        add_problem(("corpus", "layout"), layout_problem)
+        add_problem((*where, "layout"), layout_problem)
     else:
         for key, value in options.items():
-            problem = table.option_problem("corpus", CORPORA, str(layout), key, value)
+            problem = table.option_problem(kind, CORPORA, str(layout), key, value)
             if problem:
-                add_problem(("corpus", key), problem + f"; and {', '.join(known)}")
+                add_problem((*where, key), problem + f"; and {', '.join(known)}")
     if not isinstance(section.get("path"), str):
-        add_problem(("corpus", "path"), f"corpus.path is {section.get('path')!r}; it must be a folder or file")
+        add_problem((*where, "path"), f"{kind}.path is {section.get('path')!r}; it must be a folder or file")
     on_bad_audio = section.get("on_bad_audio", "stop")
     if on_bad_audio not in ("stop", "skip"):
-        add_problem(("corpus", "on_bad_audio"), f"corpus.on_bad_audio is {on_bad_audio!r}; it must be stop or skip")
+        add_problem((*where, "on_bad_audio"), f"{kind}.on_bad_audio is {on_bad_audio!r}; it must be stop or skip")
     asv_scores = section.get("asv_scores", {})
     if not isinstance(asv_scores, dict) or not all(isinstance(file, str) for file in asv_scores.values()):
-        text = f"corpus.asv_scores is {asv_scores!r}; it must name a file per partition, such as {{dev: asv_dev.txt}}"
-        add_problem(("corpus", "asv_scores"), text)
+        text = f"{kind}.asv_scores is {asv_scores!r}; it must name a file per partition, such as {{dev: asv_dev.txt}}"
+        add_problem((*where, "asv_scores"), text)
         asv_scores = {}
     for partition in asv_scores:
         if partition not in PARTITIONS:
-            text = f"corpus.asv_scores: no partition {partition!r}; there are {', '.join(PARTITIONS)}"
-            add_problem(("corpus", "asv_scores", partition), text)
+            text = f"{kind}.asv_scores: no partition {partition!r}; there are {', '.join(PARTITIONS)}"
+            add_problem((*where, "asv_scores", partition), text)
     return CorpusOptions(Block(str(layout), options), str(section.get("path")), on_bad_audio, asv_scores)
+
+
+def read_eval(section: object, add_problem: AddProblem) -> tuple[EvalCorpus, ...]:
+    """Reads the section `eval`: a list of corpora with names. Arguments and result as in `read_corpus`."""
+    if section is None:
+        return ()
+    if not isinstance(section, list):
+        add_problem(("eval",), f"section eval is {section!r}; it must be a list of corpora with name, layout and path")
+        return ()
+    corpora: list[EvalCorpus] = []
+    for number, entry in enumerate(section):
+        where = ("eval", number)
+        if not isinstance(entry, Mapping):
+            add_problem(where, f"eval.{number} is {entry!r}; it must be a mapping with name, layout and path")
+            continue
+        name = entry.get("name")
+        if not isinstance(name, str) or not name:
+            add_problem((*where, "name"), f"eval.{number}.name is {name!r}; it must be a word")
+        elif name in {corpus.name for corpus in corpora}:
+            add_problem((*where, "name"), f"eval.{number}.name: {name!r} is the name of an earlier corpus")
+        corpora.append(EvalCorpus(str(name), read_corpus(entry, add_problem, where, also=("name",))))
+    return tuple(corpora)
 
 
 def read_search(section: Mapping[str, Any], add_problem: AddProblem) -> SearchOptions:

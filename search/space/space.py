@@ -9,7 +9,7 @@ from typing import Any
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain, experiment_to_plain
 from core.evaluation.objectives import OBJECTIVES
 from core.table import Block, block, resolved
-from search.space.options import CorpusOptions, SearchOptions
+from search.space.options import CorpusOptions, EvalCorpus, SearchOptions
 from search.space.parameter import Label, Parameter, Values
 
 FRONT_END = "lfcc"
@@ -30,6 +30,7 @@ class Space:
         parameters: The parameters; a parameter comes after those that its condition names.
         search: How to search.
         plain: The whole YAML file as plain data, including changes from the command line.
+        eval_corpora: Further corpora on which bundles are measured. A search never opens them.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Space:
     parameters: tuple[Parameter, ...]
     search: SearchOptions
     plain: Mapping[str, Any]
+    eval_corpora: tuple[EvalCorpus, ...] = ()
 
     @property
     def metric(self) -> str:

@@ -272,5 +272,25 @@ EXAMPLES = {
         "",
         "",
     ),
+    "joined": Example(
+        {
+            "corpora": [
+                {"name": "first", "layout": "label_lists", "path": "a"},
+                {"name": "second", "layout": "in_the_wild", "path": "b", "partition": "train"},
+            ]
+        },
+        {
+            "a/label/train.txt": "u.wav real\n",
+            "a/label/eval.txt": "v.wav fake\n",
+            "b/meta.csv": "file,speaker,label\nu.wav,Ada,spoof\n",
+        },
+        "a/train/u.wav a/eval/v.wav b/u.wav",
+        {
+            "train": [("first/u.wav", 1, "-", "-"), ("second/u.wav", 0, "second/Ada", "-")],
+            "eval": [("first/v.wav", 0, "-", "-")],
+        },
+        "w.wav",
+        "1 columns; there are 2: file key",
+    ),
 }
 """Layout -> its example; the layout `csv` has tests of its own."""

@@ -14,6 +14,7 @@ from core.detector import build_detector
 from core.evaluation.calibration import Calibration
 from core.evaluation.score_file import read_cm_scores
 from search.cli.main import main
+from search.runs.eval_looks import looks, n_looks
 from tests.speech import make_corpus
 
 
@@ -77,6 +78,31 @@ def test_the_score_file_is_one_that_evaluate_reads(place, capsys, tmp_path):
     assert not list((tmp_path / "new").glob("*.png"))
     assert main(["evaluate", str(tmp_path / "new" / "scores.txt"), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["eer"] == result["eer"]
+
+
+def test_a_space_names_the_corpus(place, capsys, tmp_path):
+    entry = f"eval: [{{name: wild, layout: in_the_wild, path: {json.dumps(str(place / 'itw'))}}}]"
+    (tmp_path / "s.yaml").write_text(
+        f"name: s\ncorpus: {{layout: csv, path: x.csv}}\n{entry}\nexperiment: {{front_end: lfcc}}\n"
+    )
+    arguments = ["--space", str(tmp_path / "s.yaml"), "--no-figures", "--output", str(tmp_path / "new")]
+    assert main(["evaluate-bundle", str(place / "bundle"), "wild", *arguments]) == 0
+    assert "3 bona fide, 3 spoofed" in capsys.readouterr().out
+    assert main(["evaluate-bundle", str(place / "bundle"), "wilt", *arguments]) == 2
+    assert "section eval has no corpus 'wilt'; there are wild; did you mean 'wild'?" in capsys.readouterr().err
+
+
+def test_every_look_at_eval_is_recorded_in_the_bundle(place, capsys, tmp_path):
+    bundle = shutil.copytree(place / "bundle", tmp_path / "bundle", ignore=shutil.ignore_patterns("eval*"))
+    for number, partition in enumerate(("dev", "eval", "eval")):
+        arguments = [str(bundle), str(place / "LA"), "--partition", partition, "--no-figures", "--json"]
+        assert main(["evaluate-bundle", *arguments, "--output", str(tmp_path / str(number))]) == 0
+        output = capsys.readouterr()
+        assert n_looks(bundle) == number
+        assert ("look" in output.err) == (partition == "eval")
+    last = looks(bundle)[-1]
+    assert (last.number, last.corpus, last.partition) == (2, "asvspoof2019_la LA", "eval")
+    assert last.eer == {str(bundle): json.loads(output.out)["eer"]}
 
 
 def test_results_are_not_overwritten(place, capsys):
