@@ -99,7 +99,7 @@ def test_every_look_at_eval_is_recorded_in_the_bundle(place, capsys, tmp_path):
         assert main(["evaluate-bundle", *arguments, "--output", str(tmp_path / str(number))]) == 0
         output = capsys.readouterr()
         assert n_looks(bundle) == number
-        assert ("look" in output.err) == (partition == "eval")
+        assert (f"look {number} at eval" in output.err) == (partition == "eval")
     last = looks(bundle)[-1]
     assert (last.number, last.corpus, last.partition) == (2, "asvspoof2019_la LA", "eval")
     assert last.eer == {str(bundle): json.loads(output.out)["eer"]}
