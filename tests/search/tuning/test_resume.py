@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -182,7 +183,7 @@ def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_p
             os.kill(each, signal.SIGTERM)  # as systemd and SLURM do
     assert command.wait() == 130, command.stdout + command.stderr
     assert processes_with(f"OF_THE_STOPPED={tmp_path}") == []  # Ray's, too, have ended
-    assert "spooftune resume s continues" in command.stderr
+    assert re.search(r"spooftune resume s --storage \S+ continues", command.stderr)
     assert "eval was not scored" in command.stderr
     assert run.info()["state"] == "interrupted"
     assert {each.status for each in run.journal.trials()} == {"interrupted"}
