@@ -223,7 +223,8 @@ def export_trial(
     print(f"exported trial {record.number} ({choice}) to {folder}", flush=True)
     show_metrics(measured, console)
     if eval_command is None and "eval" in plan.corpus.partitions():
-        print(f"eval: not scored; spooftune export {run.name} --eval scores it and records the look", flush=True)
+        command = f"spooftune export {run.name} --eval{plan.storage.option}"
+        print(f"eval: not scored; {command} scores it and records the look", flush=True)
     return int(eval_command is not None and "eval" not in measured)
 
 
