@@ -87,7 +87,8 @@ def check_identity(run: Run, plan: Plan, *, corpus_may_differ: bool = False, new
                 "--set corpus.path=PATH",
                 "for the corpus of now, launch a new run that learns from this one: "
                 f"spooftune launch {space} {options}",
-                "export --changed-corpus exports a detector of this run and measures it on the corpus of now",
+                f"spooftune export {run.name} --changed-corpus{plan.storage.option} exports a detector of this run and "
+                "measures it on the corpus of now",
             ]
         )
 
