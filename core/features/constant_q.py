@@ -14,15 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
-from core.features.spectral import delta
+from core.features.spectral import EPSILON, with_deltas
 
 ERB = 228.7
 """Offset in Hz of the auditory filters: the equivalent rectangular bandwidth at frequency `f`, `24.7 + f / 9.265` Hz,
 is proportional to `f + ERB`. The exact value is 24.7 * 9.265 = 228.8; the reference implementation has 228.7."""
-
-EPSILON = 2.0**-52
-"""Added to powers before the logarithm, as in the reference implementation, so that silence becomes -15.65 in base 10.
-16-bit rounding noise is larger: its power is 1e-14 (lowest bins) to 1e-12, where a sinusoid of amplitude 1 has 1."""
 
 TOGETHER = 32.0
 """Seconds of padded signal that are transformed for all bins at once. Longer signals are transformed in groups of bins,
@@ -45,7 +41,7 @@ class ConstantQ(nn.Module):
         ValueError: The options are out of range or contradict each other.
     """
 
-    version = 2
+    version = 3
 
     def __init__(
         self,
@@ -60,7 +56,7 @@ class ConstantQ(nn.Module):
     ) -> None:
         super().__init__()
         check_bins(bins_per_octave, f_min, f_max, hop_length, gamma)
-        self.centres = centres(bins_per_octave, f_min, f_max)
+        self.centres = centres(bins_per_octave, f_min, f_max, gamma)
         self.bandwidths = bandwidths(bins_per_octave, self.centres, gamma)
         longest_hop = int(SAMPLE_RATE / self.bandwidths.max())
         if hop_length > longest_hop:
@@ -87,8 +83,7 @@ class ConstantQ(nn.Module):
         power = self.power(waveform) + EPSILON
         features = power.log10() if self.cepstra is None else self.cepstra @ power.log()
         if self.deltas:
-            first = delta(features)
-            features = torch.cat([features, first, delta(first)], dim=1)
+            features = with_deltas(features, reach=3, divisor=28)
         return features.contiguous()
 
     def power(self, waveform: Tensor) -> Tensor:
@@ -140,10 +135,23 @@ class ConstantQ(nn.Module):
         return magnitude**2
 
 
-def centres(bins_per_octave: int, f_min: float, f_max: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    """Centres `(n_bins,)` of the bins, Hz: all `f_min * 2 ** (k / bins_per_octave)` below `f_max`."""
+def centres(
+    bins_per_octave: int, f_min: float, f_max: float, gamma: float | None
+) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """Centres `(n_bins,)` of the bins, Hz: all `f_min * 2 ** (k / bins_per_octave)` below `f_max`.
+
+    As in the reference implementation, bins whose window reaches beyond the Nyquist frequency are left out.
+
+    Args:
+        bins_per_octave: Bins per octave.
+        f_min: Centre of the lowest bin, Hz.
+        f_max: Upper limit of the centres, Hz.
+        gamma: Amount in Hz that is added to every width; see `bandwidths`.
+    """
     n_bins = math.ceil(bins_per_octave * math.log2(f_max / f_min) - 1e-9)
-    return np.asarray(f_min * 2.0 ** (np.arange(n_bins) / bins_per_octave))
+    below = np.asarray(f_min * 2.0 ** (np.arange(n_bins) / bins_per_octave))
+    highest = below + bandwidths(bins_per_octave, below, gamma) / 2
+    return np.asarray(below[highest <= SAMPLE_RATE / 2])
 
 
 def bandwidths(
@@ -208,7 +216,7 @@ def cqt(
     hop_length: int = 128,
     gamma: float | None = None,
 ) -> ConstantQ:
-    """Log10 power of a constant-Q transform; by default 864 bins every 8 ms.
+    """Log10 power of a constant-Q transform; by default 863 bins every 8 ms.
 
     Args:
         bins_per_octave: Bins per octave, 1 or more.
@@ -238,9 +246,10 @@ def cqcc(
     gamma: float | None = None,
     deltas: bool = True,
 ) -> ConstantQ:
-    """Constant-Q cepstral coefficients (CQCC); the defaults give the 90 features of the ASVspoof 2019 baseline.
+    """Constant-Q cepstral coefficients (CQCC); the defaults are those of the ASVspoof 2019 baseline: 90 features.
 
-    As in the baseline, they come from the natural logarithm of the power plus `EPSILON`.
+    As in the baseline, they come from the natural logarithm of the power plus `EPSILON`, and deltas are slopes over
+    seven frames.
 
     Args:
         n_cqcc: Coefficients kept, c0 included, from 1 to the number of bins.
@@ -256,7 +265,7 @@ def cqcc(
         ValueError: The options are out of range or contradict each other.
     """
     check_bins(bins_per_octave, f_min, f_max, hop_length, gamma)
-    bin_centres = centres(bins_per_octave, f_min, f_max)
+    bin_centres = centres(bins_per_octave, f_min, f_max, gamma)
     if d < 1:
         raise ValueError(f"d is {d}; it must be at least 1")
     n_bins = len(bin_centres)

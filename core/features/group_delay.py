@@ -4,7 +4,7 @@ import torch
 import torchaudio.functional as audio_functional
 from torch import Tensor, nn
 
-from core.features.spectral import check_framing, delta
+from core.features.spectral import check_framing, with_deltas
 
 QUIET = 1e-8
 """Floor of a bin's power. Without it the group delay of silence would be a quotient of two rounding errors."""
@@ -88,8 +88,7 @@ class GroupDelay(nn.Module):
         # A delta is half a difference, so deltas stay within the same bounds.
         features = features.clamp(-LARGEST, LARGEST).transpose(1, 2)
         if self.deltas:
-            first = delta(features)
-            features = torch.cat([features, first, delta(first)], dim=1)
+            features = with_deltas(features, reach=1, divisor=2)
         return features.contiguous()
 
     def delays(self, frames: Tensor) -> Tensor:

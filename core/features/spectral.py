@@ -1,6 +1,6 @@
 """Spectral front ends: LFCC, MFCC and log power spectra.
 
-All three cut the waveform into whole windows, without padding at the edges. The floor of the logarithm is a constant.
+LFCC follow the ASVspoof 2019 baseline (Sahidullah 2015), and MFCC follow LFCC. The floor of the logarithm is constant.
 torchaudio's own LFCC and MFCC put it 80 dB below the loudest value of the whole batch, so that the features of a
 waveform would depend on the other waveforms.
 """
@@ -14,7 +14,11 @@ from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
 
-FLOOR = 1e-10  # minimum of the power before the logarithm: silence becomes -10
+FLOOR = 1e-10
+"""Minimum of a power in a log spectrum, so that silence becomes -10."""
+
+EPSILON = 2.0**-52
+"""Added to the energies before the logarithm of cepstra, as in the baseline, so that silence becomes -15.65."""
 
 Window = Literal["hamming", "hann", "blackman"]
 _WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window, "blackman": torch.blackman_window}
@@ -22,6 +26,9 @@ _WINDOWS = {"hamming": torch.hamming_window, "hann": torch.hann_window, "blackma
 
 class Spectral(nn.Module):
     """Log10 power spectra, optionally with a filter bank, a DCT, mean normalisation and deltas.
+
+    Spectra have whole windows only. Cepstra, which have a DCT, also have a last window that the waveform fills in part;
+    zeros follow it. Their deltas are differences `x[t + 1] - x[t - 1]`. Both are as in the ASVspoof 2019 baseline.
 
     Args:
         n_fft: Points of the FFT; every window is zero-padded to this size on both sides.
@@ -35,7 +42,7 @@ class Spectral(nn.Module):
         mean_normalize: Whether each feature's mean over the utterance is subtracted, before the deltas.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -70,10 +77,18 @@ class Spectral(nn.Module):
     def forward(self, waveform: Tensor) -> Tensor:
         """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)`, `time >= min_samples`.
 
-        `n_frames` is `1 + (time - win_length) // hop_length`; frame `t` begins at sample `t * hop_length`.
+        `n_frames` is `1 + (time - win_length) / hop_length`, rounded up for cepstra and down for spectra. Frame `t`
+        begins at sample `t * hop_length`.
+
+        Raises:
+            RuntimeError: The waveform is shorter than `min_samples`.
         """
+        if waveform.shape[1] < self.min_samples:
+            raise RuntimeError(f"{waveform.shape[1]} samples; a frame needs {self.min_samples}")
         if self.pre_emphasis:
             waveform = audio_functional.preemphasis(waveform, self.pre_emphasis)
+        if self.cosines is not None:
+            waveform = nn.functional.pad(waveform, (0, -(waveform.shape[1] - self.min_samples) % self.hop_length))
         # A window is centred in the n_fft points of its FFT. This padding keeps the first and last samples in a frame.
         left = (self.n_fft - self.min_samples) // 2
         waveform = nn.functional.pad(waveform, (left, self.n_fft - self.min_samples - left))
@@ -90,22 +105,39 @@ class Spectral(nn.Module):
         ).transpose(1, 2)  # (batch, n_frames, n_fft // 2 + 1)
         if self.filters is not None:
             power = power @ self.filters
-        features = power.clamp_min(FLOOR).log10()
-        if self.cosines is not None:
-            features = features @ self.cosines
+        features = power.clamp_min(FLOOR).log10() if self.cosines is None else (power + EPSILON).log10() @ self.cosines
         features = features.transpose(1, 2)  # (batch, n_coefficients, n_frames)
         if self.mean_normalize:
             features = features - features.mean(dim=-1, keepdim=True)
         if self.deltas:
-            first = delta(features)
-            features = torch.cat([features, first, delta(first)], dim=1)
+            features = with_deltas(features, reach=1, divisor=1)
         return features.contiguous()
 
 
-def delta(features: Tensor) -> Tensor:
-    """3-point deltas `(x[t + 1] - x[t - 1]) / 2` along the last dimension; the frames at the edges are repeated."""
-    padded = nn.functional.pad(features, (1, 1), mode="replicate")
-    return (padded[..., 2:] - padded[..., :-2]) / 2
+def with_deltas(features: Tensor, *, reach: int, divisor: float) -> Tensor:
+    """Features with their deltas and double deltas, `(batch, 3 * n_features, n_frames)`.
+
+    A delta is the sum of `k * (x[t + k] - x[t - k])` over `k` from 1 to `reach`, divided by `divisor`. The frames at
+    the edges are repeated.
+
+    Args:
+        features: `(batch, n_features, n_frames)`.
+        reach: Frames on either side that a delta uses, 1 or more.
+        divisor: With `2 * (1 + 4 + ... + reach ** 2)`, a delta is the slope of a regression line (HTK book, equation
+            5.16).
+    """
+
+    def delta(values: Tensor) -> Tensor:
+        padded = nn.functional.pad(values, (reach, reach), mode="replicate")
+        n_frames = values.shape[-1]
+        total = torch.zeros_like(values)
+        for k in range(1, reach + 1):
+            after, before = reach + k, reach - k
+            total += k * (padded[..., after : after + n_frames] - padded[..., before : before + n_frames])
+        return total / divisor
+
+    first = delta(features)
+    return torch.cat([features, first, delta(first)], dim=1)
 
 
 def lfcc(
@@ -121,7 +153,7 @@ def lfcc(
     deltas: bool = True,
     mean_normalize: bool = False,
 ) -> Spectral:
-    """Linear frequency cepstral coefficients (LFCC); the defaults give the 60 features of the ASVspoof 2019 baseline.
+    """Linear frequency cepstral coefficients (LFCC); the defaults are those of the ASVspoof 2019 baseline: 60 features.
 
     Args:
         n_lfcc: Coefficients kept, c0 included, from 1 to `n_filter`.
