@@ -51,13 +51,14 @@ class Bundle:
     calibration: Calibration | None = None
 
 
-def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) -> None:
+def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], front_end_version: int) -> None:
     """Writes a bundle into a new folder. If writing fails, there is no folder.
 
     Args:
         bundle: The bundle.
         folder: Folder of the bundle; it must be missing or empty.
         front_end_weights: File name -> SHA-256 of the pretrained weights that the front end needs.
+        front_end_version: Version of the front end's definition that computed the features of the training.
 
     Raises:
         InputError: The folder is not empty, or cannot be written.
@@ -73,6 +74,7 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str]) 
         "metrics": dict(bundle.metrics),
         "provenance": dict(bundle.provenance),
         "front_end_weights": dict(front_end_weights),
+        "front_end_version": front_end_version,
         "versions": versions(),
     }
     try:
@@ -113,7 +115,11 @@ def load(folder: Path) -> Bundle:
         n_features = int(config["n_features"])
         detector = build_detector(experiment, n_features)
         detector.load_state_dict(tensors)
-        provenance = {**config["provenance"], "front_end_weights": config["front_end_weights"]}
+        provenance = {
+            **config["provenance"],
+            "front_end_weights": config["front_end_weights"],
+            "front_end_version": config.get("front_end_version", 1),  # earlier bundles do not say
+        }
         threshold, metrics = float(config["threshold"]), config["metrics"]
         calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
         return Bundle(detector.eval(), experiment, n_features, threshold, metrics, provenance, calibration)
@@ -129,7 +135,8 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
         weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
 
     Raises:
-        InputError: The weights are missing, or differ from those of the training.
+        InputError: The weights are missing or differ from those of the training, or the front end is defined otherwise
+            now.
     """
     block = bundle.experiment.front_end
     if weights_at is not None:
@@ -141,6 +148,12 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
         raise InputError(
             f"front_end: {bundle.experiment.front_end.name}: the weights have SHA-256 {sorted(weights.values())}; "
             f"the bundle was trained with {sorted(expected.values())} ({', '.join(expected)})"
+        )
+    trained = bundle.provenance.get("front_end_version", front_end.version)
+    if trained != front_end.version:
+        raise InputError(
+            f"front_end: {block.name}: the bundle was trained on features of version {trained}, and this spooftune "
+            f"computes version {front_end.version}; export the detector again from a run of this version"
         )
     return front_end
 

@@ -27,6 +27,7 @@ from core.config import experiment_from_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector
 from core.evaluation.score_file import CmScores, write_cm_scores
+from core.features.spectral import lfcc
 from search.space.reader import SECTIONS, read_space
 from tests.documents import BLOCKS, PAGES, ROOT, Block, new_rows, patched_tree, prose_of
 from tests.speech import make_corpus
@@ -282,7 +283,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     experiment = experiment_from_plain(plain)
     measured = {"dev": {"eer": 0.125, "auc": 0.9, "n_bona_fide": 3, "n_spoof": 4}}
     made = bundle.Bundle(build_detector(experiment, 60).eval(), experiment, 60, 0.25, measured, {"run": run.name})
-    bundle.save(made, run / "export", front_end_weights={})
+    bundle.save(made, run / "export", front_end_weights={}, front_end_version=lfcc().version)
     (run / "export" / "scores").mkdir()
     columns = {"attack_ids": np.array(["-", "A01"]), "labels": np.array([1, 0], np.int8)}
     scores = CmScores(np.array(["u1", "u2"]), np.array([0.5, -0.5]), **columns)

@@ -6,15 +6,23 @@ from pathlib import Path
 from core.corpora.corpus import LA19_COUNTS, LA19_IDS, PARTITIONS, Corpus, Line, Reader
 from core.corpora.protocol_files import columns, existing_folder, first_existing, translated
 
-LA19_KINDS = {
-    "A01": "neural-waveform TTS",
-    "A02": "vocoder TTS",
-    "A03": "vocoder TTS",
-    "A04": "waveform-concatenation TTS",
-    "A05": "vocoder VC",
-    "A06": "spectral-filtering VC",
+LA19_GENERATORS = {
+    "WaveNet": ("A01", "A12", "A15"),
+    "WORLD vocoder": ("A02", "A03", "A05", "A07"),
+    "waveform concatenation": ("A04", "A16"),
+    "spectral filtering": ("A06", "A19"),
+    "neural source-filter": ("A08",),
+    "Vocaine vocoder": ("A09",),
+    "WaveRNN": ("A10",),
+    "Griffin-Lim": ("A11",),
+    "waveform filtering": ("A13", "A17"),
+    "STRAIGHT vocoder": ("A14",),
+    "MFCC vocoder": ("A18",),
 }
-"""Kinds of the attacks in train and dev of ASVspoof 2019 LA, after the waveform generator (Wang 2020, table 1)."""
+"""Attacks of ASVspoof 2019 LA by their waveform generator (Wang 2020, table of the LA systems). It is the kind of an
+attack: a detector that has heard a vocoder may know other systems by it, whatever their text or voice model is."""
+
+LA19_KINDS = {attack: generator for generator, attacks in LA19_GENERATORS.items() for attack in attacks}
 
 
 def five_columns(protocol: Path, recordings: Path, *, kinds: Mapping[str, str] | None = None) -> Reader:

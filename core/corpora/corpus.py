@@ -35,7 +35,7 @@ class Utterance:
         speaker_id: The speaker; for spoofed speech, the claimed speaker. `-`: unknown.
         attack_id: Attack, such as `A07`. `-`: bona fide or unknown.
         partition: One of PARTITIONS.
-        kind: Kind of the attack, such as `vocoder TTS`. `-`: bona fide or unknown.
+        kind: Kind of the attack, such as `WORLD vocoder`. `-`: bona fide or unknown.
         source: The recording that the utterance was cut or made from. `-`: unknown.
         corpus: Name of the corpus, if one CSV combines several corpora. `-`: not given.
         copy: Row of `core.corpora.copies.WIDENERS` that made the utterance from `source`. None: an original.

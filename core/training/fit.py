@@ -13,7 +13,7 @@ from core.errors import InputError
 from core.evaluation.judgement import dev_metrics
 from core.evaluation.objectives import OBJECTIVES
 from core.evaluation.tandem import AsvErrorRates
-from core.features.weights import without_places
+from core.features.weights import PLACES
 from core.gmm import GmmDetector
 from core.seeds import derived_seed
 from core.stores.store import FeatureStore, chosen_part
@@ -132,9 +132,9 @@ def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
 
 def _same_experiment(first: Experiment, second: Experiment) -> bool:
     """Whether two experiments are equal apart from the places of pretrained weights, whose content identifies them."""
-    plain = [experiment_to_plain(each) for each in (first, second)]
-    for experiment, fields in zip((first, second), plain, strict=True):
-        fields["front_end"] = without_places(experiment.front_end).plain()
+    plain = [experiment_to_plain(experiment) for experiment in (first, second)]
+    for fields in plain:
+        fields["front_end"] = {name: value for name, value in fields["front_end"].items() if name not in PLACES}
     return plain[0] == plain[1]
 
 

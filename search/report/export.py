@@ -115,7 +115,7 @@ def export(
         },
         calibration=calibration,
     )
-    bundle.save(exported, folder, front_end_weights=front_end.weights)
+    bundle.save(exported, folder, front_end_weights=front_end.weights, front_end_version=front_end.version)
     for partition, partition_scores in scores.items():
         score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", partition_scores)
     if (run.path / LOOKS).exists():

@@ -13,6 +13,7 @@ from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
 from core.evaluation.calibration import Calibration
+from core.features.spectral import lfcc
 from core.features.weights import digests
 from core.stores.extraction import extract
 from core.table import Block
@@ -38,7 +39,7 @@ def exported():
 
 @pytest.fixture
 def folder(exported, tmp_path):
-    bundle.save(exported, tmp_path / "bundle", front_end_weights={})
+    bundle.save(exported, tmp_path / "bundle", front_end_weights={}, front_end_version=lfcc().version)
     return tmp_path / "bundle"
 
 
@@ -64,7 +65,7 @@ def test_a_calibration_comes_back_and_is_on_the_card(exported, tmp_path):
     costs = {"p_spoof": 0.05, "miss": 1.0, "false_alarm": 10.0}
     measured = {**MEASURED, "min_dcf": 0.2, "act_dcf": 0.3, "cllr": 0.4, "min_cllr": 0.35, "dcf_costs": costs}
     calibrated = dataclasses.replace(exported, calibration=Calibration(2.0, -1.5), metrics={"dev": measured})
-    bundle.save(calibrated, tmp_path / "bundle", front_end_weights={})
+    bundle.save(calibrated, tmp_path / "bundle", front_end_weights={}, front_end_version=lfcc().version)
     assert bundle.load(tmp_path / "bundle").calibration == Calibration(2.0, -1.5)
     card = (tmp_path / "bundle" / "README.md").read_text()
     assert "2 * score -1.5" in card
@@ -83,7 +84,7 @@ def test_a_bundle_without_calibration_says_so(exported, folder, tmp_path):
     assert bundle.load(folder).calibration is None
     assert "not calibrated" in (folder / "README.md").read_text()
     turned = dataclasses.replace(exported, metrics={"eval": {**MEASURED, "auc": 0.1}})
-    bundle.save(turned, tmp_path / "turned", front_end_weights={})
+    bundle.save(turned, tmp_path / "turned", front_end_weights={}, front_end_version=lfcc().version)
     assert "Warning: on eval, AUC 0.1000 is below 0.5" in (tmp_path / "turned" / "README.md").read_text()
 
 
@@ -97,7 +98,12 @@ def test_scores_become_ratios_and_decisions_for_any_prior(exported, folder, tmp_
     assert "has no calibration" in capsys.readouterr().err
     # The ratio is 0.5. With these priors it must be at least -log(.95 / .5) = -.64, or log(9) = 2.2.
     calibration = Calibration(2.0, 0.5 - 2 * cm_score)
-    bundle.save(dataclasses.replace(exported, calibration=calibration), tmp_path / "other", front_end_weights={})
+    bundle.save(
+        dataclasses.replace(exported, calibration=calibration),
+        tmp_path / "other",
+        front_end_weights={},
+        front_end_version=lfcc().version,
+    )
     decisions = []
     for options in (["--llr", "--p-spoof", "0.05"], ["--llr", "--p-spoof", "0.9", "--cost-false-alarm", "1"]):
         assert main(["score", str(tmp_path / "other"), str(recording), *options]) == 0
@@ -110,7 +116,7 @@ def test_scores_become_ratios_and_decisions_for_any_prior(exported, folder, tmp_
 def test_a_bundle_is_never_overwritten(exported, folder):
     before = (folder / "weights.safetensors").read_bytes()
     with pytest.raises(InputError, match="is not empty"):
-        bundle.save(exported, folder, front_end_weights={})
+        bundle.save(exported, folder, front_end_weights={}, front_end_version=lfcc().version)
     assert (folder / "weights.safetensors").read_bytes() == before
 
 
@@ -158,7 +164,7 @@ def test_a_damaged_bundle_is_refused(folder, damage):
 
 
 def test_front_end_weights_of_another_training_are_refused(exported, tmp_path):
-    bundle.save(exported, tmp_path / "bundle", front_end_weights={"wav2vec.pt": "ab" * 32})
+    bundle.save(exported, tmp_path / "bundle", front_end_weights={"wav2vec.pt": "ab" * 32}, front_end_version=1)
     with pytest.raises(InputError, match=r"wav2vec\.pt"):
         bundle.front_end_of(bundle.load(tmp_path / "bundle"))
 
@@ -166,7 +172,7 @@ def test_front_end_weights_of_another_training_are_refused(exported, tmp_path):
 def test_weights_that_moved_are_named_again_and_their_content_is_checked(exported, tmp_path, monkeypatch):
     def pretrained(*, checkpoint: str):
         front_end = torch.nn.Identity()
-        front_end.weights = digests([Path(checkpoint)])
+        front_end.weights, front_end.version = digests([Path(checkpoint)]), 1
         return front_end
 
     monkeypatch.setitem(bundle.FRONT_ENDS, "pretrained", pretrained)
@@ -180,3 +186,9 @@ def test_weights_that_moved_are_named_again_and_their_content_is_checked(exporte
         bundle.front_end_of(moved, tmp_path / "two")
     with pytest.raises(InputError, match="needs no pretrained weights"):
         bundle.front_end_of(exported, tmp_path / "one")
+
+
+def test_features_of_an_earlier_definition_are_refused(exported, tmp_path):
+    bundle.save(exported, tmp_path / "old", front_end_weights={}, front_end_version=1)
+    with pytest.raises(InputError, match="trained on features of version 1, and this spooftune computes version 2"):
+        list(bundle.score(bundle.load(tmp_path / "old"), []))

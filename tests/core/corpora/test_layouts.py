@@ -237,7 +237,7 @@ def test_attacks_of_la19_have_kinds_and_those_of_others_in_its_layout_have_none(
     (root / PROTOCOL).write_text("\n".join(lines))
     touch(recordings, "LA_T_1.flac", "LA_T_2.flac", "LA_T_3.flac")
     found = CORPORA["asvspoof2019_la"](root).partition("train")
-    assert [each.kind for each in found] == ["-", "neural-waveform TTS", "vocoder VC"]
+    assert [each.kind for each in found] == ["-", "WaveNet", "WORLD vocoder"]
 
 
 def test_a_csv_may_tell_kind_source_corpus_and_id(tmp_path):

@@ -13,6 +13,7 @@ from core.config import experiment_from_plain
 from core.detector import build_detector
 from core.evaluation.calibration import Calibration
 from core.evaluation.score_file import read_cm_scores
+from core.features.spectral import lfcc
 from search.cli.main import main
 from search.runs.eval_looks import looks, n_looks
 from tests.speech import make_corpus
@@ -27,7 +28,7 @@ def place(tmp_path_factory):
     experiment = experiment_from_plain(plain)
     detector = build_detector(experiment, 60).eval()
     made = Bundle(detector, experiment, 60, 0.0, {}, {"corpus": "asvspoof2019_la LA"}, Calibration(2.0, 0.5))
-    bundles.save(made, root / "bundle", front_end_weights={})
+    bundles.save(made, root / "bundle", front_end_weights={}, front_end_version=lfcc().version)
     corpus = make_corpus(root / "LA", n_per_class=3)
     protocol = corpus / "ASVspoof2019_LA_cm_protocols" / "ASVspoof2019.LA.cm.eval.trl.txt"
     lines = [line.split() for line in protocol.read_text().splitlines()]
