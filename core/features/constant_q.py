@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
-from core.features.spectral import EPSILON, with_deltas
+from core.features.deltas import with_deltas
+from core.features.spectral import EPSILON
 
 ERB = 228.7
 """Offset in Hz of the auditory filters: the equivalent rectangular bandwidth at frequency `f`, `24.7 + f / 9.265` Hz,

@@ -4,7 +4,8 @@ import torch
 import torchaudio.functional as audio_functional
 from torch import Tensor, nn
 
-from core.features.spectral import check_framing, with_deltas
+from core.features.deltas import with_deltas
+from core.features.spectral import check_framing
 
 QUIET = 1e-8
 """Floor of a bin's power. Without it the group delay of silence would be a quotient of two rounding errors."""

@@ -13,6 +13,7 @@ import torchaudio.functional as audio_functional
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
+from core.features.deltas import with_deltas
 
 FLOOR = 1e-10
 """Minimum of a power in a log spectrum, so that silence becomes -10."""
@@ -112,32 +113,6 @@ class Spectral(nn.Module):
         if self.deltas:
             features = with_deltas(features, reach=1, divisor=1)
         return features.contiguous()
-
-
-def with_deltas(features: Tensor, *, reach: int, divisor: float) -> Tensor:
-    """Features with their deltas and double deltas, `(batch, 3 * n_features, n_frames)`.
-
-    A delta is the sum of `k * (x[t + k] - x[t - k])` over `k` from 1 to `reach`, divided by `divisor`. The frames at
-    the edges are repeated.
-
-    Args:
-        features: `(batch, n_features, n_frames)`.
-        reach: Frames on either side that a delta uses, 1 or more.
-        divisor: With `2 * (1 + 4 + ... + reach ** 2)`, a delta is the slope of a regression line (HTK book, equation
-            5.16).
-    """
-
-    def delta(values: Tensor) -> Tensor:
-        padded = nn.functional.pad(values, (reach, reach), mode="replicate")
-        n_frames = values.shape[-1]
-        total = torch.zeros_like(values)
-        for k in range(1, reach + 1):
-            after, before = reach + k, reach - k
-            total += k * (padded[..., after : after + n_frames] - padded[..., before : before + n_frames])
-        return total / divisor
-
-    first = delta(features)
-    return torch.cat([features, first, delta(first)], dim=1)
 
 
 def lfcc(

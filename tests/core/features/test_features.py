@@ -14,7 +14,8 @@ from core.audio import AudioOptions
 from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.spectral import lfcc, logspec, mfcc, with_deltas
+from core.features.deltas import with_deltas
+from core.features.spectral import lfcc, logspec, mfcc
 from core.stores.extraction import extract
 from tests.core.features.test_transformer import saved_model
 from tests.core.features.test_xvector import saved_network
