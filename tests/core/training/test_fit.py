@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import math
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.errors import InputError, TrainingDiverged
 from core.evaluation.metrics import eer
 from core.stores.extraction import extract
 from core.table import Block
-from core.training.fit import best_detector, derived_seed, fit
+from core.training.fit import _same_experiment, best_detector, derived_seed, fit
 from core.training.modes import attack_numbers
 from tests.speech import make_corpus
 
@@ -284,3 +285,15 @@ def test_a_siamese_loss_is_compared_with_chance(stores):
 def test_impossible_steps_are_refused(changes, message):
     with pytest.raises(InputError, match=message):
         experiment_from_plain({**PLAIN, **changes})
+
+
+def test_a_training_goes_on_with_weights_that_moved_and_not_with_another_experiment():
+    first = experiment_from_plain({**PLAIN, "front_end": {"name": "wav2vec", "checkpoint": "/old/w.pt"}})
+    options = {"checkpoint": "/new/w.pt", "layer": "encoder"}
+    moved, other = (
+        dataclasses.replace(first, front_end=Block("wav2vec", {name: options[name] for name in names}))
+        for names in (("checkpoint",), ("checkpoint", "layer"))
+    )
+    assert _same_experiment(first, moved)
+    assert not _same_experiment(first, other)
+    assert not _same_experiment(first, dataclasses.replace(moved, epochs=99))
