@@ -1,5 +1,6 @@
 """Recordings -> waveforms of 16 kHz, mono, from any format, sample rate and channel count that libsndfile reads."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -10,9 +11,18 @@ import soundfile
 from numpy.typing import NDArray
 
 from core.errors import InputError
+from core.wav_header import size_problem
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in this package."""
+
+RATES = (1_000, 384_000)
+"""Minimum and maximum sample rate of a recording, Hz. Speech needs more than the minimum, converters reach the maximum.
+A damaged header may have any number, and resampling from 1 Hz would take 16,000 times the memory."""
+
+LOUDEST = 4.0
+"""Peak above which a recording is suspect. Full scale is 1; resampling and lossy codecs overshoot it by less. Floating
+point files of samples that are scaled as 16-bit integers are far above."""
 
 FRAME = 160
 """Samples of a frame in the detection of silence: 10 ms."""
@@ -48,23 +58,29 @@ class AudioOptions:
             raise ValueError(f"audio: min_duration_s is {self.min_duration_s}; it must not be negative")
 
 
-def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
+def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None = None) -> NDArray[np.float32]:
     """Waveform `(time,)` of a recording: mono, 16 kHz, in [-1, 1] up to a small overshoot of the resampling.
 
     Channels are averaged. Other sample rates are converted with an anti-aliasing polyphase filter (SciPy's
     `resample_poly`). A truncated FLAC file is refused. libsndfile does not report a truncated WAV or OGG file, so its
-    remaining samples are returned.
+    remaining samples are returned; `warn` hears of a WAV file.
 
     Args:
         path: Recording in FLAC, WAV, OGG or another format that libsndfile reads.
         options: Trimming and minimum duration.
+        warn: Called with a message about a recording that can be used but is suspect: digital silence, a header that
+            contradicts the size of the file, a peak above `LOUDEST`. None: such messages are dropped.
 
     Raises:
-        AudioError: The recording is missing, cannot be decoded, is empty or too short, has a sample that is not finite,
-            or is entirely silent while `trim_silence` is on.
+        AudioError: The recording is missing, cannot be decoded, is empty or too short, has a sample that is not finite
+            or a sample rate outside `RATES`, or is entirely silent while `trim_silence` is on.
     """
     try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            rate = file.samplerate
+            if not RATES[0] <= rate <= RATES[1]:
+                raise AudioError(f"{path}: its sample rate is {rate} Hz; it must be from {RATES[0]} to {RATES[1]}")
+            samples = file.read(dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError) as error:
         # soundfile raises TypeError for headerless formats, whose sample rate it would need. error_string is the reason
         # without the path.
@@ -76,6 +92,8 @@ def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
     waveform = samples.mean(axis=1)
     if not np.isfinite(waveform).all():
         raise AudioError(f"{path}: holds samples that are not finite")
+    if warn:
+        _warn_of(path, samples, waveform, warn)
     if rate != SAMPLE_RATE:
         divisor = gcd(rate, SAMPLE_RATE)
         waveform = scipy.signal.resample_poly(waveform, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
@@ -87,6 +105,31 @@ def load(path: Path, options: AudioOptions) -> NDArray[np.float32]:
         seconds = len(waveform) / SAMPLE_RATE
         raise AudioError(f"{path}: {seconds:.3f} s is too short; audio.min_duration_s is {options.min_duration_s}")
     return np.ascontiguousarray(waveform, dtype=np.float32)
+
+
+def duration(path: Path) -> float:
+    """Seconds of a recording by its header, for planning; 0 if it cannot be read."""
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError):
+        return 0.0
+    return float(info.frames / info.samplerate) if info.samplerate else 0.0
+
+
+def _warn_of(
+    path: Path, samples: NDArray[np.float32], waveform: NDArray[np.float32], warn: Callable[[str], None]
+) -> None:
+    """Calls `warn` for everything suspect about decoded samples `(time, channels)` and their mean `(time,)`."""
+    peak = float(np.abs(samples).max())
+    if not peak:
+        warn(f"{path}: holds digital silence")
+    elif not waveform.any():
+        warn(f"{path}: its channels cancel each other: their mean is digital silence")
+    if peak > LOUDEST:
+        warn(f"{path}: its peak is {peak:,.6g}; full scale is 1, so the samples are probably scaled wrongly")
+    problem = size_problem(path)
+    if problem:
+        warn(f"{path}: {problem}")
 
 
 def trim_silence(waveform: NDArray[np.float32], top_db: float) -> NDArray[np.float32]:

@@ -24,6 +24,7 @@ CORE_FLOORS = [
     ("backbones", "classifiers", "siamese"),
     ("evaluation",),
     ("training",),
+    ("bundle",),
     ("pretraining",),
     ("demo",),
 ]

@@ -10,6 +10,7 @@ import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import soundfile
 from core.audio import SAMPLE_RATE, AudioOptions, load
 from core.corpora.corpus import Corpus, Utterance
 from core.corpora.generic import CSV_OPTIONAL
-from core.errors import InputError
+from core.errors import InputError, Unavailable
 from core.seeds import derived_seed
 from core.table import did_you_mean
 from core.vocoders import VOCODERS
@@ -211,8 +212,12 @@ def _made(jobs: list[Job], workers: int) -> Iterator[None]:
         yield from map(_make, jobs)
         return
     context = multiprocessing.get_context("spawn")  # a fork of a process that has used torch may hang
-    with ProcessPoolExecutor(workers, mp_context=context) as pool:
-        yield from pool.map(_make, jobs, chunksize=8)
+    try:
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            yield from pool.map(_make, jobs, chunksize=8)
+    except BrokenProcessPool as error:
+        text = "a process that makes copies died, for example for want of memory; what it had finished is kept"
+        raise Unavailable(f"{text}; --workers 1 shows at which recording") from error
 
 
 def _make(job: Job) -> None:

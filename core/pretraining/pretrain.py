@@ -43,6 +43,7 @@ class Pretraining:
         epochs: Passes over the speech.
         held_out: Fraction of the recordings that is held out of training to measure its progress; in (0, 1).
         cache_mb: Decoded speech kept in memory as float16, in MB. The rest is decoded again in every epoch.
+        on_bad_audio: `stop`: a recording that cannot be read is an error. `skip`: it is left out.
         seed: Seed of the initial weights, the held-out recordings, the stretches and the distractors.
     """
 
@@ -56,6 +57,7 @@ class Pretraining:
     epochs: int = 50
     held_out: float = 0.05
     cache_mb: int = 2000
+    on_bad_audio: Literal["stop", "skip"] = "stop"
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -116,7 +118,12 @@ def pretrain(
     if resume is not None and resume["epoch"] == options.epochs:
         return resume
     speech = Speech(
-        files, seconds=options.seconds, held_out=options.held_out, cache_mb=options.cache_mb, seed=options.seed
+        files,
+        seconds=options.seconds,
+        held_out=options.held_out,
+        cache_mb=options.cache_mb,
+        seed=options.seed,
+        on_bad_audio=options.on_bad_audio,
     )
     shape = SIZES[options.size](prediction_steps=options.n_steps)
     network = random_wav2vec(shape, seed=derived_seed(options.seed, "weights")).to(device)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core import audio
-from core.audio import SAMPLE_RATE, AudioOptions
+from core.audio import SAMPLE_RATE, AudioError, AudioOptions
 from core.errors import InputError
 from core.seeds import derived_seed
 from core.training.prefetch import read_ahead
@@ -27,7 +27,16 @@ class Speech:
         held_out: Recordings held out of training, to measure its progress.
     """
 
-    def __init__(self, files: Sequence[Path], *, seconds: float, held_out: float, cache_mb: int, seed: int) -> None:
+    def __init__(
+        self,
+        files: Sequence[Path],
+        *,
+        seconds: float,
+        held_out: float,
+        cache_mb: int,
+        seed: int,
+        on_bad_audio: str = "stop",
+    ) -> None:
         """Decodes every recording once to get its length.
 
         Args:
@@ -36,10 +45,11 @@ class Speech:
             held_out: Fraction of the recordings that is held out, in (0, 1); at least one recording.
             cache_mb: Decoded speech kept in memory as float16, in MB.
             seed: Seed of the choice of held-out recordings.
+            on_bad_audio: `stop` or `skip`: whether recordings that cannot be read are an error or left out.
 
         Raises:
-            InputError: Fewer than two recordings are long enough.
-            AudioError: A recording cannot be read.
+            InputError: Fewer than two recordings are long enough, or recordings cannot be read and `on_bad_audio` is
+                `stop`; all of them are listed.
         """
         self.length = round(seconds * SAMPLE_RATE)
         self._kept: dict[Path, NDArray[np.float16]] = {}
@@ -47,7 +57,12 @@ class Speech:
         self._lock = threading.Lock()
         with ThreadPoolExecutor(4) as pool:
             lengths = list(pool.map(self._n_samples, files))
-        self.n_samples = {path: n for path, n in zip(files, lengths, strict=True) if n >= self.length}
+        bad = [str(length) for length in lengths if isinstance(length, AudioError)]
+        if bad and on_bad_audio == "stop":
+            hint = "pretraining.on_bad_audio: skip leaves such recordings out"
+            raise InputError([*bad, f"{len(bad)} recordings of {len(files)} cannot be used; {hint}"])
+        read = [(path, length) for path, length in zip(files, lengths, strict=True) if isinstance(length, int)]
+        self.n_samples = {path: length for path, length in read if length >= self.length}
         usable = list(self.n_samples)
         n_held_out = max(1, round(held_out * len(usable)))
         if len(usable) <= n_held_out:
@@ -87,8 +102,11 @@ class Speech:
         rows = [self._waveform(path)[first : first + self.length] for path, first in stretches]
         return torch.from_numpy(np.stack(rows).astype(np.float32))
 
-    def _n_samples(self, path: Path) -> int:
-        return len(self._waveform(path))
+    def _n_samples(self, path: Path) -> int | AudioError:
+        try:
+            return len(self._waveform(path))
+        except AudioError as error:
+            return error
 
     def _waveform(self, path: Path) -> NDArray[np.float16]:
         """Samples of a recording, always rounded to float16, so that the size of the cache does not change results."""

@@ -25,6 +25,9 @@ SHARD = 128
 MAX_SAMPLES = 60 * SAMPLE_RATE
 """Maximum number of samples in one call of a front end, which bounds its memory. A longer recording is one call."""
 
+AHEAD_SECONDS = 600.0
+"""Audio that is decoded at a time, s; as much again is decoded ahead. A longer recording is decoded alone."""
+
 Progress = Callable[[int, float], None]
 """Function of the utterances and the seconds of audio that this call has finished so far."""
 
@@ -84,44 +87,67 @@ def write_shards(
     done, seconds = 0, 0.0
     with ThreadPoolExecutor(n_workers) as pool:
 
-        def decoded(number: int) -> list["Future[NDArray[np.float32]]"]:
-            part = utterances[number * SHARD : (number + 1) * SHARD]
-            return [pool.submit(audio.load, utterance.path, options) for utterance in part]
+        def decoded(batch: tuple[int, list[int]]) -> dict[int, "Future[NDArray[np.float32]]"]:
+            number, indices = batch
+            return {
+                index: pool.submit(audio.load, utterances[number * SHARD + index].path, options) for index in indices
+            }
 
-        ahead = decoded(missing[0]) if missing else []
-        for position, number in enumerate(missing):
+        batches = _batches(utterances, missing)
+        ahead = decoded(batches[0]) if batches else {}
+        features_of: dict[int, NDArray[np.float16]] = {}
+        bad: dict[int, str] = {}
+        for position, (number, _) in enumerate(batches):
             part = utterances[number * SHARD : (number + 1) * SHARD]
             waiting = ahead
-            # The next shard is decoded while the features of this one are computed.
-            ahead = decoded(missing[position + 1]) if position + 1 < len(missing) else []
+            # The next recordings are decoded while the features of these are computed.
+            ahead = decoded(batches[position + 1]) if position + 1 < len(batches) else {}
+            last = position + 1 == len(batches) or batches[position + 1][0] != number
             try:
-                waveforms, bad = _waveforms(part, waiting, front_end.min_samples)
-                if bad and on_bad_audio == "stop":
-                    hint = "on_bad_audio: skip leaves such recordings out"
-                    raise InputError([*bad.values(), f"{len(bad)} recordings of {len(part)} cannot be used; {hint}"])
-                features_of: dict[int, NDArray[np.float16]] = {}
-                for indices, features in _features(part, waveforms, front_end, device):
+                waveforms = _waveforms(part, waiting, front_end.min_samples, bad)
+                for indices, features in _features(part, waveforms, front_end, device, bad):
                     features_of.update(zip(indices, features, strict=True))
                     done += len(indices)
                     seconds += sum(len(waveforms[index]) for index in indices) / SAMPLE_RATE
                     if progress:
                         progress(done + len(bad), seconds)
+                if last and bad and on_bad_audio == "stop":
+                    hint = "on_bad_audio: skip leaves such recordings out"
+                    raise InputError([*bad.values(), f"{len(bad)} recordings of {len(part)} cannot be used; {hint}"])
             except BaseException:
-                for future in ahead:
+                for future in ahead.values():
                     future.cancel()
                 raise
+            if not last:
+                continue
             done += len(bad)
-            skipped = [{"utterance_id": part[index].utterance_id, "reason": reason} for index, reason in bad.items()]
+            skipped = [{"utterance_id": part[index].utterance_id, "reason": bad[index]} for index in sorted(bad)]
             _write_shard(shard_file(path, number), part, features_of, skipped)
+            features_of, bad = {}, {}
+
+
+def _batches(utterances: Sequence[Utterance], missing: Sequence[int]) -> list[tuple[int, list[int]]]:
+    """The recordings of some shards, as number of the shard and indices in it, in parts of at most AHEAD_SECONDS."""
+    batches: list[tuple[int, list[int]]] = []
+    for number in missing:
+        room = 0.0
+        for index, utterance in enumerate(utterances[number * SHARD : (number + 1) * SHARD]):
+            seconds = audio.duration(utterance.path)
+            if index == 0 or seconds > room:
+                batches.append((number, []))
+                room = AHEAD_SECONDS
+            batches[-1][1].append(index)
+            room -= seconds
+    return batches
 
 
 def _waveforms(
-    part: Sequence[Utterance], waiting: list["Future[NDArray[np.float32]]"], min_samples: int
-) -> tuple[dict[int, NDArray[np.float32]], dict[int, str]]:
-    """Waveforms of a shard by index, and the problems of the unusable recordings by index."""
+    part: Sequence[Utterance], waiting: dict[int, "Future[NDArray[np.float32]]"], min_samples: int, bad: dict[int, str]
+) -> dict[int, NDArray[np.float32]]:
+    """Waveforms by index in the shard; the problems of the unusable recordings are added to `bad`, by index."""
     waveforms: dict[int, NDArray[np.float32]] = {}
-    bad: dict[int, str] = {}
-    for index, (utterance, future) in enumerate(zip(part, waiting, strict=True)):
+    for index, future in waiting.items():
+        utterance = part[index]
         try:
             waveform = future.result()
         except AudioError as error:
@@ -131,16 +157,21 @@ def _waveforms(
             bad[index] = f"{utterance.path}: {len(waveform)} samples are too short; the front end needs {min_samples}"
         else:
             waveforms[index] = waveform
-    return waveforms, bad
+    return waveforms
 
 
 @torch.inference_mode()
 def _features(
-    part: Sequence[Utterance], waveforms: dict[int, NDArray[np.float32]], front_end: Any, device: torch.device | str
+    part: Sequence[Utterance],
+    waveforms: dict[int, NDArray[np.float32]],
+    front_end: Any,
+    device: torch.device | str,
+    bad: dict[int, str],
 ) -> Iterator[tuple[list[int], list[NDArray[np.float16]]]]:
     """Yields indices and features `(n_frames, n_features)` of recordings of one length, computed as one minibatch.
 
-    Recordings are not padded to one length, since padding would change the features.
+    Recordings are not padded to one length, since padding would change the features. Recordings whose features are not
+    finite in float16 are added to `bad`, by index.
     """
     by_length: dict[int, list[int]] = defaultdict(list)
     for index, waveform in waveforms.items():
@@ -157,8 +188,10 @@ def _features(
         for index, is_finite in zip(indices, finite, strict=True):
             if not is_finite:
                 where = f"{part[index].path} ({part[index].utterance_id})"
-                raise InputError(f"{where}: the features are not finite, or exceed the maximum of float16 (65504)")
-        yield indices, list(features.cpu().contiguous().numpy())
+                bad[index] = f"{where}: the features are not finite, or exceed the maximum of float16 (65504)"
+        arrays = zip(indices, features.cpu().contiguous().numpy(), strict=True)
+        usable = [(index, array) for index, array in arrays if index not in bad]
+        yield [index for index, _ in usable], [array for _, array in usable]
 
 
 def _write_shard(

@@ -74,8 +74,11 @@ def through_codec(waveform: Waveform, codec: Codec, sample_rate: int) -> Wavefor
         return waveform
     if codec == "g722":
         return g722_decoded(g722_encoded(waveform))
-    file = io.BytesIO()
-    soundfile.write(file, resampled(waveform, SAMPLE_RATE, sample_rate), sample_rate, format="OGG", subtype="VORBIS")
+    file, samples = io.BytesIO(), resampled(waveform, SAMPLE_RATE, sample_rate)
+    with soundfile.SoundFile(file, "w", sample_rate, channels=1, format="OGG", subtype="VORBIS") as encoder:
+        # libvorbis puts the samples of one call on its stack, which overflows after about a minute of speech.
+        for begin in range(0, len(samples), sample_rate):
+            encoder.write(samples[begin : begin + sample_rate])
     file.seek(0)
     return resampled(soundfile.read(file)[0], sample_rate, SAMPLE_RATE)[: len(waveform)]
 

@@ -81,7 +81,7 @@ def score(
         threshold = calibration.threshold(costs)
     n_failed = 0
     lines = []
-    for path, result in bundles.score(loaded, audio, device=device, weights_at=weights):
+    for path, result in bundles.score(loaded, audio, device=device, weights_at=weights, warn=_warn):
         if isinstance(result, InputError):
             n_failed += 1
             print(f"spooftune: {result}", file=sys.stderr)
@@ -94,6 +94,10 @@ def score(
     if output:
         _write_text(output, "".join(line + "\n" for line in lines))
     return 1 if n_failed else 0
+
+
+def _warn(message: str) -> None:
+    print(f"spooftune: warning: {message}", file=sys.stderr)
 
 
 def evaluate(

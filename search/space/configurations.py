@@ -2,7 +2,7 @@
 
 import itertools
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -10,6 +10,9 @@ from core.config import GROUPS, TABLES, Experiment, experiment_from_plain
 from core.table import Block, option_defaults
 from search.space.parameter import Label, Parameter, Values
 from search.space.space import STORE_FIELDS, Space, store_name
+
+MOST_CONFIGURATIONS = 1_000_000
+"""Number up to which configurations are counted."""
 
 
 def corners(space: Space) -> Iterator[Values]:
@@ -34,7 +37,7 @@ def corners(space: Space) -> Iterator[Values]:
         yield {}
 
 
-def _completed(space: Space, wanted: Values, ends: Mapping[str, tuple[Label, ...]], draw: random.Random) -> Values:
+def _completed(space: Space, wanted: Values, ends: Mapping[str, Sequence[Label]], draw: random.Random) -> Values:
     """A configuration in which the wanted parameters are active and have the wanted values, if there is one."""
     wanted = dict(wanted)
     for parameter in reversed(space.searched):  # a parameter comes after those that its condition names
@@ -80,10 +83,13 @@ def _enumerate(parameters: list[Parameter], values: Values) -> Iterator[Values]:
         yield from _enumerate(rest, {**values, first.path: value})
 
 
-def n_configurations(space: Space, limit: int = 1_000_000) -> int | None:
+def n_configurations(space: Space, limit: int = MOST_CONFIGURATIONS) -> int | None:
     """Number of configurations, at most `limit`; None if a range is continuous."""
-    if any(parameter.finite() is None for parameter in space.searched):
+    pools = [(parameter.finite(), parameter.when) for parameter in space.searched]
+    if any(pool is None for pool, _ in pools):
         return None
+    if any(len(pool) >= limit for pool, when in pools if pool is not None and not when):
+        return limit
     return sum(1 for _ in itertools.islice(all_configurations(space), limit))
 
 

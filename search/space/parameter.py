@@ -1,7 +1,7 @@
 """A searched hyperparameter: its path in the experiment, its range and its condition."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -47,11 +47,22 @@ class Parameter:
         """The value in the experiment for a value of a configuration: the block for a label, else the value itself."""
         return self.choices[self.labels.index(value)] if self.kind in ("choice", "value") else value
 
-    def finite(self) -> tuple[Label, ...] | None:
-        """All values in a configuration; None if the range is continuous, or for a `value`."""
+    def finite(self) -> Sequence[Label] | None:
+        """All values in a configuration; None if the range is continuous, or for a `value`.
+
+        Integers are a `range`, which takes no memory however long it is.
+        """
         if self.kind == "integer":
-            return tuple(range(int(self.low), int(self.high) + 1))
+            return range(int(self.low), int(self.high) + 1)
         return self.labels if self.kind == "choice" else None
+
+    def holds(self, value: Label) -> bool:
+        """Whether a value in a configuration lies in the range."""
+        if self.kind == "choice":
+            return value in self.labels
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "integer" else int | float):
+            return False
+        return self.low <= value <= self.high
 
     def nearest(self, wanted: Any) -> Label:
         """The value of the range that is nearest to `wanted`; the first choice if a choice does not contain it."""

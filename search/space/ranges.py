@@ -81,10 +81,10 @@ def condition_problems(parameter: Parameter, parameters: Mapping[str, Parameter]
             known = f"there are {', '.join(names) or 'none'}{did_you_mean(other, names)}"
             yield f"{parameter.path}: when: {other} is not a choice or integer range of this space; {known}"
             continue
-        valid = parameters[other].finite() or ()
         for value in allowed:
-            if value not in valid:
-                known = f"it is one of {', '.join(map(str, valid))}{did_you_mean(str(value), map(str, valid))}"
+            if not parameters[other].holds(value):
+                labels = [str(label) for label in parameters[other].labels]
+                known = f"it is {parameters[other].describe()}{did_you_mean(str(value), labels)}"
                 yield f"{parameter.path}: when: {other} is never {value!r}; {known}"
 
 

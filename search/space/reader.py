@@ -15,7 +15,7 @@ from core.config import GROUPS, TABLES, Experiment, field_types
 from core.errors import InputError
 from core.systems import SYSTEMS, system_problem
 from core.table import Block, did_you_mean
-from search.space.configurations import corners, n_configurations
+from search.space.configurations import MOST_CONFIGURATIONS, corners, n_configurations
 from search.space.parameter import Parameter
 from search.space.places import make_absolute
 from search.space.ranges import as_list, condition_problems, in_order_of_conditions, parse_range, range_kind
@@ -259,9 +259,11 @@ class _Reader:
                         self.add_problem(("experiment", key, *problem.path), problem.text)
         if space.search.sampler.name == "grid" and n_configurations(space) is None:
             continuous = ", ".join(parameter.path for parameter in space.searched if parameter.finite() is None)
-            self.add_problem(
-                ("search", "sampler"), f"search.sampler: grid needs choice or integer everywhere; see {continuous}"
-            )
+            text = f"search.sampler: grid needs choice or integer everywhere; see {continuous}"
+            self.add_problem(("search", "sampler"), text)
+        elif space.search.sampler.name == "grid" and n_configurations(space) == MOST_CONFIGURATIONS:
+            text = f"search.sampler: grid would enumerate {MOST_CONFIGURATIONS:,} configurations or more; use another"
+            self.add_problem(("search", "sampler"), text)
         arguments_of: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0,)}
         for key, rows in SEARCH_TABLES.items():
             try:

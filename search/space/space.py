@@ -59,12 +59,9 @@ class Space:
             if parameter.active(checked) != (parameter.path in values):
                 return False
             if parameter.path in values:
-                value, pool = values[parameter.path], parameter.finite()
-                number = not isinstance(value, bool) and isinstance(value, int | float)
-                inside = value in pool if pool is not None else number and parameter.low <= value <= parameter.high  # type: ignore[operator]
-                if not inside:
+                if not parameter.holds(values[parameter.path]):
                     return False
-                checked[parameter.path] = value
+                checked[parameter.path] = values[parameter.path]
         return len(checked) == len(values)
 
     def experiment_plain(self, values: Mapping[str, Label]) -> dict[str, Any]:

@@ -1,3 +1,5 @@
+import struct
+
 import numpy as np
 import pytest
 import soundfile
@@ -100,3 +102,53 @@ def test_options_are_checked():
     for wrong in (-1, float("nan")):
         with pytest.raises(ValueError, match="min_duration_s"):
             AudioOptions(min_duration_s=wrong)
+
+
+def wav(path, *, rate=16000, announced=None, samples=4000, appended=b""):
+    """A 16-bit mono WAV file whose header may announce another rate or another number of bytes than there are."""
+    data = (1000 * np.sin(np.arange(samples) / 5)).astype("<i2").tobytes()
+    size = len(data) if announced is None else announced
+    form = struct.pack("<HHIIHH", 1, 1, rate, (2 * rate) % 2**32, 2, 16)
+    chunks = b"WAVEfmt " + struct.pack("<I", 16) + form + b"data" + struct.pack("<I", size) + data + appended
+    path.write_bytes(b"RIFF" + struct.pack("<I", len(chunks)) + chunks)
+    return path
+
+
+@pytest.mark.parametrize("rate", [1, 999, 384_001, 1_999_999_973])
+def test_impossible_rates_are_refused_before_anything_is_resampled(tmp_path, rate):
+    with pytest.raises(AudioError, match=rf"its sample rate is {rate} Hz; it must be from 1000 to 384000"):
+        load(wav(tmp_path / "a.wav", rate=rate), AudioOptions())
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [
+        ({"announced": 16000}, "announces 16,000 bytes of audio and 8,000 follow: it was cut off"),
+        ({"announced": 2000}, "announces 2,000 bytes of audio; 6,000 more follow, which are not read"),
+        ({}, None),
+        ({"announced": 0xFFFFFFFF}, None),  # of a stream
+        ({"appended": b"LIST" + struct.pack("<I", 4) + b"INFO"}, None),
+    ],
+)
+def test_a_header_that_contradicts_the_file_is_warned_of(tmp_path, header, words):
+    heard = []
+    assert len(load(wav(tmp_path / "a.wav", **header), AudioOptions(min_duration_s=0.01), heard.append)) > 0
+    assert len(heard) == (words is not None)
+    assert words is None or words in heard[0]
+
+
+@pytest.mark.parametrize(
+    ("waveform", "words"),
+    [
+        (np.zeros(8000), "holds digital silence"),
+        (np.stack([np.sin(np.arange(8000.0)), -np.sin(np.arange(8000.0))], axis=1), "channels cancel each other"),
+        (6554 * np.sin(np.arange(8000.0)), "full scale is 1, so the samples are probably scaled wrongly"),
+        (1.5 * np.sin(np.arange(8000.0)), None),  # the overshoot of a codec
+    ],
+)
+def test_suspect_samples_are_warned_of(tmp_path, waveform, words):
+    soundfile.write(tmp_path / "a.wav", waveform, 16000, subtype="FLOAT")
+    heard = []
+    load(tmp_path / "a.wav", AudioOptions(), heard.append)
+    assert len(heard) == (words is not None)
+    assert words is None or words in heard[0]

@@ -175,7 +175,7 @@ def test_weights_that_moved_are_named_again_and_their_content_is_checked(exporte
         front_end.weights, front_end.version = digests([Path(checkpoint)]), 1
         return front_end
 
-    monkeypatch.setitem(bundle.FRONT_ENDS, "pretrained", pretrained)
+    monkeypatch.setitem(bundle.scoring.FRONT_ENDS, "pretrained", pretrained)
     for name, content in (("one", b"1"), ("same", b"1"), ("two", b"2")):
         (tmp_path / name).write_bytes(content)
     experiment = dataclasses.replace(exported.experiment, front_end=Block("pretrained", {"checkpoint": "gone"}))
@@ -192,3 +192,31 @@ def test_features_of_an_earlier_definition_are_refused(exported, tmp_path):
     bundle.save(exported, tmp_path / "old", front_end_weights={}, front_end_version=1)
     with pytest.raises(InputError, match="trained on features of version 1, and this spooftune computes version 2"):
         list(bundle.score(bundle.load(tmp_path / "old"), []))
+
+
+def test_whatever_one_recording_does_the_others_are_scored(folder, tmp_path, monkeypatch):
+    good, huge, greedy = (tmp_path / name for name in ("good.wav", "huge.wav", "greedy.wav"))
+    noise = np.random.default_rng(0).normal(size=16000) * 0.1
+    for path, gain in ((good, 1), (huge, 1e25), (greedy, 1)):
+        soundfile.write(path, gain * noise, 16000, subtype="FLOAT")
+    real = bundle.scoring.audio.load
+
+    def load(path, *arguments):
+        if path == greedy:
+            raise MemoryError("too long")
+        return real(path, *arguments)
+
+    monkeypatch.setattr(bundle.scoring.audio, "load", load)
+    heard = []
+    results = dict(bundle.score(bundle.load(folder), [greedy, huge, good], warn=heard.append))
+    assert isinstance(results[good], float)
+    assert "greedy.wav: cannot be scored: MemoryError: too long" in str(results[greedy])
+    assert "huge.wav: its CM score is nan" in str(results[huge])
+    assert ["huge.wav: its peak is" in message for message in heard] == [True]
+
+
+@pytest.mark.parametrize(("device", "words"), [("gpu", "valid: cpu, cuda"), ("cuda:7", "has 0 CUDA devices")])
+def test_a_device_that_is_not_there_is_named(folder, device, words, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    with pytest.raises(InputError, match=words):
+        list(bundle.score(bundle.load(folder), [], device=device))

@@ -1,5 +1,6 @@
 """The prediction loss against an explicit loop; a pretraining that learns, resumes and repeats."""
 
+import dataclasses
 import math
 
 import numpy as np
@@ -176,3 +177,18 @@ def test_speech_that_is_too_short_or_too_little_is_refused(speech):
 def test_wrong_options_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         Pretraining(**options)
+
+
+def test_all_bad_recordings_are_named_or_skipped(tmp_path):
+    files = []
+    for number in range(6):
+        files.append(tmp_path / f"{number}.wav")
+        soundfile.write(files[-1], np.random.default_rng(number).normal(size=16000) * 0.1, 16000)
+    for path in (files[1], files[4]):
+        path.write_bytes(b"no audio")
+    with pytest.raises(InputError) as refused:
+        pretrain(OPTIONS, files, lambda metrics, state: None)
+    assert [problem.split(":")[0].rsplit("/", 1)[-1] for problem in refused.value.problems[:2]] == ["1.wav", "4.wav"]
+    assert "2 recordings of 6 cannot be used; pretraining.on_bad_audio: skip" in refused.value.problems[2]
+    options = dataclasses.replace(OPTIONS, on_bad_audio="skip", epochs=1)
+    assert pretrain(options, files, lambda metrics, state: None)["epoch"] == 1

@@ -163,3 +163,27 @@ def test_the_size_is_estimated_from_headers(utterances, tmp_path, monkeypatch):
     assert 0 < len(looked_at) <= 7
     utterances[0].path.rename(headerless := utterances[0].path.with_suffix(".raw"))
     assert estimated_bytes([dataclasses.replace(utterances[0], path=headerless)], toy()) == 0
+
+
+def test_features_that_are_not_finite_are_skipped_as_other_bad_audio_is(utterances, tmp_path):
+    loud = np.random.default_rng(0).normal(size=3200) * 1e6
+    soundfile.write(utterances[3].path.with_suffix(".wav"), loud, 16000, subtype="FLOAT")
+    louder = [*utterances[:3], dataclasses.replace(utterances[3], path=utterances[3].path.with_suffix(".wav"))]
+    louder += utterances[4:]
+    store = build(louder, tmp_path, on_bad_audio="skip")
+    assert len(store) == len(utterances) - 1
+    assert louder[3].utterance_id not in store.utterance_ids
+
+
+def test_long_recordings_are_decoded_in_parts_and_give_the_same_bytes(utterances, tmp_path, monkeypatch):
+    whole = build(utterances, tmp_path / "a").path
+    monkeypatch.setattr(shards, "AHEAD_SECONDS", 0.5)
+    decoded, waiting = [], []
+    real = shards.audio.load
+    monkeypatch.setattr(shards.audio, "load", lambda path, options: decoded.append(path) or real(path, options))
+    called = Toy.forward
+    monkeypatch.setattr(Toy, "forward", lambda self, x: waiting.append(len(decoded)) or called(self, x))
+    parts = build(utterances, tmp_path / "b", n_workers=1).path
+    for shard in whole.glob("*.arrow"):
+        assert shard.read_bytes() == (parts / shard.name).read_bytes()
+    assert waiting[0] <= 6  # two parts of 0.5 s at most, of recordings of 0.14 s and more

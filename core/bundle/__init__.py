@@ -1,0 +1,23 @@
+"""A bundle: an exported detector with all that scoring needs, except the weights of a pretrained front end.
+
+- `files`: Bundle, `save` and `load`; `card`: the model card.
+- `scoring`: `score`, CM scores of recordings; `front_end_of`; `checked_device`.
+"""
+
+from core.bundle.card import model_card
+from core.bundle.files import CARD, CONFIG, FORMAT, WEIGHTS, Bundle, load, save
+from core.bundle.scoring import checked_device, front_end_of, score
+
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "FORMAT",
+    "WEIGHTS",
+    "Bundle",
+    "checked_device",
+    "front_end_of",
+    "load",
+    "model_card",
+    "save",
+    "score",
+]

@@ -1,0 +1,130 @@
+"""Bundles on disk: safetensors and JSON, which execute no code when they are loaded."""
+
+import dataclasses
+import json
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+
+from core.bundle.card import model_card
+from core.config import Experiment, experiment_from_plain, experiment_to_plain
+from core.detector import Detector, build_detector
+from core.errors import InputError
+from core.evaluation.calibration import Calibration
+from core.gmm import GmmDetector
+from core.versions import versions
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
+
+
+@dataclasses.dataclass(frozen=True)
+class Bundle:
+    """An exported detector.
+
+    Attributes:
+        detector: The detector, in evaluation mode, on the CPU.
+        experiment: The experiment that trained the detector.
+        n_features: Features per frame of the front end.
+        threshold: CM score at the equal error rate on dev. An utterance with this score or a higher one counts as bona
+            fide.
+        metrics: Metrics by partition, such as `{"dev": {"eer": 0.01}}`; rates are fractions.
+        provenance: Corpus, run, trial and date as plain data; after loading also `front_end_weights`.
+        calibration: Map of CM scores to log-likelihood ratios, fitted on dev; None = unknown, as in bundles of earlier
+            versions and of detectors that rank spoofed speech above bona fide speech.
+    """
+
+    detector: Detector | GmmDetector
+    experiment: Experiment
+    n_features: int
+    threshold: float
+    metrics: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+    calibration: Calibration | None = None
+
+
+def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], front_end_version: int) -> None:
+    """Writes a bundle into a new folder. If writing fails, there is no folder.
+
+    Args:
+        bundle: The bundle.
+        folder: Folder of the bundle; it must be missing or empty.
+        front_end_weights: File name -> SHA-256 of the pretrained weights that the front end needs.
+        front_end_version: Version of the front end's definition that computed the features of the training.
+
+    Raises:
+        InputError: The folder is not empty, or cannot be written.
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise InputError(f"{folder}: is not empty and was not changed; choose another --output")
+    config = {
+        "format": FORMAT,
+        "experiment": experiment_to_plain(bundle.experiment),
+        "n_features": bundle.n_features,
+        "threshold": bundle.threshold,
+        "calibration": None if bundle.calibration is None else dataclasses.asdict(bundle.calibration),
+        "metrics": dict(bundle.metrics),
+        "provenance": dict(bundle.provenance),
+        "front_end_weights": dict(front_end_weights),
+        "front_end_version": front_end_version,
+        "versions": versions(),
+    }
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as temporary:
+            staged = Path(temporary) / "bundle"
+            staged.mkdir()
+            tensors = {name: value.contiguous() for name, value in bundle.detector.state_dict().items()}
+            safetensors.torch.save_file(tensors, staged / WEIGHTS)
+            (staged / CONFIG).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            (staged / CARD).write_text(
+                model_card(config, n_parameters=_n_parameters(bundle.detector)), encoding="utf-8"
+            )
+            if folder.exists():
+                folder.rmdir()
+            staged.replace(folder)
+    except OSError as error:
+        raise InputError(f"{folder}: the bundle could not be written: {error}") from error
+
+
+def load(folder: Path) -> Bundle:
+    """The bundle in a folder. Loading executes no code from it: the weights are safetensors, the rest is JSON.
+
+    Raises:
+        InputError: The folder is not a bundle, has another format, or its weights do not fit its configuration.
+    """
+    try:
+        config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        tensors = safetensors.torch.load_file(folder / WEIGHTS)
+    except FileNotFoundError as error:
+        raise InputError(f"{folder}: not a bundle: {Path(str(error.filename or WEIGHTS)).name} is missing") from error
+    except (OSError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"{folder}: the bundle cannot be read: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise InputError(f"{folder / CONFIG}: not a bundle of format {FORMAT}, which this version reads")
+    try:
+        experiment = experiment_from_plain(config["experiment"])
+        n_features = int(config["n_features"])
+        detector = build_detector(experiment, n_features)
+        detector.load_state_dict(tensors)
+        provenance = {
+            **config["provenance"],
+            "front_end_weights": config["front_end_weights"],
+            "front_end_version": config.get("front_end_version", 1),  # earlier bundles do not say
+        }
+        threshold, metrics = float(config["threshold"]), config["metrics"]
+        calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
+        return Bundle(detector.eval(), experiment, n_features, threshold, metrics, provenance, calibration)
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
+
+
+def _n_parameters(detector: torch.nn.Module) -> int:
+    """Number of trained parameters. Gaussian mixtures are trained without gradients and keep theirs as buffers."""
+    trained = sum(parameter.numel() for parameter in detector.parameters())
+    return trained or sum(value.numel() for value in detector.buffers())

@@ -1,0 +1,112 @@
+"""CM scores of recordings with a bundle."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from core import audio, table
+from core.bundle.files import Bundle
+from core.errors import InputError
+from core.features import FRONT_ENDS
+from core.features.weights import placed
+
+
+def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Module:
+    """The front end of a bundle. Its pretrained weights have the SHA-256 of those of the training.
+
+    Args:
+        bundle: The bundle.
+        weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
+
+    Raises:
+        InputError: The weights are missing or differ from those of the training, or the front end is defined otherwise
+            now.
+    """
+    block = bundle.experiment.front_end
+    if weights_at is not None:
+        block = placed(block, weights_at.absolute())
+    front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, block)
+    weights: Any = front_end.weights
+    expected = bundle.provenance.get("front_end_weights", {})
+    if sorted(weights.values()) != sorted(expected.values()):
+        raise InputError(
+            f"front_end: {bundle.experiment.front_end.name}: the weights have SHA-256 {sorted(weights.values())}; "
+            f"the bundle was trained with {sorted(expected.values())} ({', '.join(expected)})"
+        )
+    trained = bundle.provenance.get("front_end_version", front_end.version)
+    if trained != front_end.version:
+        raise InputError(
+            f"front_end: {block.name}: the bundle was trained on features of version {trained}, and this spooftune "
+            f"computes version {front_end.version}; export the detector again from a run of this version"
+        )
+    return front_end
+
+
+@torch.inference_mode()
+def score(
+    bundle: Bundle,
+    paths: Iterable[Path],
+    *,
+    device: torch.device | str = "cpu",
+    weights_at: Path | None = None,
+    warn: Callable[[str], None] | None = None,
+) -> Iterator[tuple[Path, float | InputError]]:
+    """Yields every recording with its CM score (higher = more bona fide) or its error, in the given order.
+
+    An error of one recording, such as too little memory for it, does not end the others. Features are rounded to
+    float16 as in the feature store, so that a recording has the same score as in the search.
+
+    Args:
+        bundle: The bundle.
+        paths: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts.
+        device: Device that computes.
+        weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
+        warn: Called with messages about suspect recordings; see `core.audio.load`.
+
+    Raises:
+        InputError: The weights of the front end are missing or differ from those of the training, or the device is
+            unknown or missing here.
+    """
+    device = checked_device(device)
+    front_end = front_end_of(bundle, weights_at).to(device)
+    detector = bundle.detector.to(device)
+    min_samples: Any = front_end.min_samples
+    for path in paths:
+        try:
+            waveform = audio.load(path, bundle.experiment.audio, warn)
+            if len(waveform) < min_samples:
+                raise InputError(
+                    f"{path}: {len(waveform)} samples at 16 kHz; the front end needs at least {min_samples}"
+                )
+            features = front_end(torch.from_numpy(waveform)[None].to(device))[0].half()
+            cm_score = detector.score_utterance(features)
+            if not math.isfinite(cm_score):
+                raise InputError(f"{path}: its CM score is {cm_score}: the samples are too large, or damaged")
+            result: float | InputError = cm_score
+        except InputError as error:
+            result = error
+        except Exception as error:  # noqa: BLE001 - whatever one recording does, the others are scored
+            reason = str(error).partition("\n")[0]
+            result = InputError(f"{path}: cannot be scored: {type(error).__name__}: {reason}")
+        yield path, result
+
+
+def checked_device(device: torch.device | str) -> torch.device:
+    """The device that a user names.
+
+    Raises:
+        InputError: There is no such kind of device, or this machine lacks it.
+    """
+    try:
+        checked = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device is {str(device)!r}; valid: cpu, cuda, cuda:0, ...") from None
+    n_devices = torch.cuda.device_count()
+    if checked.type not in ("cpu", "cuda"):
+        raise InputError(f"device is {str(device)!r}; valid: cpu, cuda, cuda:0, ...")
+    if checked.type == "cuda" and (checked.index or 0) >= n_devices:
+        raise InputError(f"device is {str(device)!r}; this machine has {n_devices} CUDA devices")
+    return checked
