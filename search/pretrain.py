@@ -4,6 +4,7 @@ import dataclasses
 import json
 import os
 import signal
+import threading
 import time
 import typing
 from collections.abc import Mapping, Sequence
@@ -107,7 +108,13 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
     except filelock.Timeout as error:
         raise Unavailable(f"{plan.output}: another process is training in this folder") from error
     with lock:
-        signal.signal(signal.SIGTERM, lambda number, frame: os.kill(os.getpid(), signal.SIGINT))
+        stopped = threading.Event()
+
+        def stop(number: int, frame: Any) -> None:
+            stopped.set()
+            os.kill(os.getpid(), signal.SIGINT)
+
+        signal.signal(signal.SIGTERM, stop)
         saved = plan.output / CHECKPOINT
         resume = checkpoint.load(saved) if saved.exists() else None
         if resume is not None:
@@ -130,6 +137,8 @@ def run_pretraining(plan: PretrainingPlan, console: Console) -> Path:
                 f"{metrics['seconds'] / 60:.1f} min of speech, {left / 60:.1f} min left",
                 highlight=False,
             )
+            if stopped.is_set():  # Python drops an interruption that comes while it runs a finaliser
+                raise KeyboardInterrupt
 
         try:
             device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -13,7 +13,7 @@ def test_processes_of_ray_outlive_the_signals_of_their_driver_and_end_with_their
 
     original = services.ConsolePopen
     with deaf_to_sigterm():
-        command = ["bash", "-c", "sleep 600 & echo $!; wait"]
+        command = ["bash", "-c", "sleep 600 & echo $!; wait; sleep 600"]
         process = services.ConsolePopen(command, stdout=subprocess.PIPE, preexec_fn=lambda: None)
     assert services.ConsolePopen is original
     child = int(process.stdout.readline())

@@ -111,7 +111,8 @@ def test_tensorboard_has_the_figures_and_the_embeddings(run, reported):
     assert {"report/det-eval", "report/tradeoff"} <= set(accumulator.Tags()["images"])
     config = (folder / "projector_config.pbtxt").read_text()
     metadata = sorted(folder.rglob("metadata.tsv"))
-    assert config.count("embeddings {") == len(metadata) >= 2  # after epoch 1 and after the best one
+    best = json.loads((reported / "report.json").read_text())["trials"][0]["epoch"]
+    assert config.count("embeddings {") == len(metadata) == len({1, best})  # after epoch 1 and after the best one
     assert metadata[0].read_text().splitlines()[0].split("\t") == ["utterance", "class", "attack"]
 
 
