@@ -34,7 +34,8 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
     if sorted(weights.values()) != sorted(expected.values()):
         raise InputError(
             f"front_end: {bundle.experiment.front_end.name}: the weights have SHA-256 {sorted(weights.values())}; "
-            f"the bundle was trained with {sorted(expected.values())} ({', '.join(expected)})"
+            f"the bundle was trained with {sorted(expected.values())} ({', '.join(expected)}); "
+            "score --weights names another file"
         )
     trained = bundle.provenance.get("front_end_version", front_end.version)
     if trained != front_end.version:

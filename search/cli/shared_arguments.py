@@ -174,8 +174,14 @@ def open_run(name: str, storage: str | None, changes: list[str] | None = None) -
             raise InputError(f"--set {change}: of a run that exists, only places can be named again: {valid}")
     place = open_storage(storage)
     run = Run.open(place, name)
-    path = run.path / "space.yaml"
-    return run, make_plan(read_space(path, changes, absolute=bool(changes)), place)
+    space = read_space(run.path / "space.yaml", changes, absolute=bool(changes))
+    try:
+        return run, make_plan(space, place)
+    except InputError as error:
+        if Path(space.corpus.path).exists():
+            raise
+        hint = "if the corpus has moved, name its new place with --set corpus.path=PATH"
+        raise InputError([*error.problems, hint]) from error
 
 
 def open_storage(place: str | None) -> "Storage":

@@ -210,3 +210,14 @@ def test_systems_that_scored_other_utterances_are_not_compared(tmp_path, capsys)
     other.write_text("\n".join(score_lines(1)).replace("u0 A01 spoof", "u0 - bonafide"))
     assert main(["evaluate", str(one), "--compare", str(other)]) == 2
     assert f"{other}: the key of u0 differs from the key in {one}" in capsys.readouterr().err
+
+
+def test_a_corpus_that_moved_can_be_named_again(space_file, tmp_path, capsys):
+    storage = tmp_path / "storage"
+    run = Run.create(Storage(str(storage)), prefix="m", name="m")
+    space_file.write_text(space_file.read_text().replace("path: ", "path: /moved"))
+    run.update(state="finished", n_trials=1, objective="dev_eer")
+    run.change_space(read_space(space_file))
+    for command in ("report", "export", "resume"):
+        assert main([command, "m", "--storage", str(storage)]) == 2
+        assert "if the corpus has moved, name its new place with --set corpus.path=PATH" in capsys.readouterr().err
