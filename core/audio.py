@@ -24,6 +24,9 @@ LOUDEST = 4.0
 """Peak above which a recording is suspect. Full scale is 1; resampling and lossy codecs overshoot it by less. Floating
 point files of samples that are scaled as 16-bit integers are far above."""
 
+CANCELLED = 1e-4
+"""Ratio of the energy of the channels' mean to that of the channels, below which they cancel each other: -40 dB."""
+
 FRAME = 160
 """Samples of a frame in the detection of silence: 10 ms."""
 
@@ -81,6 +84,8 @@ def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None =
             if not RATES[0] <= rate <= RATES[1]:
                 raise AudioError(f"{path}: its sample rate is {rate} Hz; it must be from {RATES[0]} to {RATES[1]}")
             samples = file.read(dtype="float32", always_2d=True)
+    except AudioError:
+        raise
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError) as error:
         # soundfile raises TypeError for headerless formats, whose sample rate it would need. error_string is the reason
         # without the path.
@@ -123,8 +128,8 @@ def _warn_of(
     peak = float(np.abs(samples).max())
     if not peak:
         warn(f"{path}: holds digital silence")
-    elif not waveform.any():
-        warn(f"{path}: its channels cancel each other: their mean is digital silence")
+    elif np.square(waveform, dtype=np.float64).mean() < CANCELLED * np.square(samples, dtype=np.float64).mean():
+        warn(f"{path}: its channels cancel each other: hardly anything is left in their mean")
     if peak > LOUDEST:
         warn(f"{path}: its peak is {peak:,.6g}; full scale is 1, so the samples are probably scaled wrongly")
     problem = size_problem(path)

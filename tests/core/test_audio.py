@@ -116,7 +116,7 @@ def wav(path, *, rate=16000, announced=None, samples=4000, appended=b""):
 
 @pytest.mark.parametrize("rate", [1, 999, 384_001, 1_999_999_973])
 def test_impossible_rates_are_refused_before_anything_is_resampled(tmp_path, rate):
-    with pytest.raises(AudioError, match=rf"its sample rate is {rate} Hz; it must be from 1000 to 384000"):
+    with pytest.raises(AudioError, match=rf"^[^:]*a\.wav: its sample rate is {rate} Hz; it must be from 1000"):
         load(wav(tmp_path / "a.wav", rate=rate), AudioOptions())
 
 
@@ -142,6 +142,8 @@ def test_a_header_that_contradicts_the_file_is_warned_of(tmp_path, header, words
     [
         (np.zeros(8000), "holds digital silence"),
         (np.stack([np.sin(np.arange(8000.0)), -np.sin(np.arange(8000.0))], axis=1), "channels cancel each other"),
+        (np.stack([np.sin(np.arange(8000.0)), 1e-3 - np.sin(np.arange(8000.0))], axis=1), "channels cancel each other"),
+        (np.stack([np.sin(np.arange(8000.0)), np.zeros(8000)], axis=1), None),
         (6554 * np.sin(np.arange(8000.0)), "full scale is 1, so the samples are probably scaled wrongly"),
         (1.5 * np.sin(np.arange(8000.0)), None),  # the overshoot of a codec
     ],
