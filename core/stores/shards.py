@@ -28,6 +28,9 @@ MAX_SAMPLES = 60 * SAMPLE_RATE
 AHEAD_SECONDS = 600.0
 """Audio that is decoded at a time, s; as much again is decoded ahead. A longer recording is decoded alone."""
 
+Batch = tuple[int, list[int], bool]
+"""Recordings that are decoded together: number of the shard, indices in it, and whether they are its last ones."""
+
 Progress = Callable[[int, float], None]
 """Function of the utterances and the seconds of audio that this call has finished so far."""
 
@@ -87,22 +90,24 @@ def write_shards(
     done, seconds = 0, 0.0
     with ThreadPoolExecutor(n_workers) as pool:
 
-        def decoded(batch: tuple[int, list[int]]) -> dict[int, "Future[NDArray[np.float32]]"]:
-            number, indices = batch
+        def decoded(batch: Batch | None) -> dict[int, "Future[NDArray[np.float32]]"]:
+            number, indices, _ = batch or (0, [], True)
             return {
                 index: pool.submit(audio.load, utterances[number * SHARD + index].path, options) for index in indices
             }
 
         batches = _batches(utterances, missing)
-        ahead = decoded(batches[0]) if batches else {}
+        batch = next(batches, None)
+        ahead = decoded(batch)
         features_of: dict[int, NDArray[np.float16]] = {}
         bad: dict[int, str] = {}
-        for position, (number, _) in enumerate(batches):
+        while batch is not None:
+            number, _, last = batch
             part = utterances[number * SHARD : (number + 1) * SHARD]
             waiting = ahead
             # The next recordings are decoded while the features of these are computed.
-            ahead = decoded(batches[position + 1]) if position + 1 < len(batches) else {}
-            last = position + 1 == len(batches) or batches[position + 1][0] != number
+            batch = next(batches, None)
+            ahead = decoded(batch)
             try:
                 waveforms = _waveforms(part, waiting, front_end.min_samples, bad)
                 for indices, features in _features(part, waveforms, front_end, device, bad):
@@ -126,19 +131,18 @@ def write_shards(
             features_of, bad = {}, {}
 
 
-def _batches(utterances: Sequence[Utterance], missing: Sequence[int]) -> list[tuple[int, list[int]]]:
-    """The recordings of some shards, as number of the shard and indices in it, in parts of at most AHEAD_SECONDS."""
-    batches: list[tuple[int, list[int]]] = []
+def _batches(utterances: Sequence[Utterance], missing: Sequence[int]) -> Iterator[Batch]:
+    """Yields the recordings of some shards in parts of at most AHEAD_SECONDS; headers are read as they are needed."""
     for number in missing:
-        room = 0.0
+        room, indices = AHEAD_SECONDS, list[int]()
         for index, utterance in enumerate(utterances[number * SHARD : (number + 1) * SHARD]):
             seconds = audio.duration(utterance.path)
-            if index == 0 or seconds > room:
-                batches.append((number, []))
-                room = AHEAD_SECONDS
-            batches[-1][1].append(index)
+            if indices and seconds > room:
+                yield number, indices, False
+                room, indices = AHEAD_SECONDS, []
+            indices.append(index)
             room -= seconds
-    return batches
+        yield number, indices, True
 
 
 def _waveforms(
