@@ -6,7 +6,7 @@ DEMO := data/demo
 # Images of containers often set it. Then every process compiles all that it imports: PyTorch takes 6 s instead of 3 s.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: search test install lint format lock clean
+.PHONY: search test test-hosts install lint format lock clean
 
 search: install $(DEMO)/README.md
 	.venv/bin/spooftune launch spaces/quickstart.yaml --eval
@@ -14,6 +14,10 @@ search: install $(DEMO)/README.md
 # A file of tests on each processor; more than four searches at a time would only wait for the disk.
 test: install lint
 	.venv/bin/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
+# A cluster of three hosts in network namespaces. It needs root and Debian's iproute2, openssh-server and rsync.
+test-hosts: install
+	.venv/bin/python -m pytest -m hosts -rs
 
 install: .venv/installed
 

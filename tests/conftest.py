@@ -7,7 +7,6 @@ from pathlib import Path
 os.environ["OMP_NUM_THREADS"] = "1"
 
 LONGEST = (
-    "test_cluster.py",
     "test_resume.py",
     "test_address.py",
     "test_confirmation.py",

@@ -19,8 +19,11 @@ LA19_GENERATORS = {
     "STRAIGHT vocoder": ("A14",),
     "MFCC vocoder": ("A18",),
 }
-"""Attacks of ASVspoof 2019 LA by their waveform generator (Wang 2020, table of the LA systems). It is the kind of an
-attack: a detector that has heard a vocoder may know other systems by it, whatever their text or voice model is."""
+"""Attacks of ASVspoof 2019 LA by their waveform generator. It is the kind of an attack: a detector that has heard a
+vocoder may know other systems by it, whatever their text or voice model is.
+
+The `README.LA.txt` of the corpus gives the class of every system, such as `vocoder` for A02, A03 and A05. The names
+inside a class, such as WORLD and STRAIGHT, follow Wang 2020, Computer Speech & Language 64, table of the LA systems."""
 
 LA19_KINDS = {attack: generator for generator, attacks in LA19_GENERATORS.items() for attack in attacks}
 

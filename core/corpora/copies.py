@@ -170,14 +170,15 @@ def widen(
 def _file_names(utterances: Sequence[Utterance]) -> dict[str, str]:
     """File name of the copies of every utterance, by its id: no two utterances share one.
 
-    It is the name of the recording. Recordings of one name, from several folders, also get a digest of the id.
+    It is the name of the recording. Recordings of one name, from several folders or of several formats, also get a
+    digest of the id. Some file systems do not tell upper from lower case.
     """
-    counts = Counter(utterance.path.stem for utterance in utterances)
+    counts = Counter(utterance.path.stem.casefold() for utterance in utterances)
     names = {}
     for utterance in utterances:
         stem = utterance.path.stem
         digest = hashlib.sha256(utterance.utterance_id.encode()).hexdigest()[:12]
-        names[utterance.utterance_id] = f"{stem}.flac" if counts[stem] == 1 else f"{stem}-{digest}.flac"
+        names[utterance.utterance_id] = f"{stem}.flac" if counts[stem.casefold()] == 1 else f"{stem}-{digest}.flac"
     return names
 
 

@@ -193,6 +193,19 @@ def test_a_space_searches_over_copies_and_asks_for_what_there_is(widened, tmp_pa
     assert "train has no copies made by 'g722'; it has griffin_lim, mulaw" in capsys.readouterr().err
 
 
+def test_recordings_whose_names_differ_in_format_or_case_get_files_of_their_own(tmp_path):
+    names = ["0.flac", "0.wav", "A.flac", "a.flac"]
+    rows = ["path,label,partition"]
+    for number, name in enumerate(names):
+        soundfile.write(tmp_path / name, speech(4000 + 800 * number), 16000)
+        rows += [f"{name},{'spoof' if number % 2 else 'bonafide'},{partition}" for partition in ("train", "dev")]
+    (tmp_path / "few.csv").write_text("\n".join(rows) + "\n")
+    table = widen(CORPORA["csv"](tmp_path / "few.csv"), tmp_path / "out", ["mulaw"])
+    copies = [utterance for utterance in CORPORA["csv"](table).partition("train") if utterance.copy]
+    assert [soundfile.info(utterance.path).frames for utterance in copies] == [4000, 4800, 5600, 6400]
+    assert len({str(utterance.path).casefold() for utterance in copies}) == 4
+
+
 def test_recordings_of_one_name_get_a_copy_of_their_own_and_eval_may_be_missing(tmp_path):
     rows = ["path,label,partition"]
     for number, (folder, label) in enumerate((("real", "bonafide"), ("fake", "spoof"))):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core import table
-from core.corpora.asvspoof import LA19_KINDS
+from core.corpora.asvspoof import LA19_GENERATORS, LA19_KINDS
 from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS, Origins, origins
@@ -181,6 +181,20 @@ def test_attacks_of_one_kind_are_left_out_together():
 
 def test_attacks_of_la19_that_share_a_waveform_generator_are_left_out_together():
     assert groups_of(4, LA19_KINDS) == [["A02", "A03", "A05"], ["A01"], ["A04"], ["A06"]]
+
+
+def test_a_kind_of_la19_lies_within_one_class_of_the_readme_of_the_corpus():
+    classes = {  # README.LA.txt; A07 is "vocoder+GAN" and A13 "waveform concatenation+waveform filtering" there
+        "neural waveform": "A01 A08 A10 A12 A15",
+        "vocoder": "A02 A03 A05 A07 A09 A14 A18",
+        "waveform concatenation": "A04 A16",
+        "spectral filtering": "A06 A19",
+        "Griffin-Lim": "A11",
+        "waveform filtering": "A13 A17",
+    }
+    assert sorted(LA19_KINDS) == sorted(" ".join(classes.values()).split())
+    for attacks in LA19_GENERATORS.values():
+        assert any(set(attacks) <= set(listed.split()) for listed in classes.values())
 
 
 def test_groups_may_be_named():
