@@ -1,10 +1,11 @@
-"""FRONT_ENDS: waveforms `(batch, time)` -> features `(batch, n_features, n_frames)`.
+"""FRONT_ENDS: waveforms `(batch, time)` -> features `(batch, n_layers * n_features, n_frames)`.
 
 A row is a function of its options. It returns a module in evaluation mode, without gradients. The module takes
 waveforms of one length at 16 kHz. The features of a waveform do not depend on the other waveforms of the batch. The
-module has these attributes:
+values of one layer follow those of another. The module has these attributes:
 
-- `n_features`: Features per frame.
+- `n_features`: Features per frame of one layer.
+- `layers`: Indices of the hidden states that the module returns; only front ends with layers have it.
 - `hop_length`: Samples from one frame to the next. A front end that returns one frame per utterance gives here the
   assumed length of an utterance.
 - `min_samples`: Samples of the shortest waveform that the front end accepts, which gives one frame.

@@ -5,13 +5,14 @@ import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
 from core.errors import InputError
+from core.features.layers import chosen_layers
 from core.features.weights import digests
 
 if TYPE_CHECKING:
@@ -25,17 +26,18 @@ _PICKLES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-
 
 
 class Transformer(nn.Module):
-    """The mean of chosen hidden states of a pretrained speech transformer.
+    """Chosen hidden states of a pretrained speech transformer, one after the other.
 
     Args:
-        model: Model whose `hidden_states` are `(batch, n_frames, n_features)`.
-        layers: Indices of the hidden states to average; 0 is the input of the first transformer layer.
+        model: Model whose `hidden_states` are `(batch, n_frames, n_features)`. Its layers above the highest chosen one
+            are removed, so that nothing above is computed or takes memory.
+        layers: Indices of the hidden states to return; 0 is the input of the first transformer layer.
         normalize: Whether each waveform is first normalised to zero mean and unit variance, as in the pretraining.
         weights: File name -> SHA-256 of the model's weights.
         configuration: File name -> SHA-256 of the files that describe the model.
     """
 
-    version = 1
+    version = 2
 
     def __init__(
         self,
@@ -47,6 +49,7 @@ class Transformer(nn.Module):
         configuration: dict[str, str],
     ) -> None:
         super().__init__()
+        _truncate(model, max(layers))
         self.model = model
         self.layers = layers
         self.normalize = normalize
@@ -58,14 +61,30 @@ class Transformer(nn.Module):
         self.min_samples = receptive_field(config.conv_kernel, config.conv_stride)
 
     def forward(self, waveform: Tensor) -> Tensor:
-        """Features `(batch, n_features, n_frames)` of waveforms `(batch, time)` of one length, without padding."""
+        """Features of waveforms `(batch, time)` of one length, without padding.
+
+        Returns:
+            `(batch, len(layers) * n_features, n_frames)`: the values of one layer after those of another, in the order
+            of `layers`.
+        """
         if self.normalize:
             centred = waveform - waveform.mean(dim=1, keepdim=True)
             waveform = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
         output = self.model(waveform, output_hidden_states=True)
         states = [*output.hidden_states[:-1], output.last_hidden_state]  # hidden_states[-1] may lack the last norm
-        chosen = torch.stack([states[layer] for layer in self.layers]).mean(dim=0)
-        return chosen.transpose(1, 2).contiguous()
+        return torch.cat([states[layer] for layer in self.layers], dim=2).transpose(1, 2).contiguous()
+
+
+def _truncate(model: "PreTrainedModel", highest: int) -> None:
+    """Removes the transformer layers of a model above the hidden state `highest`.
+
+    The norm that follows the last layer of some models belongs to their last hidden state alone.
+    """
+    encoder: Any = model.encoder
+    if highest < len(encoder.layers):
+        encoder.layers = encoder.layers[:highest]
+        if getattr(model.config, "do_stable_layer_norm", False):  # otherwise the norm precedes the first layer
+            encoder.layer_norm = nn.Identity()
 
 
 def receptive_field(kernels: list[int], strides: list[int]) -> int:
@@ -83,9 +102,13 @@ def receptive_field(kernels: list[int], strides: list[int]) -> int:
 
 
 def transformer(
-    *, model: str, layer: int | None = None, layers: list[int] | None = None, revision: str | None = None
+    *,
+    model: str,
+    layer: int | None = None,
+    layers: list[int] | Literal["all"] | None = None,
+    revision: str | None = None,
 ) -> Transformer:
-    """One hidden layer, or the mean of several, of a pretrained speech transformer.
+    """One hidden layer of a pretrained speech transformer, or several, which one extraction stores.
 
     The weights are read from safetensors files. A model without them is read from PyTorch's pickle files, with an
     unpickler that accepts only tensors. Code that comes with a model is never run.
@@ -95,7 +118,7 @@ def transformer(
             model (`config.json`, `preprocessor_config.json` and the weights).
         layer: Index of the hidden state: 0 is the input of the first transformer layer, n the output of the n-th layer.
             None: the last. Models that normalise before each layer (XLS-R, "large" models) normalise only the last.
-        layers: Indices of several hidden states, whose mean is returned; an alternative to `layer`.
+        layers: Indices of several hidden states, or `all`; an alternative to `layer`. All of them are stored.
         revision: Branch, tag or commit on the hub; None: the default branch. With a commit, results are repeatable.
 
     Raises:
@@ -112,15 +135,16 @@ def transformer(
         folder = _downloaded(model, revision)
     config, normalize = _configuration(folder, model)
     n_layers = int(config.num_hidden_layers)
-    chosen = layers if layers is not None else [n_layers if layer is None else layer]
-    outside = [index for index in chosen if not 0 <= index <= n_layers]
-    if outside or not chosen:
-        problem = f"no layer {', '.join(map(str, outside))}" if outside else "an empty list of layers was given"
-        raise InputError(f"front_end: transformers: {model}: {problem}; there are 0 to {n_layers}")
+    if layers is None:
+        layers = [n_layers if layer is None else layer]
+    try:
+        chosen = chosen_layers(layers, n_layers)
+    except ValueError as error:
+        raise InputError(f"front_end: transformers: {model}: {error}") from error
     network, paths = _network(folder, model, config)
     front_end = Transformer(
         network,
-        tuple(chosen),
+        chosen,
         normalize=normalize,
         weights=digests(paths),
         configuration=digests(_matching(folder, _CONFIGURATION)),

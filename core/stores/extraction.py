@@ -18,6 +18,7 @@ from core.audio import SAMPLE_RATE, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
+from core.features.layers import values_per_frame
 from core.stores.contents import file_digest
 from core.stores.key import store_key
 from core.stores.shards import Progress, clean, missing_shards, n_shards, shard_file, write_shards
@@ -51,7 +52,7 @@ def estimated_bytes(utterances: Sequence[Utterance], front_end: Any, *, n_sample
         except (soundfile.LibsndfileError, OSError, TypeError):
             continue  # extraction reports the recording
     mean = float(np.mean(durations)) if durations else 0.0
-    return int(len(utterances) * mean * SAMPLE_RATE / front_end.hop_length * front_end.n_features * 2)
+    return int(len(utterances) * mean * SAMPLE_RATE / front_end.hop_length * values_per_frame(front_end) * 2)
 
 
 def extract(
@@ -129,7 +130,7 @@ def _write_manifest(
         "front_end_version": front_end.version,
         "front_end_weights": front_end.weights,
         "audio": asdict(options),
-        "n_features": front_end.n_features,
+        "n_features": values_per_frame(front_end),
         "hop_length": front_end.hop_length,
         "skipped": skipped,
         "shards": shards,

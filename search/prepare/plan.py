@@ -16,6 +16,7 @@ from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS, Origins, origins
 from core.evaluation.tandem import AsvErrorRates
 from core.features import FRONT_ENDS
+from core.features.layers import values_per_frame
 from core.stores.extraction import estimated_bytes, is_complete, store_path
 from search.prepare.asv import asv_of_corpus, objective_problems
 from search.prepare.checks import backbone_problems, cost_problems, disk_problems, resource_problems, widening_problems
@@ -112,7 +113,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             problems.extend(error.problems)
         else:
             front_ends[store_name(experiment)] = front_end
-            n_features[store_name(experiment)] = front_end.n_features
+            n_features[store_name(experiment)] = values_per_frame(front_end)
     unbuildable, n_weights = backbone_problems(space, n_features)
     problems += unbuildable
     if not problems:
@@ -138,7 +139,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             utterances = corpus.partition(partition)
             path = store_path(utterances, experiment.front_end, experiment.audio, root=storage.folder / "stores")
             size = estimated_bytes(utterances, front_end)
-            state = (is_complete(path), front_end.n_features, size, front_end.weights)
+            state = (is_complete(path), values_per_frame(front_end), size, front_end.weights)
             stores.append(StorePlan(experiment, partition, path, *state))
     possible = n_configurations(space)
     n_trials = space.search.trials

@@ -10,8 +10,13 @@ import torch
 import transformers
 from safetensors.torch import load_file, save_file
 
+from core import audio, table
+from core.audio import AudioOptions
+from core.corpora.layouts import CORPORA
 from core.errors import InputError
 from core.features.transformer import receptive_field, transformer
+from core.stores.extraction import extract
+from tests.speech import make_corpus
 
 CLASSES = {
     "wav2vec2": (transformers.Wav2Vec2Config, transformers.Wav2Vec2Model),
@@ -83,9 +88,31 @@ def test_features_are_the_librarys(tmp_path, model_type, do_normalize, stable):
     for layer in range(4):
         features = transformer(model=str(folder), layer=layer)(waveforms)
         torch.testing.assert_close(features, states[layer].transpose(1, 2), rtol=1e-4, atol=1e-5)
-    several = transformer(model=str(folder), layers=[0, 2, 3])(waveforms)
-    expected = (states[0] + states[2] + states[3]).transpose(1, 2) / 3
-    torch.testing.assert_close(several, expected, rtol=1e-4, atol=1e-5)
+    several = transformer(model=str(folder), layers=[2, 0, 3])
+    assert (several.layers, several.n_features) == ((2, 0, 3), 16)
+    expected = torch.cat([states[2], states[0], states[3]], dim=2).transpose(1, 2)
+    torch.testing.assert_close(several(waveforms), expected, rtol=1e-4, atol=1e-5)
+    every = transformer(model=str(folder), layers="all")
+    assert every.layers == (0, 1, 2, 3)
+    torch.testing.assert_close(every(waveforms), torch.cat(states, dim=2).transpose(1, 2), rtol=1e-4, atol=1e-5)
+
+
+def test_several_layers_are_stored_at_once(folder, tmp_path):
+    root = make_corpus(tmp_path / "LA", n_per_class=1, duration_s=0.4)
+    utterances = CORPORA["asvspoof2019_la"](root).partition("train")
+    block = table.Block("transformers", {"model": str(folder), "layers": [0, 3]})
+    store = extract(utterances, block, AudioOptions(), root=tmp_path)
+    single = {layer: transformer(model=str(folder), layer=layer) for layer in (0, 3)}
+    waveform = torch.from_numpy(audio.load(utterances[0].path, AudioOptions()))[None]
+    expected = torch.cat([single[layer](waveform)[0] for layer in (0, 3)]).half().T.numpy()
+    np.testing.assert_allclose(store.frames(0).reshape(expected.shape), expected, rtol=2e-3, atol=1e-3)
+
+
+def test_layers_above_the_highest_are_not_computed(folder):
+    sizes = [sum(each.numel() for each in transformer(model=str(folder), layer=layer).parameters()) for layer in (1, 3)]
+    assert len(transformer(model=str(folder), layer=0).model.encoder.layers) == 0
+    assert len(transformer(model=str(folder), layers=[2, 1]).model.encoder.layers) == 2
+    assert sizes[0] < sizes[1]
 
 
 @pytest.mark.parametrize("model_type", CLASSES)
@@ -151,6 +178,7 @@ def test_weights_in_pytorchs_form_are_read_without_running_code(folder, tmp_path
         ({"layer": 4}, "no layer 4; there are 0 to 3"),
         ({"layer": -1}, "no layer -1; there are 0 to 3"),
         ({"layers": [1, 7, 9]}, "no layer 7, 9; there are 0 to 3"),
+        ({"layers": [1, 2, 1]}, "layer 1 is listed twice"),
         ({"layers": []}, "an empty list of layers was given; there are 0 to 3"),
         ({"layer": 1, "layers": [1]}, "`layer` or `layers`, not both"),
         ({"revision": "main"}, "`revision` is for models of the hub"),
