@@ -24,7 +24,8 @@ class Cost:
 
     Attributes:
         parameters: Number of parameters of the detector, without the front end.
-        gmacs: Billions (10^9) of multiply-accumulate operations of the backbone for all windows of one utterance.
+        gmacs: Billions (10^9) of multiply-accumulate operations of the backbone for all windows of one utterance. A
+            window has `n_frames` frames; where whole utterances are scored, that length is assumed for them.
             Convolutions and matrix products are counted; other operations are few. None for Gaussian mixtures.
         real_time_factor: Computing time in seconds per second of audio, with the front end, on the CPU of this machine.
             None if the front end cannot be built here.

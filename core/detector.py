@@ -1,5 +1,6 @@
 """Detectors: features -> CM scores. A detector is a backbone with a classifier, or two Gaussian mixtures."""
 
+from collections.abc import Iterator
 from typing import Any, cast
 
 import numpy as np
@@ -9,12 +10,16 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from core import table
-from core.backbones import BACKBONES
+from core.backbones import ANY_LENGTH, BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.config import Experiment
+from core.errors import InputError, Problem
 from core.gmm import GmmDetector
 from core.heads import HEADS
 from core.stores.store import FeatureStore, InputOptions, window_starts
+
+WHOLE_FRAMES = 25_600
+"""Maximum number of frames in a batch of whole utterances, which bounds its memory. A longer utterance is alone."""
 
 
 class Detector(nn.Module):
@@ -40,7 +45,7 @@ class Detector(nn.Module):
         Args:
             features: Features `(n_features, n_frames)` of the whole utterance; repeated if shorter than a window.
         """
-        n_frames = self.options.n_frames
+        n_frames = self.options.scored_frames(features.shape[1])
         spare = np.array([max(features.shape[1] - n_frames, 0)])
         starts = [int(window_starts(spare, position)[0]) for position in self.options.positions()]
         windows = [features[:, (start + np.arange(n_frames)) % features.shape[1]] for start in starts]
@@ -70,8 +75,12 @@ def build_detector(experiment: Experiment, n_features: int) -> Detector | GmmDet
 
 def build_network(experiment: Experiment, n_features: int) -> Detector:
     """As `build_detector`, for an experiment whose mode is not `gmm`."""
+    _check_length(experiment)
     context = (n_features, experiment.input.n_frames)
     backbone = table.build("backbone", BACKBONES, experiment.backbone, *context)
+    if experiment.mode == "siamese" and not any(parameter.requires_grad for parameter in backbone.parameters()):
+        text = f"{experiment.backbone.name} has no parameters to train in siamese mode; use mode: classifier"
+        raise InputError(Problem(("backbone",), f"backbone: {text}"))
     if experiment.mode == "original":
         classifier: nn.Module = table.build("head", HEADS, experiment.head, backbone.embedding_dim, 2)
     else:
@@ -80,6 +89,15 @@ def build_network(experiment: Experiment, n_features: int) -> Detector:
     if _in_whole_blocks(detector):
         detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector
+
+
+def _check_length(experiment: Experiment) -> None:
+    if experiment.input.score_windows == "whole" and experiment.backbone.name not in ANY_LENGTH:
+        valid = ", ".join(name for name in BACKBONES if name in ANY_LENGTH)
+        text = (
+            f"score_windows is whole, but backbone {experiment.backbone.name} has inputs of one length; valid: {valid}"
+        )
+        raise InputError(Problem(("input", "score_windows"), f"input: {text}"))
 
 
 def _in_whole_blocks(network: nn.Module) -> bool:
@@ -154,14 +172,27 @@ def embed_store(
         device: Device of the computation.
     """
     detector.eval()
-    # All windows have the same length, so an utterance has the same score alone and in a batch.
-    batches = np.array_split(np.arange(len(store)), range(batch_size, len(store), batch_size))
     positions = detector.options.positions()
-    parts = []
-    for indices in batches:
-        windows = (store.windows(indices, detector.options.n_frames, position=position) for position in positions)
+    order, parts = [], []
+    for indices, n_frames in _batches(store, detector.options, batch_size):
+        windows = (store.windows(indices, n_frames, position=position) for position in positions)
         parts.append(torch.stack([detector.embed(window.to(device)) for window in windows]).mean(dim=0))
-    return torch.cat(parts)
+        order.append(indices)
+    return torch.cat(parts)[torch.from_numpy(np.argsort(np.concatenate(order))).to(device)]
+
+
+def _batches(store: FeatureStore, options: InputOptions, batch_size: int) -> Iterator[tuple[NDArray[np.int64], int]]:
+    """Yields indices of utterances whose scored windows have one length, and that length in frames.
+
+    All windows of a batch have the same length, so an utterance has the same score alone and in a batch. Whole
+    utterances are batched with others of their length; `WHOLE_FRAMES` bounds the frames of such a batch.
+    """
+    lengths = np.array([options.scored_frames(n) for n in store.n_frames.tolist()])
+    for n_frames in np.unique(lengths).tolist():
+        indices = np.flatnonzero(lengths == n_frames)
+        size = min(batch_size, max(1, WHOLE_FRAMES // n_frames)) if options.score_windows == "whole" else batch_size
+        for begin in range(0, len(indices), size):
+            yield indices[begin : begin + size], n_frames
 
 
 def score_store(

@@ -13,6 +13,7 @@ from core.backbones.lc_grnn import lc_grnn
 from core.backbones.lcnn import lcnn
 from core.backbones.pooling import attentive_pooling, statistics_pooling
 from core.backbones.resnet import resnet18, resnet34, resnet50, senet18, senet34, senet50
+from core.backbones.statistics import statistics
 from core.table import Table
 
 BACKBONES: Table = {
@@ -26,8 +27,27 @@ BACKBONES: Table = {
     "densenet": densenet,
     "lc_grnn": lc_grnn,
     "fg_lcnn": fg_lcnn,
+    "statistics": statistics,
     "statistics_pooling": statistics_pooling,
     "attentive_pooling": attentive_pooling,
     "ecapa_tdnn": ecapa_tdnn,
     "identity": identity,
 }
+
+ANY_LENGTH = frozenset(
+    (
+        "resnet18",
+        "resnet34",
+        "resnet50",
+        "senet18",
+        "senet34",
+        "senet50",
+        "densenet",
+        "statistics",
+        "statistics_pooling",
+        "attentive_pooling",
+        "ecapa_tdnn",
+    )
+)
+"""Rows whose network takes inputs of any number of frames from 1, whatever the `n_frames` it was built with. Only these
+can embed whole utterances (see `InputOptions.score_windows`)."""

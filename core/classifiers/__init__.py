@@ -13,8 +13,16 @@ The fitted values are parameters and buffers, so that a new module can load them
 
 from core.classifiers.centroid import centroid
 from core.classifiers.gaussian import lda, plda
+from core.classifiers.logistic import logistic_regression
 from core.classifiers.mlp import Mlp
 from core.classifiers.svm import svm
 from core.table import Table
 
-CLASSIFIERS: Table = {"mlp": Mlp, "svm": svm, "lda": lda, "plda": plda, "centroid": centroid}
+CLASSIFIERS: Table = {
+    "mlp": Mlp,
+    "svm": svm,
+    "logistic_regression": logistic_regression,
+    "lda": lda,
+    "plda": plda,
+    "centroid": centroid,
+}

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from core.classifiers.check import check
+from core.classifiers.standardization import standardization
 
 
 class Svm(nn.Module):
@@ -63,8 +64,7 @@ class Svm(nn.Module):
         device = embeddings.device
         points = embeddings.detach().cpu().double().numpy()
         if self.standardize:
-            mean, scale = points.mean(axis=0), points.std(axis=0)
-            scale[scale < 1e-8] = 1.0  # a constant coordinate carries no information
+            mean, scale = standardization(points)
             self.mean, self.scale = (torch.from_numpy(x).float().to(device) for x in (mean, scale))
             points = (points - mean) / scale
         variance = points.var()

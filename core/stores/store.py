@@ -50,23 +50,32 @@ class InputOptions:
     Attributes:
         n_frames: Frames of every input. Training takes a random crop; a shorter utterance is repeated.
         score_windows: Number of windows of an utterance whose embeddings are averaged outside training, spread evenly
-            from the first to the last window; 1 = only the first.
+            from the first to the last window; 1 = only the first. `whole`: one window, which is the whole utterance
+            whatever its length; only for the backbones of `core.backbones.ANY_LENGTH`. Training takes crops all the
+            same, and the classifier is fitted on the embeddings of whole utterances.
         normalize: Normalisation of every window, per feature: `none`, zero mean (`mean`), or zero mean and unit
             variance (`mean_variance`).
     """
 
     n_frames: int = 400
-    score_windows: int = 1
+    score_windows: int | Literal["whole"] = 1
     normalize: Literal["none", "mean", "mean_variance"] = "none"
 
     def __post_init__(self) -> None:
         for name in ("n_frames", "score_windows"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"input: {name} is {getattr(self, name)}; it must be at least 1")
+            value = getattr(self, name)
+            if value != "whole" and value < 1:
+                raise ValueError(f"input: {name} is {value}; it must be at least 1")
 
     def positions(self) -> tuple[float, ...]:
         """Positions of the scored windows, from 0 (the first window) to 1 (the last)."""
+        if self.score_windows == "whole":
+            return (0.0,)
         return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
+
+    def scored_frames(self, n_frames: int) -> int:
+        """Frames of a scored window of an utterance of `n_frames` frames."""
+        return n_frames if self.score_windows == "whole" else self.n_frames
 
 
 @dataclass(frozen=True)

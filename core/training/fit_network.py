@@ -10,7 +10,7 @@ from torch import Tensor
 from core import table
 from core.config import Experiment
 from core.detector import Detector, build_network, embed_store, normalized
-from core.errors import InputError, TrainingDiverged
+from core.errors import TrainingDiverged
 from core.evaluation.judgement import dev_metrics
 from core.evaluation.tandem import AsvErrorRates
 from core.features.augmentation import augmented
@@ -72,7 +72,7 @@ def fit_network(
         resume: State after an earlier epoch of the same training; None = start at epoch 1.
 
     Raises:
-        InputError: The network has no parameters to train in this mode.
+        InputError: The network has no parameters to train in siamese mode.
         TrainingDiverged: A loss, an embedding or a score is not finite.
     """
     n_batches = experiment.n_steps(len(train))
@@ -81,9 +81,6 @@ def fit_network(
     detector = build_network(experiment, train.n_features).to(device)
     goal = build_objective(experiment, detector, train, device)
     learned = [parameter for parameter in goal.trained.parameters() if parameter.requires_grad]
-    if not learned:
-        name = experiment.backbone.name
-        raise InputError(f"backbone: {name} has no parameters to train in {experiment.mode} mode; use mode: classifier")
     optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, learned)
     use_amp = experiment.mixed_precision and device.type == "cuda"
     scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)

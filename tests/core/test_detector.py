@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[2]
     ids=str,
 )
 def test_weights_lie_channels_last_where_channels_come_in_whole_blocks(backbone, channels_last):
-    network = build_network(experiment_from_plain({"front_end": "lfcc", "backbone": backbone}), 60)
+    network = build_network(experiment_from_plain({"front_end": "lfcc", "mode": "original", "backbone": backbone}), 60)
     weights = [each.weight for each in network.modules() if isinstance(each, nn.Conv2d)]
     wide = [each for each in weights if each.shape[1] > 1 and each.shape[2:].numel() > 1]  # else both orders are one
     assert wide
@@ -52,7 +52,7 @@ from core.config import experiment_from_plain
 from core.detector import check_detector
 
 for backbone in BACKBONES:
-    check_detector(experiment_from_plain({"front_end": "lfcc", "backbone": backbone}), 60)
+    check_detector(experiment_from_plain({"front_end": "lfcc", "mode": "original", "backbone": backbone}), 60)
 print([name for name in sys.modules if name.startswith("torch._dynamo")])
 """
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)

@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 
 from core import table
-from core.backbones import BACKBONES
+from core.backbones import ANY_LENGTH, BACKBONES
 from core.backbones.lcnn import MaxFeatureMap
 from core.backbones.resnet import SqueezeExcitation
 from core.errors import InputError
 from core.table import Block
 
 SMALL = (20, 50)
-NETWORKS = [name for name in BACKBONES if name != "identity"]
+NETWORKS = [name for name in BACKBONES if name not in ("identity", "statistics")]
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +204,23 @@ def test_identity_is_the_features() -> None:
     backbone = built("identity", (3, 2))
     assert backbone.embedding_dim == 6
     assert backbone(torch.arange(6.0).view(1, 3, 2)).tolist() == [[0.0, 1.0, 2.0, 3.0, 4.0, 5.0]]
+
+
+def test_statistics_by_hand() -> None:
+    features = torch.tensor([[[1.0, 3.0, 5.0, 7.0], [2.0, 2.0, 2.0, 4.0]]])
+    backbone = built("statistics", (2, 9))
+    assert backbone.embedding_dim == 4
+    torch.testing.assert_close(backbone(features), torch.tensor([[4.0, 2.5, 5**0.5, 0.75**0.5]]))
+    means = built("statistics", (2, 9), deviation=False)
+    assert means.embedding_dim == 2
+    assert means(features).tolist() == [[4.0, 2.5]]
+
+
+@pytest.mark.parametrize("name", sorted(ANY_LENGTH))
+def test_rows_of_any_length_take_one_frame_and_many(name: str) -> None:
+    backbone = built(name, (20, 50)).eval()
+    for n_frames in (1, 2, 130):
+        assert torch.isfinite(backbone(torch.randn(1, 20, n_frames))).all()
 
 
 def test_densenet_channels_grow_by_its_width() -> None:

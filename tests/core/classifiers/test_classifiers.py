@@ -188,6 +188,23 @@ def test_svm_scores_as_scikit_learn_decides(kernel: str, standardize: bool) -> N
     np.testing.assert_allclose(ours, theirs, atol=2e-4)
 
 
+@pytest.mark.parametrize("standardize", [True, False])
+def test_logistic_regression_is_where_the_gradient_of_its_goal_is_zero(standardize: bool) -> None:
+    embeddings, labels = two_clusters(distance=1.5)
+    embeddings[:, 2] *= 3
+    ours = fitted("logistic_regression", embeddings, labels, c=0.7, standardize=standardize)
+    points = embeddings.double()
+    if standardize:
+        points = (points - points.mean(dim=0)) / points.std(dim=0, correction=0)
+    scores = ours(embeddings).double()
+    # Half of the total weight of 90 is that of 30 bona fide points, half that of 60 spoofed ones.
+    errors = (torch.sigmoid(scores) - labels) * torch.where(labels == 1, 1.5, 0.75)
+    weights = ours.weight.double()  # type: ignore[operator]
+    assert weights.norm() > 0.5
+    torch.testing.assert_close(weights + 0.7 * errors @ points, torch.zeros(6).double(), atol=0.02, rtol=0)
+    assert errors.sum().abs() < 0.01
+
+
 @pytest.mark.parametrize("shrinkage", [None, 0.3])
 def test_lda_orders_as_scikit_learn_does(shrinkage: float | None) -> None:
     embeddings, labels = two_clusters(distance=1.5)
@@ -244,6 +261,7 @@ def test_centroid_by_hand() -> None:
     ("name", "options", "message"),
     [
         ("svm", {"c": 0.0}, "c is 0.0"),
+        ("logistic_regression", {"c": -1.0}, "c is -1.0"),
         ("svm", {"gamma": -1.0}, "gamma is -1.0"),
         ("svm", {"kernel": "poly"}, "one of linear, rbf"),
         ("lda", {"shrinkage": 1.5}, "shrinkage is 1.5"),

@@ -209,22 +209,6 @@ def test_attacks_are_numbered_from_one_and_bona_fide_is_zero(stores):
     assert [name for _, name in sorted(names)] == sorted(name for _, name in names)
 
 
-@pytest.mark.parametrize("classifier", ["mlp", "svm", "lda", "plda", "centroid"])
-def test_a_classifier_alone_judges_features(stores, classifier):
-    changes = {"mode": "classifier", "backbone": "identity", "epochs": 1, "input": {"n_frames": 8}}
-    metrics, state = run(stores, classifier=classifier, **changes)
-    assert len(metrics) == 1
-    assert metrics[0]["objective"] < 0.45
-    scores = score_store(best_detector(state), stores["dev"])
-    labels = stores["dev"].labels
-    assert eer(scores[labels == 1], scores[labels == 0])[0] == pytest.approx(metrics[0]["dev_eer"], abs=0.02)
-
-
-def test_a_network_without_parameters_cannot_be_trained(stores):
-    with pytest.raises(InputError, match="identity has no parameters to train in siamese mode"):
-        run(stores, backbone="identity")
-
-
 @pytest.mark.parametrize("head", ["a_softmax", "am_softmax", "oc_softmax"])
 def test_original_mode_takes_every_head_and_resumes(stores, head):
     changes = {"mode": "original", "head": head}
