@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from core import table
-from core.backbones import ANY_LENGTH, BACKBONES
+from core.backbones import ANY_LENGTH, BACKBONES, LAYERED_BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.config import Experiment
 from core.errors import InputError, Problem
@@ -76,7 +76,9 @@ def build_detector(experiment: Experiment, n_features: int) -> Detector | GmmDet
 def build_network(experiment: Experiment, n_features: int) -> Detector:
     """As `build_detector`, for an experiment whose mode is not `gmm`."""
     _check_length(experiment)
-    context = (n_features, experiment.input.n_frames)
+    context: tuple[int, ...] = (n_features, experiment.input.n_frames)
+    if experiment.backbone.name in LAYERED_BACKBONES:
+        context = (*context, 1)
     backbone = table.build("backbone", BACKBONES, experiment.backbone, *context)
     if experiment.mode == "siamese" and not any(parameter.requires_grad for parameter in backbone.parameters()):
         text = f"{experiment.backbone.name} has no parameters to train in siamese mode; use mode: classifier"

@@ -11,8 +11,11 @@ from core.backbones.fg_lcnn import fg_lcnn
 from core.backbones.identity import identity
 from core.backbones.lc_grnn import lc_grnn
 from core.backbones.lcnn import lcnn
+from core.backbones.mhfa import mhfa
+from core.backbones.nes2net import nes2net, nes2net_x
 from core.backbones.pooling import attentive_pooling, statistics_pooling
 from core.backbones.resnet import resnet18, resnet34, resnet50, senet18, senet34, senet50
+from core.backbones.sls import sls
 from core.backbones.statistics import statistics
 from core.table import Table
 
@@ -32,7 +35,15 @@ BACKBONES: Table = {
     "attentive_pooling": attentive_pooling,
     "ecapa_tdnn": ecapa_tdnn,
     "identity": identity,
+    "nes2net": nes2net,
+    "nes2net_x": nes2net_x,
+    "mhfa": mhfa,
+    "sls": sls,
 }
+
+LAYERED_BACKBONES: frozenset[str] = frozenset(("mhfa", "sls"))
+"""Rows that take several layers of a front end. They are functions of `(n_features, n_frames, n_layers)`, and their
+features are `(batch, n_layers * n_features, n_frames)`, layer after layer."""
 
 ANY_LENGTH = frozenset(
     (
@@ -47,6 +58,9 @@ ANY_LENGTH = frozenset(
         "statistics_pooling",
         "attentive_pooling",
         "ecapa_tdnn",
+        "nes2net",
+        "nes2net_x",
+        "mhfa",
     )
 )
 """Rows whose network takes inputs of any number of frames from 1, whatever the `n_frames` it was built with. Only these

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core import table
-from core.backbones import ANY_LENGTH, BACKBONES
+from core.backbones import ANY_LENGTH, BACKBONES, LAYERED_BACKBONES
 from core.backbones.lcnn import MaxFeatureMap
 from core.backbones.resnet import SqueezeExcitation
 from core.errors import InputError
@@ -23,7 +23,8 @@ def _seed() -> None:
 
 
 def built(name: str, size: tuple[int, int] = SMALL, **options: Any) -> Any:
-    return table.build("backbone", BACKBONES, Block(name, options), *size)
+    context = (*size, 1) if name in LAYERED_BACKBONES else size
+    return table.build("backbone", BACKBONES, Block(name, options), *context)
 
 
 def with_statistics(backbone: Any, features: Tensor) -> Any:
@@ -130,9 +131,11 @@ def test_checkpoint_round_trip(name: str) -> None:
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_width_and_embedding_size_are_options(name: str) -> None:
+    assert built(name, embedding_dim=3)(torch.randn(2, *SMALL)).shape == (2, 3)
+    if "width" not in table.option_defaults(BACKBONES[name]):
+        return
     narrow, wide = (sum(p.numel() for p in built(name, width=w).parameters()) for w in (8, 32))
     assert narrow < wide / 3
-    assert built(name, embedding_dim=3)(torch.randn(2, *SMALL)).shape == (2, 3)
 
 
 def test_max_feature_map_by_hand() -> None:
@@ -189,6 +192,10 @@ def test_lcnn_keeps_16_by_16_and_refuses_less() -> None:
         ("senet18", {"reduction": 0}, "reduction is 0"),
         ("senet18", {"width": 0}, "width is 0"),
         ("resnet34", {"embedding_dim": 0}, "embedding_dim is 0"),
+        ("mhfa", {"heads": 0}, "heads is 0"),
+        ("sls", {"embedding_dim": 0}, "embedding_dim is 0"),
+        ("nes2net", {"scale": 1}, "scale is 1"),
+        ("nes2net_x", {"groups": 1}, "no number of groups from 2 to 1 divides the 20 features"),
         ("lcnn", {"width": 18}, "multiple of 4"),
         ("lcnn", {"dropout": 1.0}, r"\[0, 1\)"),
         ("lcnn", {"embedding_dim": 0}, "embedding_dim is 0"),
