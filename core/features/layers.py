@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from core.errors import InputError
+
 
 def chosen_layers(layers: Sequence[int] | Literal["all"], n_layers: int) -> tuple[int, ...]:
     """Indices of hidden states that a user chose.
@@ -25,6 +27,30 @@ def chosen_layers(layers: Sequence[int] | Literal["all"], n_layers: int) -> tupl
     if twice:
         raise ValueError(f"layer {', '.join(map(str, twice))} is listed twice")
     return chosen
+
+
+def layers_of_options(
+    where: str, layer: int | None, layers: Sequence[int] | Literal["all"] | None, n_layers: int
+) -> tuple[int, ...]:
+    """Indices of hidden states that the options `layer` and `layers` of a front end choose; by default the last.
+
+    Args:
+        where: Begin of an error message.
+        layer: Index of one hidden state.
+        layers: Indices of several, or `all`; an alternative to `layer`.
+        n_layers: Number of transformer layers, which is the index of the last hidden state.
+
+    Raises:
+        InputError: Both options are given, or the network has no such state.
+    """
+    if layer is not None and layers is not None:
+        raise InputError(f"{where}: `layer` or `layers` can be given, not both")
+    if layers is None:
+        layers = [n_layers if layer is None else layer]
+    try:
+        return chosen_layers(layers, n_layers)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def values_per_frame(front_end: Any) -> int:

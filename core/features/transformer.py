@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
 from core.errors import InputError
-from core.features.layers import chosen_layers
+from core.features.layers import layers_of_options
 from core.features.weights import digests
 
 if TYPE_CHECKING:
@@ -125,8 +125,6 @@ def transformer(
         InputError: The model cannot be found or read, its type or sample rate is not supported, it has no such layer,
             or both `layer` and `layers` are given.
     """
-    if layer is not None and layers is not None:
-        raise InputError("front_end: transformers takes `layer` or `layers`, not both")
     folder = Path(model).expanduser()
     local = bool(model) and folder.is_dir()
     if local and revision is not None:
@@ -135,12 +133,7 @@ def transformer(
         folder = _downloaded(model, revision)
     config, normalize = _configuration(folder, model)
     n_layers = int(config.num_hidden_layers)
-    if layers is None:
-        layers = [n_layers if layer is None else layer]
-    try:
-        chosen = chosen_layers(layers, n_layers)
-    except ValueError as error:
-        raise InputError(f"front_end: transformers: {model}: {error}") from error
+    chosen = layers_of_options(f"front_end: transformers: {model}", layer, layers, n_layers)
     network, paths = _network(folder, model, config)
     front_end = Transformer(
         network,

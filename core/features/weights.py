@@ -1,13 +1,14 @@
 """Files of pretrained weights: their digests, their format, and the errors of a damaged one."""
 
 import hashlib
+import importlib.util
 import pickle
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 
 from core.errors import InputError
-from core.table import Block
+from core.table import Block, option_defaults
 
 PLACES = ("checkpoint", "weights", "model", "revision")
 """Options of front ends that say where pretrained weights are. Their content identifies the weights."""
@@ -48,13 +49,50 @@ def placed(front_end: Block, path: Path) -> Block:
     """A front end that reads its weights from another file or folder.
 
     Raises:
-        InputError: The front end has no option for the place of weights, or has none set.
+        InputError: The front end has no option for the place of weights, or has none set and no package has them.
     """
+    from core.features import FRONT_ENDS
+
     name = next((name for name in PLACES if isinstance(front_end.options.get(name), str)), None)
+    if name is None and option_defaults(FRONT_ENDS[front_end.name]).get("weights", "") is None:
+        name = "weights"  # without this option, they are those of an installed package
     if name is None:
         raise InputError(f"front_end: {front_end.name} needs no pretrained weights")
     options = {key: value for key, value in front_end.options.items() if key != "revision"}
     return Block(front_end.name, {**options, name: str(path)})
+
+
+def installed_file(package: str, file: str) -> Path | None:
+    """Path of a file inside an installed package, which is not imported; None if it is not there.
+
+    Args:
+        package: Name with which the package is imported.
+        file: Path of the file below the package's folder.
+    """
+    spec = importlib.util.find_spec(package)
+    folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or ()]
+    return next((folder / file for folder in folders if (folder / file).is_file()), None)
+
+
+def package_weights(front_end: str, package: str, file: str, weights: str | None) -> Path:
+    """The file of a front end's weights: the one that a user names, or that of an installed package.
+
+    Args:
+        front_end: Row of FRONT_ENDS, which is also the name of the extra that installs the package.
+        package: Name with which the package is imported.
+        file: Path of the file below the package's folder.
+        weights: File that the user names; None: the file of the package.
+
+    Raises:
+        InputError: No file is named, and the package is not installed or lacks the file.
+    """
+    path = installed_file(package, file) if weights is None else Path(weights).expanduser()
+    if path is None:
+        raise InputError(
+            f"front_end: {front_end}: its weights are missing: no installed package {package} has {file}; install "
+            f"spooftune[{front_end}], or give `weights` a file"
+        )
+    return path
 
 
 def is_safetensors(path: Path) -> bool:

@@ -15,15 +15,14 @@ The layers that follow the embedding in training (two hidden layers and the spea
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
 from core.audio import SAMPLE_RATE
 from core.errors import InputError
 from core.features.spectral import Spectral, mfcc
-from core.features.weights import DAMAGE, digests, is_safetensors
+from core.features.tensors import float_tensors, listed, misfits, read_tensors, shapes, with_tensors
+from core.features.weights import digests
 
 DILATIONS = (1, 2, 3, 1, 1)
 CHANNELS = (512, 512, 512, 512, 1500)
@@ -190,14 +189,14 @@ def random_network(
         network = Network(n_mfcc, channels=channels, kernels=kernels, embedding_dim=embedding_dim)
     generator = torch.Generator().manual_seed(seed)
     tensors: dict[str, Tensor] = {}
-    for name, shape in _shapes(network).items():
+    for name, shape in shapes(network).items():
         if len(shape) > 1:
             tensors[name] = nn.init.kaiming_normal_(torch.empty(shape), nonlinearity="relu", generator=generator)
         elif name.endswith(("norm.weight", "running_var")):
             tensors[name] = 0.5 + torch.rand(shape, generator=generator)
         else:
             tensors[name] = 0.1 * torch.randn(shape, generator=generator)
-    return _with_tensors(network, tensors)
+    return with_tensors(network, tensors)
 
 
 def load(path: Path, *, n_mfcc: int) -> Network:
@@ -214,34 +213,22 @@ def load(path: Path, *, n_mfcc: int) -> Network:
             lists the expected tensors.
     """
     where = f"front_end: xvector: {path}"
-    try:
-        if is_safetensors(path):
-            content: object = safetensors.torch.load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise InputError(f"{where}: cannot be read: {error.strerror or error}") from error
-    except (safetensors.SafetensorError, *DAMAGE) as error:
-        raise InputError(
-            f"{where}: neither safetensors nor a state dict that torch saved, or damaged ({type(error).__name__})"
-        ) from error
-    if not isinstance(content, Mapping):
-        raise InputError(f"{where}: holds {type(content).__name__}, not a mapping from names to tensors")
     tensors = {
-        str(name): tensor for name, tensor in content.items() if not str(name).endswith(".norm.num_batches_tracked")
+        name: tensor
+        for name, tensor in read_tensors(path, where).items()
+        if not name.endswith(".norm.num_batches_tracked")
     }
     with torch.device("meta"):  # allocates nothing: a damaged file may state sizes that its tensors do not have
         network = _network_of(tensors, n_mfcc)
-    wrong = _misfits(tensors, _shapes(network))
+    wrong = misfits(tensors, shapes(network))
     if wrong:
-        more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise InputError(
-            f"{where}: not an x-vector network of {n_mfcc} MFCCs: {'; '.join(wrong[:3])}{more}; it must have "
+            f"{where}: not an x-vector network of {n_mfcc} MFCCs: {listed(wrong)}; it must have "
             "tdnn.{0..4}.convolution.{weight,bias}, tdnn.{0..4}.norm.{weight,bias,running_mean,running_var} and "
             "embedding.{weight,bias}; the input of a layer has the channels of the layer below, and the input of the "
             "embedding twice the channels of the last layer"
         )
-    return _with_tensors(network, {name: tensor.detach().float() for name, tensor in tensors.items()})
+    return with_tensors(network, float_tensors(tensors))
 
 
 def _network_of(tensors: Mapping[str, object], n_mfcc: int) -> Network:
@@ -257,34 +244,3 @@ def _network_of(tensors: Mapping[str, object], n_mfcc: int) -> Network:
         case _:
             embedding_dim = EMBEDDING_DIM
     return Network(n_mfcc, channels=channels, kernels=kernels, embedding_dim=embedding_dim)
-
-
-def _shapes(network: Network) -> dict[str, tuple[int, ...]]:
-    return {
-        name: tuple(tensor.shape)
-        for name, tensor in network.state_dict().items()
-        if not name.endswith("num_batches_tracked")
-    }
-
-
-def _misfits(tensors: Mapping[str, object], expected: Mapping[str, tuple[int, ...]]) -> list[str]:
-    """Problems of the tensors: missing, unknown, of another type, or of another shape than expected."""
-    wrong = [f"{name} of {shape} is missing" for name, shape in expected.items() if name not in tensors]
-    wrong += [f"{name} is not known" for name in tensors if name not in expected]
-    for name, shape in expected.items():
-        match tensors.get(name):
-            case Tensor() as tensor if not tensor.is_floating_point() or tensor.layout != torch.strided:
-                wrong.append(f"{name} holds no plain floating-point numbers")
-            case Tensor() as tensor if tuple(tensor.shape) != shape:
-                wrong.append(f"{name} is of {tuple(tensor.shape)}, not {shape}")
-            case Tensor() | None:
-                pass
-            case other:
-                wrong.append(f"{name} is {type(other).__name__}, not a tensor")
-    return wrong
-
-
-def _with_tensors(network: Network, tensors: Mapping[str, Tensor]) -> Network:
-    counts = {name: torch.tensor(0) for name in network.state_dict() if name.endswith("num_batches_tracked")}
-    network.load_state_dict({**tensors, **counts}, assign=True)
-    return network.requires_grad_(False).eval()

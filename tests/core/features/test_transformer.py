@@ -180,7 +180,7 @@ def test_weights_in_pytorchs_form_are_read_without_running_code(folder, tmp_path
         ({"layers": [1, 7, 9]}, "no layer 7, 9; there are 0 to 3"),
         ({"layers": [1, 2, 1]}, "layer 1 is listed twice"),
         ({"layers": []}, "an empty list of layers was given; there are 0 to 3"),
-        ({"layer": 1, "layers": [1]}, "`layer` or `layers`, not both"),
+        ({"layer": 1, "layers": [1]}, "`layer` or `layers` can be given, not both"),
         ({"revision": "main"}, "`revision` is for models of the hub"),
     ],
 )
