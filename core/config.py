@@ -55,6 +55,9 @@ class Experiment:
         batch_size: Utterances of a minibatch, half bona fide and half spoofed; even.
         steps_per_epoch: Minibatches of an epoch. None = as many as the utterances of train fill, which are few on a
             small corpus: 12 epochs of 1,024 utterances are 192 steps, the paper's 50 epochs of LA19 are 19,800.
+        steps: Minibatches of the whole training, instead of `epochs`; it needs `steps_per_epoch`, and is rounded up to
+            whole epochs. Learning rates, evaluations and the scheduler of a search then count steps, in units of
+            `steps_per_epoch`.
         evaluate_every: Epochs between two evaluations on dev; the last epoch is always evaluated.
         average_epochs: Number of last epochs whose weights are averaged. The average is evaluated and exported, while
             training continues with its own weights. 1 = no averaging.
@@ -80,6 +83,7 @@ class Experiment:
     epochs: int = 50
     batch_size: int = 64
     steps_per_epoch: int | None = None
+    steps: int | None = None
     evaluate_every: int = 1
     average_epochs: int = 1
     snapshot_epochs: tuple[int, ...] = ()
@@ -93,6 +97,8 @@ class Experiment:
         return self.steps_per_epoch or n_minibatches(n_utterances, self.batch_size)
 
     def __post_init__(self) -> None:
+        if self.steps is not None:
+            object.__setattr__(self, "epochs", self._epochs_of_steps(self.steps))
         for name in ("epochs", "evaluate_every", "average_epochs"):
             if getattr(self, name) < 1:
                 raise InputError(Problem((name,), f"{name} is {getattr(self, name)}; it must be at least 1"))
@@ -114,6 +120,24 @@ class Experiment:
         if self.batch_size < 2 or self.batch_size % 2:
             text = f"batch_size is {self.batch_size}; it must be even and at least 2"
             raise InputError(Problem(("batch_size",), text))
+
+    def _epochs_of_steps(self, steps: int) -> int:
+        """Epochs that hold `steps` minibatches.
+
+        Raises:
+            InputError: There are no such epochs.
+        """
+        size = self.steps_per_epoch
+        if steps < 1:
+            raise InputError(Problem(("steps",), f"steps is {steps}; it must be at least 1"))
+        if size is None or size < 1:
+            text = f"steps is {steps}, but steps_per_epoch is {size}; give it the steps between two evaluations"
+            raise InputError(Problem(("steps",), text))
+        epochs = -(-steps // size)
+        if self.epochs not in (epochs, Experiment.epochs):
+            text = f"epochs is {self.epochs}, but {steps} steps are {epochs} epochs of {size}; leave epochs out"
+            raise InputError(Problem(("epochs",), text))
+        return epochs
 
 
 TABLES: dict[str, table.Table] = {

@@ -26,7 +26,7 @@ class Proxy(NamedTuple):
         """The experiment with at most `epochs` epochs; unchanged in mode `classifier`, which has one epoch."""
         if self.epochs is None or experiment.mode == "classifier":
             return experiment
-        return replace(experiment, epochs=min(self.epochs, experiment.epochs))
+        return replace(experiment, steps=None, epochs=min(self.epochs, experiment.epochs))
 
     def training_subset(self, train: FeatureStore, seed: int) -> FeatureStore:
         """A random subset of train.

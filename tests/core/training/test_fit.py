@@ -241,36 +241,6 @@ def test_snapshots_keep_the_epochs_that_were_asked_for(stores):
     assert same(state["snapshots"]["1"], resumed["snapshots"]["1"])
 
 
-def test_an_epoch_has_as_many_steps_as_are_wanted_and_goes_on_as_if_uninterrupted(stores):
-    whole, expected = run(stores, epochs=3, steps_per_epoch=7)
-    assert [metrics["step"] for metrics in whole] == [7, 14, 21]
-    assert [metrics["step"] for metrics in run(stores, epochs=1)[0]] == [3]  # 24 utterances in minibatches of 8
-    _, cut = run(stores, epochs=3, steps_per_epoch=7, stop_after=2)
-    _, resumed = run(stores, epochs=3, steps_per_epoch=7, resume=cut)
-    assert same(resumed["detector"], expected["detector"])
-
-
-def test_a_siamese_loss_is_compared_with_chance(stores):
-    learned, _ = run(stores, epochs=2, steps_per_epoch=60, evaluate_every=2)
-    assert learned[0]["loss_to_chance"] > learned[1]["loss_to_chance"]
-    assert learned[1]["loss_to_chance"] < 0.9
-    stuck, _ = run(stores, epochs=1, lr_schedule={"name": "constant", "lr": 1e-9})
-    assert stuck[0]["loss_to_chance"] > 0.95
-    assert "loss_to_chance" not in run(stores, epochs=1, mode="original")[0][0]
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"steps_per_epoch": 0}, "steps_per_epoch is 0; it must be at least 1"),
-        ({"steps_per_epoch": 9, "mode": "gmm"}, "mode gmm has no minibatches"),
-    ],
-)
-def test_impossible_steps_are_refused(changes, message):
-    with pytest.raises(InputError, match=message):
-        experiment_from_plain({**PLAIN, **changes})
-
-
 def test_a_training_goes_on_with_weights_that_moved_and_not_with_another_experiment():
     first = experiment_from_plain({**PLAIN, "front_end": {"name": "wav2vec", "checkpoint": "/old/w.pt"}})
     options = {"checkpoint": "/new/w.pt", "layer": "encoder"}

@@ -11,13 +11,14 @@ import pytest
 from rich.console import Console
 
 from core import checkpoint
+from core.config import experiment_from_plain
 from core.corpora.corpus import SealedPartition
 from core.errors import InputError
 from search.cli.main import main
 from search.cli.metrics_text import describe_seeds
 from search.cli.terminal import show_confirmation
 from search.methods.confirmations import NUMBER_STRIDE, Confirmation
-from search.methods.proxies import Proxy
+from search.methods.proxies import Proxy, part
 from search.prepare.plan import make_plan
 from search.prepare.stores import store_opener
 from search.report.export import _eer_by_seed
@@ -35,9 +36,16 @@ from search.space.configurations import baseline
 from search.space.optuna_space import random_values
 from search.space.reader import read_space
 from tests.commands import Command, spooftune
-from tests.core.training.test_fit import stores  # noqa: F401 - a fixture
+from tests.core.training.test_fit import PLAIN, stores  # noqa: F401 - a fixture
 from tests.search.conftest import SPACE
 from tests.speech import make_corpus
+
+
+def test_a_proxy_shortens_a_training_that_counts_steps():
+    plain = {name: value for name, value in PLAIN.items() if name != "epochs"}
+    experiment = experiment_from_plain({**plain, "steps": 70, "steps_per_epoch": 7})
+    assert part(epochs=4).experiment(experiment).epochs == 4
+    assert part(epochs=40).experiment(experiment).epochs == 10
 
 
 def test_a_proxy_takes_the_same_share_of_each_speaker_and_attack(stores):  # noqa: F811
