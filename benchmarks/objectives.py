@@ -58,7 +58,7 @@ def train_one(job: dict[str, Any]) -> str:
         for measured, state in epochs(experiment, train, dev):
             if "dev_eer" not in measured:
                 continue
-            detector = build_detector(experiment, train.n_features)
+            detector = build_detector(experiment, train.n_features, train.layers)
             detector.load_state_dict(state.get("averaged", state["detector"]))
             for name, store in scored.items():
                 kept[name].append(score_store(detector, store))

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from core import table
 from core.audio import AudioOptions
-from core.backbones import BACKBONES
+from core.backbones import BACKBONES, LAYERED_BACKBONES
 from core.classifiers import CLASSIFIERS
 from core.errors import InputError, Problem, problems_of
 from core.features import FRONT_ENDS
@@ -22,7 +22,7 @@ from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
 from core.siamese.losses import LOSSES
 from core.siamese.pairs import PAIR_SAMPLERS, n_minibatches
-from core.stores.store import InputOptions
+from core.stores.inputs import InputOptions
 from core.systems import SYSTEMS, laid_over, system_problem
 from core.table import Block
 
@@ -117,6 +117,10 @@ class Experiment:
         if self.average_epochs > 1 and self.mode in ("classifier", "gmm"):
             text = f"average_epochs is {self.average_epochs}; mode {self.mode} has no weights to average: it must be 1"
             raise InputError(Problem(("average_epochs",), text))
+        if self.input.layer in ("mix", "all"):
+            problem = self._layers_problem()
+            if problem:
+                raise InputError(Problem(("input", "layer"), f"input.layer is {self.input.layer}; {problem}"))
         if self.batch_size < 2 or self.batch_size % 2:
             text = f"batch_size is {self.batch_size}; it must be even and at least 2"
             raise InputError(Problem(("batch_size",), text))
@@ -138,6 +142,18 @@ class Experiment:
             text = f"epochs is {self.epochs}, but {steps} steps are {epochs} epochs of {size}; leave epochs out"
             raise InputError(Problem(("epochs",), text))
         return epochs
+
+    def _layers_problem(self) -> str | None:
+        """Why this experiment cannot read all layers of a front end as `input.layer` demands, or None."""
+        if self.mode == "gmm":
+            return "mode gmm models the frames of one layer: it must be the index of a layer, or mean"
+        if self.input.layer == "mix":
+            untrained = "mode classifier trains no weights of layers: it must be the index of a layer, or mean"
+            return untrained if self.mode == "classifier" else None
+        if self.backbone.name in LAYERED_BACKBONES:
+            return None
+        valid = ", ".join(sorted(LAYERED_BACKBONES)) or "none"
+        return f"backbone {self.backbone.name} takes one layer; those that take all: {valid}"
 
 
 TABLES: dict[str, table.Table] = {

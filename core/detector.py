@@ -1,6 +1,6 @@
 """Detectors: features -> CM scores. A detector is a backbone with a classifier, or two Gaussian mixtures."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 import numpy as np
@@ -11,40 +11,67 @@ from torch.overrides import TorchFunctionMode
 
 from core import table
 from core.backbones import ANY_LENGTH, BACKBONES, LAYERED_BACKBONES
+from core.backbones.layer_mix import LayerMix
 from core.classifiers import CLASSIFIERS
 from core.config import Experiment
 from core.errors import InputError, Problem
 from core.gmm import GmmDetector
 from core.heads import HEADS
-from core.stores.store import FeatureStore, InputOptions, window_starts
+from core.stores.inputs import InputOptions, check_layer, n_layers_read, read_layers, window_starts
+from core.stores.store import FeatureStore
 
 WHOLE_FRAMES = 25_600
 """Maximum number of frames in a batch of whole utterances, which bounds its memory. A longer utterance is alone."""
 
 
 class Detector(nn.Module):
-    """A countermeasure: features `(batch, n_features, n_frames)` -> CM scores `(batch,)`, higher = more bona fide."""
+    """A countermeasure: features `(batch, n_features, n_frames)` -> CM scores `(batch,)`, higher = more bona fide.
 
-    def __init__(self, backbone: nn.Module, classifier: nn.Module, options: InputOptions) -> None:
+    With `InputOptions.layer` `mix` or `all`, the features are `(batch, n_layers * n_features, n_frames)`: see
+    `FeatureStore.reading`.
+
+    Attributes:
+        mix: The learned mix of layers; the identity for any other `InputOptions.layer`.
+        layers: Indices of the layers of the front end; empty: it has no layers to choose from.
+    """
+
+    def __init__(
+        self, backbone: nn.Module, classifier: nn.Module, options: InputOptions, layers: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.classifier = classifier
         self.options = options
+        self.layers = tuple(layers)
+        mixed = options.layer == "mix"
+        self.mix = LayerMix(len(layers), normalize=options.layer_norm) if mixed else nn.Identity()
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """Inputs of the backbone, from stored features `(batch, n_features, n_frames)`: mixed, then normalised."""
+        return normalized(self.mix(features), self.options)
 
     def embed(self, features: Tensor) -> Tensor:
         """Embeddings `(batch, embedding_dim)` of stored features `(batch, n_features, n_frames)`."""
-        return cast(Tensor, self.backbone(normalized(features, self.options)).float())
+        return cast(Tensor, self.backbone(self.inputs(features)).float())
 
     def forward(self, features: Tensor) -> Tensor:
         """CM scores `(batch,)` of stored features `(batch, n_features, n_frames)`."""
         return cast(Tensor, self.classifier(self.embed(features)))
 
+    def layer_weights(self) -> dict[int, float]:
+        """Index of a layer -> its weight in the learned mix; empty if there is no mix."""
+        if not isinstance(self.mix, LayerMix):
+            return {}
+        return dict(zip(self.layers, self.mix.weights().tolist(), strict=True))
+
     def score_utterance(self, features: Tensor) -> float:
         """CM score of one utterance, the same as from a store.
 
         Args:
-            features: Features `(n_features, n_frames)` of the whole utterance; repeated if shorter than a window.
+            features: Features `(n_features, n_frames)` of the whole utterance, of all layers of the front end; repeated
+                if shorter than a window.
         """
+        features = read_layers(features, self.options.layer, self.layers)
         n_frames = self.options.scored_frames(features.shape[1])
         spare = np.array([max(features.shape[1] - n_frames, 0)])
         starts = [int(window_starts(spare, position)[0]) for position in self.options.positions()]
@@ -58,36 +85,42 @@ class Detector(nn.Module):
         return cast("NDArray[np.float64]", scores.double().cpu().numpy())
 
 
-def build_detector(experiment: Experiment, n_features: int) -> Detector | GmmDetector:
+def build_detector(experiment: Experiment, n_features: int, layers: Sequence[int] = ()) -> Detector | GmmDetector:
     """Untrained detector of an experiment, with weights from torch's global generator.
 
     Args:
         experiment: The experiment.
-        n_features: Features per frame.
+        n_features: Features per frame of one layer.
+        layers: Indices of the layers of the front end; empty: it has no layers to choose from.
 
     Raises:
-        InputError: The backbone or the classifier refuses its options or the size of the input.
+        InputError: The backbone or the classifier refuses its options or the size of the input, or the front end does
+            not have the layer of the input.
     """
     if experiment.mode == "gmm":
-        return GmmDetector(experiment.gmm, n_features, experiment.input)
-    return build_network(experiment, n_features)
+        check_layer(experiment.input.layer, layers, f"front end {experiment.front_end.name}")
+        return GmmDetector(experiment.gmm, n_features, experiment.input, layers)
+    return build_network(experiment, n_features, layers)
 
 
-def build_network(experiment: Experiment, n_features: int) -> Detector:
+def build_network(experiment: Experiment, n_features: int, layers: Sequence[int] = ()) -> Detector:
     """As `build_detector`, for an experiment whose mode is not `gmm`."""
     _check_length(experiment)
+    layer = experiment.input.layer
+    check_layer(layer, layers, f"front end {experiment.front_end.name}")
     context: tuple[int, ...] = (n_features, experiment.input.n_frames)
     if experiment.backbone.name in LAYERED_BACKBONES:
-        context = (*context, 1)
+        context = (*context, n_layers_read(layer, layers) if layer == "all" else 1)
     backbone = table.build("backbone", BACKBONES, experiment.backbone, *context)
-    if experiment.mode == "siamese" and not any(parameter.requires_grad for parameter in backbone.parameters()):
+    trained = layer == "mix" or any(parameter.requires_grad for parameter in backbone.parameters())
+    if experiment.mode == "siamese" and not trained:
         text = f"{experiment.backbone.name} has no parameters to train in siamese mode; use mode: classifier"
         raise InputError(Problem(("backbone",), f"backbone: {text}"))
     if experiment.mode == "original":
         classifier: nn.Module = table.build("head", HEADS, experiment.head, backbone.embedding_dim, 2)
     else:
         classifier = table.build("classifier", CLASSIFIERS, experiment.classifier, backbone.embedding_dim)
-    detector = Detector(backbone, classifier, experiment.input)
+    detector = Detector(backbone, classifier, experiment.input, layers)
     if _in_whole_blocks(detector):
         detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector
@@ -124,20 +157,21 @@ class _WithoutDraws(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def check_detector(experiment: Experiment, n_features: int) -> int:
+def check_detector(experiment: Experiment, n_features: int, layers: Sequence[int] = ()) -> int:
     """Number of weights of a detector, which is built without memory and initial weights to see whether it can be.
 
     Random numbers on the meta device would load PyTorch's compiler, which takes as long as loading PyTorch.
 
     Args:
         experiment: What would be trained.
-        n_features: Features per frame.
+        n_features: Features per frame of one layer.
+        layers: Indices of the layers of the front end.
 
     Raises:
         InputError: The detector cannot be built.
     """
     with torch.device("meta"), _WithoutDraws():
-        built = build_detector(experiment, n_features)
+        built = build_detector(experiment, n_features, layers)
     return sum(tensor.numel() for tensor in built.state_dict().values())
 
 
@@ -170,10 +204,12 @@ def embed_store(
     Args:
         detector: The detector, on `device`.
         store: The store.
-        batch_size: Utterances per batch.
+        batch_size: Utterances per batch; of several layers fewer.
         device: Device of the computation.
     """
     detector.eval()
+    store = store.reading(detector.options.layer)
+    batch_size = max(1, batch_size // n_layers_read(detector.options.layer, detector.layers))  # bounds the memory
     positions = detector.options.positions()
     order, parts = [], []
     for indices, n_frames in _batches(store, detector.options, batch_size):

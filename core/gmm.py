@@ -5,7 +5,7 @@ chunk of frames for a corpus of any size. An epoch is one iteration over all fra
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from core.stores.store import FeatureStore, InputOptions
+from core.stores.inputs import InputOptions, read_layers
+from core.stores.store import FeatureStore
 
 CHUNK = 8192
 """Frames computed at once; their densities under 512 Gaussians take 16 MiB."""
@@ -71,9 +72,12 @@ class Mixture(nn.Module):
 class GmmDetector(nn.Module):
     """A countermeasure. Its CM score is the mean over frames of the log-likelihood ratio, bona fide against spoofed."""
 
-    def __init__(self, options: GmmOptions, n_features: int, input_options: InputOptions) -> None:
+    def __init__(
+        self, options: GmmOptions, n_features: int, input_options: InputOptions, layers: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         self.normalize = input_options.normalize
+        self.layer, self.layers = input_options.layer, tuple(layers)
         self.bona_fide = Mixture(options.n_components, n_features)
         self.spoof = Mixture(options.n_components, n_features)
         # The mixtures model standardised frames: float32 would lose the differences of large squares otherwise.
@@ -98,16 +102,25 @@ class GmmDetector(nn.Module):
         return (features - self.mean) / self.scale
 
     def score_utterance(self, features: Tensor) -> float:
-        """CM score of the features `(n_features, n_frames)` of a whole utterance; higher = more bona fide."""
-        frames = self.frames(features.T)
+        """CM score of the features of a whole utterance; higher = more bona fide.
+
+        Args:
+            features: `(n_features, n_frames)`, of all layers of the front end.
+        """
+        return self._score(read_layers(features, self.layer, self.layers).T)
+
+    def _score(self, features: Tensor) -> float:
+        """CM score of the frames `(n_frames, n_features)` of an utterance."""
+        frames = self.frames(features)
         ratios = [(self.bona_fide(part) - self.spoof(part)).double().sum() for part in frames.split(CHUNK)]
         return float(torch.stack(ratios).sum()) / len(frames)
 
     @torch.inference_mode()
     def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
         """CM scores `(n_utterances,)` of a store."""
-        utterances = (torch.from_numpy(store.frames(index).T.copy()).to(device) for index in range(len(store)))
-        return np.array([self.score_utterance(features) for features in utterances])
+        store = store.reading(self.layer)
+        utterances = (torch.from_numpy(store.frames(index).copy()).to(device) for index in range(len(store)))
+        return np.array([self._score(features) for features in utterances])
 
 
 @torch.inference_mode()

@@ -84,6 +84,10 @@ def matches(value: object, annotation: Any) -> bool:
 
 def type_name(annotation: Any) -> str:
     """An annotation in words for an error message."""
+    if typing.get_origin(annotation) in (typing.Union, types.UnionType):
+        return " or ".join(map(type_name, typing.get_args(annotation)))
+    if annotation is type(None):
+        return "null"
     if typing.get_origin(annotation) is typing.Literal:
         return "one of " + ", ".join(map(str, typing.get_args(annotation)))
     return annotation.__name__ if isinstance(annotation, type) else str(annotation).replace("typing.", "")

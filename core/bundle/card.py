@@ -19,6 +19,17 @@ def _about_eval(config: Mapping[str, Any]) -> str:
     )
 
 
+def _layers(config: Mapping[str, Any]) -> str:
+    """The layers that a detector reads, in words for the model card; empty if its front end has none."""
+    layers, layer = config.get("layers", ()), config["experiment"]["input"].get("layer", "mean")
+    if not layers:
+        return ""
+    if len(layers) == 1:
+        return f" (layer {layers[0]})"
+    kind = {"mean": "mean", "mix": "learned mix"}.get(layer)
+    return f" ({f'{kind} of the' if kind else 'the'} layers {', '.join(map(str, layers))})"
+
+
 def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
     """The model card of a bundle in Markdown: detector, metrics, usage, limits and licence.
 
@@ -33,7 +44,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
     lines = [
         f"# Spoofing countermeasure {provenance.get('run', '')} / trial {provenance.get('trial', '')}",
         "",
-        f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`, {body}, "
+        f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`{_layers(config)}, {body}, "
         f"{n_parameters:,} parameters. It gives a CM score to 16 kHz speech: higher = more bona fide.",
         "",
         f"Decision: bona fide if the score is at least {config['threshold']:.6g}. This is the threshold of the equal "

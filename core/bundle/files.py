@@ -30,13 +30,14 @@ class Bundle:
     Attributes:
         detector: The detector, in evaluation mode, on the CPU.
         experiment: The experiment that trained the detector.
-        n_features: Features per frame of the front end.
+        n_features: Features per frame of one layer of the front end.
         threshold: CM score at the equal error rate on dev. An utterance with this score or a higher one counts as bona
             fide.
         metrics: Metrics by partition, such as `{"dev": {"eer": 0.01}}`; rates are fractions.
         provenance: Corpus, run, trial and date as plain data; after loading also `front_end_weights`.
         calibration: Map of CM scores to log-likelihood ratios, fitted on dev; None = unknown, as in bundles of earlier
             versions and of detectors that rank spoofed speech above bona fide speech.
+        layers: Indices of the layers that the front end returns; empty: it has no layers to choose from.
     """
 
     detector: Detector | GmmDetector
@@ -46,6 +47,7 @@ class Bundle:
     metrics: Mapping[str, Any]
     provenance: Mapping[str, Any]
     calibration: Calibration | None = None
+    layers: tuple[int, ...] = ()
 
 
 def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], front_end_version: int) -> None:
@@ -66,6 +68,7 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], 
         "format": FORMAT,
         "experiment": experiment_to_plain(bundle.experiment),
         "n_features": bundle.n_features,
+        "layers": list(bundle.layers),
         "threshold": bundle.threshold,
         "calibration": None if bundle.calibration is None else dataclasses.asdict(bundle.calibration),
         "metrics": dict(bundle.metrics),
@@ -110,7 +113,8 @@ def load(folder: Path) -> Bundle:
     try:
         experiment = experiment_from_plain(config["experiment"])
         n_features = int(config["n_features"])
-        detector = build_detector(experiment, n_features)
+        layers = tuple(int(layer) for layer in config.get("layers", ()))  # earlier bundles have none
+        detector = build_detector(experiment, n_features, layers)
         detector.load_state_dict(tensors)
         provenance = {
             **config["provenance"],
@@ -119,7 +123,8 @@ def load(folder: Path) -> Bundle:
         }
         threshold, metrics = float(config["threshold"]), config["metrics"]
         calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
-        return Bundle(detector.eval(), experiment, n_features, threshold, metrics, provenance, calibration)
+        detector.eval()
+        return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
 

@@ -51,16 +51,19 @@ class AugmentOptions:
         return bool(self.time_masks or self.frequency_masks or self.noise or self.mixup)
 
 
-def augmented(features: Tensor, labels: Tensor, options: AugmentOptions, generator: torch.Generator) -> Tensor:
+def augmented(
+    features: Tensor, labels: Tensor, options: AugmentOptions, generator: torch.Generator, *, n_layers: int = 1
+) -> Tensor:
     """Augmented features `(batch, n_features, n_frames)` of a minibatch, in float32; unchanged if the options are off.
 
     The order is: mixup, noise, masks. A masked value becomes the mean of its feature over the window.
 
     Args:
-        features: `(batch, n_features, n_frames)`.
+        features: `(batch, n_features, n_frames)`, or of several layers `(batch, n_layers * n_features, n_frames)`.
         labels: `(batch,)`, on the CPU; mixup only combines windows of equal labels.
         options: The options.
         generator: Source of all random numbers; on the CPU, so that one seed has the same result on every device.
+        n_layers: Number of layers. A mask covers the same frames or features of all of them.
     """
     if not options.changes:
         return features
@@ -72,13 +75,14 @@ def augmented(features: Tensor, labels: Tensor, options: AugmentOptions, generat
     if options.noise:
         drawn = torch.randn(changed.shape, generator=generator).to(changed.device)
         changed = changed + options.noise * changed.std(dim=2, keepdim=True, correction=0) * drawn
+    n_features //= n_layers
     masks = torch.zeros(n_windows, n_features, n_frames, dtype=torch.bool)
     for _ in range(options.time_masks):
         masks |= _stretch(n_windows, n_frames, min(options.time_mask_frames, n_frames), generator)[:, None, :]
     widest = max(1, round(options.frequency_mask_share * n_features))
     for _ in range(options.frequency_masks):
         masks |= _stretch(n_windows, n_features, widest, generator)[:, :, None]
-    return torch.where(masks.to(changed.device), means, changed)
+    return torch.where(masks.repeat(1, n_layers, 1).to(changed.device), means, changed)
 
 
 def _stretch(n_windows: int, length: int, longest: int, generator: torch.Generator) -> Tensor:

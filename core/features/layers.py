@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 from core.errors import InputError
+from core.table import Block, Table, option_defaults
 
 
 def chosen_layers(layers: Sequence[int] | Literal["all"], n_layers: int) -> tuple[int, ...]:
@@ -53,6 +54,27 @@ def layers_of_options(
         raise InputError(f"{where}: {error}") from error
 
 
+def layers_of(front_end: Any) -> tuple[int, ...]:
+    """Indices of the layers that a built front end returns; empty: it has no layers to choose from."""
+    return tuple(getattr(front_end, "layers", ()))
+
+
 def values_per_frame(front_end: Any) -> int:
     """Number of values per frame that a front end returns: `n_features` for each of its layers."""
-    return int(front_end.n_features) * max(1, len(getattr(front_end, "layers", ())))
+    return int(front_end.n_features) * max(1, len(layers_of(front_end)))
+
+
+def narrowed(front_end: Block, layer: object, layers: Sequence[int], table: Table) -> tuple[Block, tuple[int, ...]]:
+    """A front end that computes no more layers than are read, and the layers that it returns.
+
+    The features of a layer do not depend on the other layers that are returned.
+
+    Args:
+        front_end: Row of a table of front ends and its options.
+        layer: As in `InputOptions.layer`. Unless it is an index, all layers are needed and nothing changes.
+        layers: Indices of the layers that the front end returns.
+        table: The table, FRONT_ENDS.
+    """
+    if not isinstance(layer, int) or len(layers) < 2 or "layers" not in option_defaults(table[front_end.name]):
+        return front_end, tuple(layers)
+    return Block(front_end.name, {**front_end.options, "layers": [layer]}), (layer,)

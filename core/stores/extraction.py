@@ -18,10 +18,10 @@ from core.audio import SAMPLE_RATE, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.layers import values_per_frame
+from core.features.layers import layers_of, values_per_frame
 from core.stores.contents import file_digest
 from core.stores.key import store_key
-from core.stores.shards import Progress, clean, missing_shards, n_shards, shard_file, write_shards
+from core.stores.shards import Progress, clean, missing_shards, n_shards, shard_file, shard_size, write_shards
 from core.stores.store import FORMAT, MANIFEST, FeatureStore
 from core.table import Block
 
@@ -52,7 +52,8 @@ def estimated_bytes(utterances: Sequence[Utterance], front_end: Any, *, n_sample
         except (soundfile.LibsndfileError, OSError, TypeError):
             continue  # extraction reports the recording
     mean = float(np.mean(durations)) if durations else 0.0
-    return int(len(utterances) * mean * SAMPLE_RATE / front_end.hop_length * values_per_frame(front_end) * 2)
+    n_frames = len(utterances) * mean * SAMPLE_RATE / front_end.hop_length
+    return int(n_frames * values_per_frame(front_end) * 2)
 
 
 def extract(
@@ -94,11 +95,11 @@ def extract(
             with filelock.FileLock(root / f".{path.name}.lock"):
                 if not is_complete(path):
                     clean(path)
-                    missing = missing_shards(utterances, path)
+                    missing = missing_shards(utterances, path, shard_size(built))
                     write_shards(
                         utterances, built.to(device), options, path, missing, on_bad_audio, device, n_workers, progress
                     )
-                    files = [shard_file(path, number) for number in range(n_shards(utterances))]
+                    files = [shard_file(path, number) for number in range(n_shards(utterances, shard_size(built)))]
                     _write_manifest(path, key, built, files, table.resolved(FRONT_ENDS, front_end), options)
         except OSError as error:
             raise InputError(f"{path}: the feature store could not be written: {error}") from error
@@ -130,7 +131,8 @@ def _write_manifest(
         "front_end_version": front_end.version,
         "front_end_weights": front_end.weights,
         "audio": asdict(options),
-        "n_features": values_per_frame(front_end),
+        "n_features": front_end.n_features,
+        "layers": list(layers_of(front_end)),
         "hop_length": front_end.hop_length,
         "skipped": skipped,
         "shards": shards,

@@ -51,7 +51,7 @@ def store_key(
         for option in PLACES:  # their content replaces them
             resolved.pop(option, None)
     digest = hashlib.sha256()
-    settings = [FORMAT, shards.SHARD, resolved, built.version, sorted(files.items()), asdict(options)]
+    settings = [FORMAT, shards.shard_size(built), resolved, built.version, sorted(files.items()), asdict(options)]
     digest.update(json.dumps(settings, sort_keys=True).encode())
     contents = content_digests([utterance.path for utterance in utterances], root)
     for utterance, content in zip(utterances, contents, strict=True):

@@ -17,10 +17,17 @@ from core.atomic import replacing
 from core.audio import SAMPLE_RATE, AudioError, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
+from core.features.layers import values_per_frame
 from core.stores.store import SCHEMA
 
 SHARD = 128
-"""Utterances of a shard. An interruption loses at most the work of one shard."""
+"""Maximum number of utterances of a shard. An interruption loses at most the work of one shard."""
+
+SHARD_BYTES = 256 * 2**20
+"""Size that a shard of utterances of USUAL_SECONDS may have. Only many layers make it smaller than SHARD utterances."""
+
+USUAL_SECONDS = 10.0
+"""Length of an utterance by which shards are divided, s: few utterances are longer. No header is read for it."""
 
 MAX_SAMPLES = 60 * SAMPLE_RATE
 """Maximum number of samples in one call of a front end, which bounds its memory. A longer recording is one call."""
@@ -35,9 +42,15 @@ Progress = Callable[[int, float], None]
 """Function of the utterances and the seconds of audio that this call has finished so far."""
 
 
-def n_shards(utterances: Sequence[Utterance]) -> int:
-    """Number of shards of the store of some utterances."""
-    return -(-len(utterances) // SHARD)
+def shard_size(front_end: Any) -> int:
+    """Number of utterances of a shard with the features of a built front end; it bounds the memory of an extraction."""
+    n_frames = max(1.0, USUAL_SECONDS * SAMPLE_RATE / front_end.hop_length)
+    return max(1, min(SHARD, int(SHARD_BYTES / (2 * n_frames * values_per_frame(front_end)))))
+
+
+def n_shards(utterances: Sequence[Utterance], size: int) -> int:
+    """Number of shards of `size` utterances of the store of some utterances."""
+    return -(-len(utterances) // size)
 
 
 def shard_file(path: Path, number: int) -> Path:
@@ -45,9 +58,9 @@ def shard_file(path: Path, number: int) -> Path:
     return path / f"{number:06d}.arrow"
 
 
-def missing_shards(utterances: Sequence[Utterance], path: Path) -> list[int]:
-    """Numbers of the shards that the folder of a store lacks."""
-    return [number for number in range(n_shards(utterances)) if not shard_file(path, number).exists()]
+def missing_shards(utterances: Sequence[Utterance], path: Path, size: int) -> list[int]:
+    """Numbers of the shards of `size` utterances that the folder of a store lacks."""
+    return [number for number in range(n_shards(utterances, size)) if not shard_file(path, number).exists()]
 
 
 def clean(path: Path) -> None:
@@ -87,23 +100,23 @@ def write_shards(
             finite.
         OSError: The folder cannot be written.
     """
-    done, seconds = 0, 0.0
+    done, seconds, size = 0, 0.0, shard_size(front_end)
     with ThreadPoolExecutor(n_workers) as pool:
 
         def decoded(batch: Batch | None) -> dict[int, "Future[NDArray[np.float32]]"]:
             number, indices, _ = batch or (0, [], True)
             return {
-                index: pool.submit(audio.load, utterances[number * SHARD + index].path, options) for index in indices
+                index: pool.submit(audio.load, utterances[number * size + index].path, options) for index in indices
             }
 
-        batches = _batches(utterances, missing)
+        batches = _batches(utterances, missing, size)
         batch = next(batches, None)
         ahead = decoded(batch)
         features_of: dict[int, NDArray[np.float16]] = {}
         bad: dict[int, str] = {}
         while batch is not None:
             number, _, last = batch
-            part = utterances[number * SHARD : (number + 1) * SHARD]
+            part = utterances[number * size : (number + 1) * size]
             waiting = ahead
             # The next recordings are decoded while the features of these are computed.
             batch = next(batches, None)
@@ -131,11 +144,11 @@ def write_shards(
             features_of, bad = {}, {}
 
 
-def _batches(utterances: Sequence[Utterance], missing: Sequence[int]) -> Iterator[Batch]:
+def _batches(utterances: Sequence[Utterance], missing: Sequence[int], size: int) -> Iterator[Batch]:
     """Yields the recordings of some shards in parts of at most AHEAD_SECONDS; headers are read as they are needed."""
     for number in missing:
         room, indices = AHEAD_SECONDS, list[int]()
-        for index, utterance in enumerate(utterances[number * SHARD : (number + 1) * SHARD]):
+        for index, utterance in enumerate(utterances[number * size : (number + 1) * size]):
             seconds = audio.duration(utterance.path)
             if indices and seconds > room:
                 yield number, indices, False
@@ -172,7 +185,9 @@ def _features(
     device: torch.device | str,
     bad: dict[int, str],
 ) -> Iterator[tuple[list[int], list[NDArray[np.float16]]]]:
-    """Yields indices and features `(n_frames, n_features)` of recordings of one length, computed as one minibatch.
+    """Yields indices and features of recordings of one length, computed as one minibatch.
+
+    The features of a recording are `(n_layers, n_frames, n_features)`, with one layer if the front end has none.
 
     Recordings are not padded to one length, since padding would change the features. Recordings whose features are not
     finite in float16 are added to `bad`, by index.
@@ -187,7 +202,8 @@ def _features(
     ]
     for indices in batches:
         batch = torch.from_numpy(np.stack([waveforms[index] for index in indices])).to(device)
-        features = front_end(batch).transpose(1, 2).half()
+        layers = front_end(batch).unflatten(1, (-1, front_end.n_features))
+        features = layers.transpose(2, 3).half()
         finite = torch.isfinite(features).flatten(1).all(dim=1).tolist()
         for index, is_finite in zip(indices, finite, strict=True):
             if not is_finite:
@@ -213,7 +229,7 @@ def _write_shard(
         pa.array([utterance.speaker_id for utterance in kept], pa.string()),
         pa.array([utterance.attack_id for utterance in kept], pa.string()),
         pa.array([utterance.copy for utterance in kept], pa.string()),
-        pa.array([len(features[index]) for index in indices], pa.int32()),
+        pa.array([features[index].shape[1] for index in indices], pa.int32()),
         pa.LargeListArray.from_arrays(offsets, pa.array(values)),
     ]
     schema = SCHEMA.with_metadata({"skipped": json.dumps(skipped)})

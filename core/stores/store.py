@@ -1,8 +1,8 @@
 """The feature store: features of a partition in Arrow files, which every trial of a node maps into its memory.
 
 A store is a folder of shards and `manifest.json`. A shard is an Arrow IPC file of one record batch. The manifest is
-written last and marks the store as complete. Features are float16, frame by frame, so a crop in time is one contiguous
-copy.
+written last and marks the store as complete. Features are float16: of every utterance layer after layer, and of a layer
+frame by frame, so a crop in time of one layer is one contiguous copy. Most front ends have one layer.
 """
 
 import copy
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -20,9 +20,10 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.stores.contents import N_THREADS, file_digest
+from core.stores.inputs import Layer, check_layer, mean_of_layers, read_positions, window_starts
 from core.table import did_you_mean
 
-FORMAT = 3
+FORMAT = 4
 """Version of columns and manifest. It is part of a store's key, so that a new version extracts its own stores."""
 
 MANIFEST = "manifest.json"
@@ -41,41 +42,6 @@ SCHEMA = pa.schema(
         ("features", pa.large_list(pa.float16())),
     ]
 )
-
-
-@dataclass(frozen=True)
-class InputOptions:
-    """How the features of an utterance become one backbone input.
-
-    Attributes:
-        n_frames: Frames of every input. Training takes a random crop; a shorter utterance is repeated.
-        score_windows: Number of windows of an utterance whose embeddings are averaged outside training, spread evenly
-            from the first to the last window; 1 = only the first. `whole`: one window, which is the whole utterance
-            whatever its length; only for the backbones of `core.backbones.ANY_LENGTH`. Training takes crops all the
-            same, and the classifier is fitted on the embeddings of whole utterances.
-        normalize: Normalisation of every window, per feature: `none`, zero mean (`mean`), or zero mean and unit
-            variance (`mean_variance`).
-    """
-
-    n_frames: int = 400
-    score_windows: int | Literal["whole"] = 1
-    normalize: Literal["none", "mean", "mean_variance"] = "none"
-
-    def __post_init__(self) -> None:
-        for name in ("n_frames", "score_windows"):
-            value = getattr(self, name)
-            if value != "whole" and value < 1:
-                raise ValueError(f"input: {name} is {value}; it must be at least 1")
-
-    def positions(self) -> tuple[float, ...]:
-        """Positions of the scored windows, from 0 (the first window) to 1 (the last)."""
-        if self.score_windows == "whole":
-            return (0.0,)
-        return tuple(k / max(self.score_windows - 1, 1) for k in range(self.score_windows))
-
-    def scored_frames(self, n_frames: int) -> int:
-        """Frames of a scored window of an utterance of `n_frames` frames."""
-        return n_frames if self.score_windows == "whole" else self.n_frames
 
 
 @dataclass(frozen=True)
@@ -98,7 +64,9 @@ class FeatureStore:
         attack_ids: Attack of every utterance, `-` for bona fide.
         copies: For every utterance, the row of `core.corpora.copies.WIDENERS` that made it; None = an original.
         n_frames: Frames of every utterance, `(n_utterances,)`.
-        n_features: Values per frame.
+        n_features: Values per frame of one layer.
+        layers: Indices of the stored layers of the front end; empty: it has no layers to choose from.
+        layer: The layer that `frames` and `windows` read, as in `InputOptions.layer`; see `reading`.
         hop_length: Samples from one frame to the next.
         skipped: Recordings that were left out.
     """
@@ -107,6 +75,8 @@ class FeatureStore:
         self.path = path
         self.key = str(manifest["key"])
         self.n_features = int(manifest["n_features"])
+        self.layers = tuple(int(layer) for layer in manifest["layers"])
+        self.layer: Layer = "mean"
         self.hop_length = int(manifest["hop_length"])
         self.skipped = tuple(Skipped(**entry) for entry in manifest["skipped"])
         self.utterance_ids: list[str] = _strings(batches, "utterance_id")
@@ -121,9 +91,9 @@ class FeatureStore:
             column = batch.column("features")
             self._values.append(column.values.to_numpy(zero_copy_only=True))
             offsets = column.offsets.to_numpy()
-            n_values = batch.column("n_frames").to_numpy().astype(np.int64) * self.n_features
-            if not np.array_equal(np.diff(offsets), n_values):
-                raise ValueError(f"shard {number} does not have {self.n_features} values per frame")
+            size = self.n_features * max(len(self.layers), 1)
+            if not np.array_equal(np.diff(offsets), batch.column("n_frames").to_numpy().astype(np.int64) * size):
+                raise ValueError(f"shard {number} does not have {size} values per frame")
             begins.append(offsets[:-1])
             shards.append(np.full(batch.num_rows, number))
         self._shard = np.concatenate(shards)
@@ -175,11 +145,37 @@ class FeatureStore:
             setattr(chosen, name, [getattr(self, name)[index] for index in indices])
         return chosen
 
+    def reading(self, layer: Layer) -> "FeatureStore":
+        """The same store, of which `frames` and `windows` read one layer, the mean of all layers, or all of them.
+
+        Args:
+            layer: As in `InputOptions.layer`. `mix` reads all layers, as `all` does.
+
+        Raises:
+            InputError: The store does not have this layer.
+        """
+        check_layer(layer, self.layers, str(self.path))
+        chosen = copy.copy(self)
+        chosen.layer = layer
+        return chosen
+
     def frames(self, index: int) -> NDArray[np.float16]:
-        """Features of an utterance, `(n_frames, n_features)`: a read-only view of the mapped file."""
-        begin, n_frames = int(self._begin[index]), int(self.n_frames[index])
-        values = self._values[self._shard[index]][begin : begin + n_frames * self.n_features]
-        return cast("NDArray[np.float16]", values.reshape(n_frames, self.n_features))
+        """Features of an utterance, `(n_frames, n_features)`, or of all layers, `(n_frames, n_layers * n_features)`.
+
+        Those of one layer are a read-only view of the mapped file.
+        """
+        layers = self._read(index)
+        return layers[0] if len(layers) == 1 else np.concatenate(layers, axis=1)
+
+    def _read(self, index: int, begin: int = 0, end: int | None = None) -> list[NDArray[np.float16]]:
+        """Frames `begin` to `end` of every layer that is read of an utterance, `(n_frames, n_features)` each."""
+        first, n_frames = int(self._begin[index]), int(self.n_frames[index])
+        values, size = self._values[self._shard[index]], n_frames * self.n_features
+        layers = []
+        for position in read_positions(self.layer, self.layers):
+            layer = values[first + position * size : first + (position + 1) * size]
+            layers.append(cast("NDArray[np.float16]", layer.reshape(n_frames, self.n_features)[begin:end]))
+        return [mean_of_layers(layers)] if self.layer == "mean" and len(layers) > 1 else layers
 
     def windows(
         self,
@@ -191,32 +187,25 @@ class FeatureStore:
     ) -> torch.Tensor:
         """One window of each utterance, `(len(indices), n_features, n_frames)`, float16.
 
+        Of several layers, `(len(indices), n_layers * n_features, n_frames)`, layer after layer.
+
         Args:
             indices: Indices of the utterances.
             n_frames: Frames of a window; a shorter utterance is repeated.
             generator: Generator of random positions of the windows; None = all windows are at `position`.
             position: Position of the windows, from 0 (the first window) to 1 (the last).
         """
-        out = np.empty((len(indices), n_frames, self.n_features), np.float16)
+        n_read = 1 if self.layer == "mean" else len(read_positions(self.layer, self.layers))
+        # Frame-major, so that joining layers and features is a view: only the crops themselves are copied.
+        out = np.empty((len(indices), n_frames, n_read, self.n_features), np.float16)
         spare = np.maximum(self.n_frames[indices] - n_frames, 0)
         starts = window_starts(spare, position) if generator is None else generator.integers(spare + 1)
         for window, index, start in zip(out, indices, starts, strict=True):
-            frames = self.frames(int(index))
-            for begin in range(0, n_frames, len(frames)):
-                piece = frames[start : start + n_frames - begin]
-                window[begin : begin + len(piece)] = piece
-        return torch.from_numpy(out).transpose(1, 2)
-
-
-def window_starts(spare: NDArray[np.int64], position: float) -> NDArray[np.int64]:
-    """First frames of windows.
-
-    Args:
-        spare: Frames of each utterance that are outside its window, `(n_utterances,)`.
-        position: Position of the windows, from 0 (the first window) to 1 (the last).
-    """
-    starts: NDArray[np.int64] = np.rint(spare * position).astype(np.int64)
-    return starts
+            for number, frames in enumerate(self._read(int(index), int(start), int(start) + n_frames)):
+                for begin in range(0, n_frames, len(frames)):
+                    piece = frames[: n_frames - begin]
+                    window[begin : begin + len(piece), number] = piece
+        return torch.from_numpy(out.reshape(len(indices), n_frames, -1)).transpose(1, 2)
 
 
 def chosen_part(train: FeatureStore, names: Sequence[str]) -> FeatureStore:

@@ -48,7 +48,8 @@ def fit(
             the training. Metrics: `epoch` (from 1), `step` (minibatches so far), `loss`, `learning_rate`, `objective`
             (see `judgement`; the best so far, absent before the first evaluation); after an evaluation those of
             OBJECTIVES, rates in [0, 1], and `dev_threshold`; in siamese mode `positive_distance`, `negative_distance`,
-            and `loss_to_chance`, the ratio of the loss to that of an embedding that carries no information.
+            and `loss_to_chance`, the ratio of the loss to that of an embedding that carries no information; with a
+            learned mix of layers `layer_4_weight` and so on, the weights after the epoch.
         device: Device that computes.
         objective: Key of OBJECTIVES that selects the best epoch, with the tie-breaker.
         asv: Error rates of the ASV on dev, without which there is no `dev_min_tdcf`.
@@ -79,14 +80,14 @@ def epochs(
     The tensors of the state are in training: copy or save a state before the next epoch.
     """
     device = torch.device(device)
-    train = chosen_part(train, experiment.widen)
+    train = chosen_part(train, experiment.widen).reading(experiment.input.layer)
     _check(experiment, train, dev, objective, asv)
     if resume is not None:
         if not _same_experiment(experiment_from_plain(resume["experiment"]), experiment):
             raise InputError("the checkpoint to resume from belongs to another experiment")
         if resume["epoch"] == experiment.epochs:
             return
-    track = FitState(experiment, train.n_features, objective, resume, asv)
+    track = FitState(experiment, train.n_features, train.layers, objective, resume, asv)
     fit_mode = {"gmm": _fit_mixtures, "classifier": fit_classifier}.get(experiment.mode, fit_network)
     yield from fit_mode(experiment, train=train, dev=dev, device=device, track=track, resume=resume)
 
@@ -101,7 +102,7 @@ def _fit_mixtures(
     resume: dict[str, Any] | None,
 ) -> Epochs:
     """Yields metrics and state after each epoch of gmm mode; arguments as in `fit_network`."""
-    detector = GmmDetector(experiment.gmm, train.n_features, experiment.input).to(device)
+    detector = GmmDetector(experiment.gmm, train.n_features, experiment.input, train.layers).to(device)
     if resume is not None:
         detector.load_state_dict(resume["detector"])
     else:
@@ -125,7 +126,8 @@ def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
     """
     if state["best"] is None:
         raise InputError(f"no epoch was evaluated yet (the checkpoint is of epoch {state['epoch']})")
-    detector = build_detector(experiment_from_plain(state["experiment"]), state["n_features"])
+    layers = state.get("layers", ())  # states of earlier versions have none
+    detector = build_detector(experiment_from_plain(state["experiment"]), state["n_features"], layers)
     detector.load_state_dict(state["best"]["detector"])
     return detector.eval()
 
@@ -148,6 +150,8 @@ def _check(
         problems.append("the objective dev_min_tdcf needs the error rates of an ASV system on dev")
     if train.n_features != dev.n_features:
         problems.append(f"train has {train.n_features} features per frame, dev has {dev.n_features}")
+    if train.layers != dev.layers:
+        problems.append(f"train has the layers {list(train.layers)}, dev has {list(dev.layers)}")
     for name, store in (("train", train), ("dev", dev)):
         if len(np.unique(store.labels)) < 2:
             problems.append(f"{name} ({store.path}) lacks bona fide or spoofed utterances; both are needed")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from core import table
 from core.config import Experiment
-from core.detector import Detector, build_network, embed_store, normalized
+from core.detector import Detector, build_network, embed_store
 from core.errors import TrainingDiverged
 from core.evaluation.judgement import dev_metrics
 from core.evaluation.tandem import AsvErrorRates
@@ -17,6 +17,7 @@ from core.features.augmentation import augmented
 from core.lr_schedule import LR_SCHEDULES
 from core.optimizer import OPTIMIZERS
 from core.seeds import derived_seed
+from core.stores.inputs import n_layers_read
 from core.stores.store import FeatureStore
 from core.training.averaging import RecentWeights
 from core.training.fit_state import Epochs, FitState
@@ -47,7 +48,7 @@ def fit_classifier(
         TrainingDiverged: An embedding or a score is not finite.
     """
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
-    detector = build_network(experiment, train.n_features).to(device)
+    detector = build_network(experiment, train.n_features, train.layers).to(device)
     measured = {"epoch": 1, **evaluate(experiment, detector, train, dev, epoch=1, device=device, asv=track.asv)}
     yield measured, track.state(measured, detector)
 
@@ -78,7 +79,8 @@ def fit_network(
     n_batches = experiment.n_steps(len(train))
     schedule = table.build("lr_schedule", LR_SCHEDULES, experiment.lr_schedule, n_batches, experiment.epochs)
     torch.manual_seed(derived_seed(experiment.seed, "weights"))
-    detector = build_network(experiment, train.n_features).to(device)
+    detector = build_network(experiment, train.n_features, train.layers).to(device)
+    n_layers = n_layers_read(experiment.input.layer, train.layers)
     goal = build_objective(experiment, detector, train, device)
     learned = [parameter for parameter in goal.trained.parameters() if parameter.requires_grad]
     optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, learned)
@@ -111,7 +113,7 @@ def fit_network(
             lr = schedule((epoch - 1) * n_batches + number)
             for group in optimizer.param_groups:
                 group["lr"] = lr
-            features = augmented(features, targets, experiment.augment, changes)
+            features = augmented(features, targets, experiment.augment, changes, n_layers=n_layers)
             with torch.autocast(device.type, dtype=torch.float16, enabled=use_amp):
                 output = goal.step(features, targets, generator)
             optimizer.zero_grad(set_to_none=True)
@@ -124,6 +126,7 @@ def fit_network(
         if not np.isfinite(measured["loss"]):
             raise TrainingDiverged(f"the training loss of epoch {epoch} is {measured['loss']}")
         measured |= {"epoch": epoch, "learning_rate": lr, "step": epoch * n_batches}
+        measured |= {f"layer_{layer}_weight": weight for layer, weight in detector.layer_weights().items()}
         if goal.chance is not None:
             measured["loss_to_chance"] = measured["loss"] / goal.chance
 
@@ -155,7 +158,8 @@ def _prepare(experiment: Experiment, detector: Detector, train: FeatureStore, de
         order = random.permutation(indices)
         for batch in np.array_split(order, max(1, len(order) // experiment.batch_size)):
             windows = train.windows(batch, experiment.input.n_frames, random).to(device)
-            yield normalized(windows, experiment.input)
+            with torch.no_grad():  # nothing but the backbone is trained here
+                yield detector.inputs(windows)
 
     prepare(bona_fide)
 

@@ -27,11 +27,13 @@ class FitState:
         self,
         experiment: Experiment,
         n_features: int,
+        layers: tuple[int, ...],
         objective: str,
         resume: dict[str, Any] | None,
         asv: AsvErrorRates | None = None,
     ) -> None:
-        self.experiment, self.n_features, self.objective, self.asv = experiment, n_features, objective, asv
+        self.experiment, self.n_features, self.layers = experiment, n_features, layers
+        self.objective, self.asv = objective, asv
         self.best = BestEpoch(resume["best"] if resume else None)
         self.snapshots: dict[str, Any] = resume["snapshots"] if resume else {}
 
@@ -56,6 +58,7 @@ class FitState:
         return {
             "experiment": experiment_to_plain(self.experiment),
             "n_features": self.n_features,
+            "layers": list(self.layers),
             "epoch": epoch,
             "detector": detector.state_dict(),
             "best": self.best.kept,

@@ -55,7 +55,7 @@ def build_objective(experiment: Experiment, detector: Detector, train: FeatureSt
         loss: Any = table.build("loss", LOSSES, experiment.loss)
         chance = loss.chance(experiment.batch_size)
         step = _siamese(experiment, detector, loss)
-        return Objective(step, train.labels, detector.backbone, nn.Identity(), chance)
+        return Objective(step, train.labels, nn.ModuleList([detector.mix, detector.backbone]), nn.Identity(), chance)
     if experiment.mode == "original":
         return Objective(_classification(detector, detector.classifier), train.labels, detector, nn.Identity())
     attacks = attack_numbers(train)
@@ -63,7 +63,7 @@ def build_objective(experiment: Experiment, detector: Detector, train: FeatureSt
     classes = np.where(attacks == 0, BONA_FIDE, np.where(attacks == 1, 0, attacks))
     embedding_dim: Any = detector.backbone.embedding_dim
     head = table.build("head", HEADS, experiment.head, embedding_dim, int(attacks.max()) + 1).to(device)
-    trained = nn.ModuleList([detector.backbone, head])
+    trained = nn.ModuleList([detector.mix, detector.backbone, head])
     return Objective(_classification(detector, head), classes, trained, head)
 
 

@@ -91,7 +91,8 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
     say("\nfeature stores")
     for store in plan.stores:
         state = "features cached" if store.complete else "not built yet"
-        content = f"{store.n_features} features per frame, about {store.n_bytes / 1e6:,.1f} MB, {state}"
+        layers = f"{len(store.layers)} layers of " if len(store.layers) > 1 else ""
+        content = f"{layers}{store.n_features} features per frame, about {store.n_bytes / 1e6:,.1f} MB, {state}"
         say(f"  {store.experiment.front_end.name} of {store.partition}: {content}: {store.path}")
 
 

@@ -1,35 +1,38 @@
 """Checks of a space that need its corpus, its front ends or this machine. Every check returns a list of problems."""
 
 import shutil
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
 from core.corpora.corpus import Corpus
 from core.detector import check_detector
 from core.errors import InputError
+from core.features.layers import layers_of
 from search.cluster.machine import usable_cpus
 from search.runs.storage import Storage
 from search.space.configurations import corners
 from search.space.space import Space, store_name
 
 
-def backbone_problems(space: Space, n_features: dict[str, int]) -> tuple[list[str], int]:
+def backbone_problems(space: Space, front_ends: Mapping[str, Any]) -> tuple[list[str], int]:
     """Reasons why a detector at a corner of the space cannot be built, and the weights of the smallest detector.
 
     No memory is allocated for weights.
 
     Args:
         space: The space.
-        n_features: Number of features of every front end, by `store_name`. A front end that is missing is not checked.
+        front_ends: The built front ends, by `store_name`. A front end that is missing is not checked.
     """
     problems: dict[str, None] = {}
     sizes = []
     for values in corners(space):
         experiment = space.experiment(values)
-        size = n_features.get(store_name(experiment))
-        if size is not None:
+        front_end = front_ends.get(store_name(experiment))
+        if front_end is not None:
             try:
-                sizes.append(check_detector(experiment, size))
+                sizes.append(check_detector(experiment, front_end.n_features, layers_of(front_end)))
             except InputError as error:
                 problems.update(dict.fromkeys(error.problems))
     return list(problems), min(sizes, default=0)

@@ -13,7 +13,7 @@ from core.corpora.corpus import Utterance
 from core.errors import InputError, Unavailable
 from core.features import FRONT_ENDS
 from core.stores.extraction import is_complete
-from core.stores.shards import Progress, clean, missing_shards, shard_file, write_shards
+from core.stores.shards import Progress, clean, missing_shards, shard_file, shard_size, write_shards
 from core.table import Block
 from search.cluster.capacity import trial_capacity
 from search.cluster.fair_share import HEARTBEAT_SECONDS, FairShare
@@ -100,7 +100,8 @@ def extract_distributed(
             if is_complete(path):
                 return
             clean(path)
-            missing = missing_shards(utterances, path)
+            built = table.build("front_end", FRONT_ENDS, front_end)
+            missing = missing_shards(utterances, path, shard_size(built))
             capacity = trial_capacity(search) or 1
             share = FairShare(f"{storage.place}/stores/{path.name}", capacity)
             try:

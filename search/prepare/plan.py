@@ -16,7 +16,7 @@ from core.errors import InputError
 from core.evaluation.folds import VALIDATIONS, Origins, origins
 from core.evaluation.tandem import AsvErrorRates
 from core.features import FRONT_ENDS
-from core.features.layers import values_per_frame
+from core.features.layers import layers_of
 from core.stores.extraction import estimated_bytes, is_complete, store_path
 from search.prepare.asv import asv_of_corpus, objective_problems
 from search.prepare.checks import backbone_problems, cost_problems, disk_problems, resource_problems, widening_problems
@@ -37,7 +37,8 @@ class StorePlan:
         partition: Partition of the utterances.
         path: Folder of the store.
         complete: Whether all features are cached.
-        n_features: Values per frame.
+        n_features: Values per frame of one layer.
+        layers: Indices of the layers of the front end; empty: it has no layers to choose from.
         n_bytes: Size on disk in bytes, estimated from the recordings' headers.
         weights: File name -> SHA-256 of the pretrained weights of the front end.
     """
@@ -47,6 +48,7 @@ class StorePlan:
     path: Path
     complete: bool
     n_features: int
+    layers: tuple[int, ...]
     n_bytes: int
     weights: Mapping[str, str] = field(default_factory=dict)
 
@@ -104,7 +106,6 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             corpus.partition(partition)
         except InputError as error:
             problems.extend(error.problems)
-    n_features: dict[str, int] = {}
     front_ends: dict[str, Any] = {}
     for experiment in store_experiments(space):
         try:
@@ -113,8 +114,7 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             problems.extend(error.problems)
         else:
             front_ends[store_name(experiment)] = front_end
-            n_features[store_name(experiment)] = values_per_frame(front_end)
-    unbuildable, n_weights = backbone_problems(space, n_features)
+    unbuildable, n_weights = backbone_problems(space, front_ends)
     problems += unbuildable
     if not problems:
         problems += widening_problems(space, corpus) + cost_problems(space)
@@ -139,7 +139,8 @@ def make_plan(space: Space, storage: Storage, *, embedded: bool = False) -> Plan
             utterances = corpus.partition(partition)
             path = store_path(utterances, experiment.front_end, experiment.audio, root=storage.folder / "stores")
             size = estimated_bytes(utterances, front_end)
-            state = (is_complete(path), values_per_frame(front_end), size, front_end.weights)
+            features = (front_end.n_features, layers_of(front_end))
+            state = (is_complete(path), *features, size, front_end.weights)
             stores.append(StorePlan(experiment, partition, path, *state))
     possible = n_configurations(space)
     n_trials = space.search.trials

@@ -1,6 +1,7 @@
 """Exports the detector of a trial as a bundle, and scores it on dev and eval."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from core.evaluation.calibration import Calibration, fit_calibration
 from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
+from core.features.layers import narrowed
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
 from search.methods.confirmations import NUMBER_STRIDE
@@ -93,7 +95,10 @@ def export(
         measured["eval"]["look"] = look
         rates = [measured["eval"]["eer"], *measured["eval"].get("eer_by_seed", [])]
         record_result(run.path, look, dict(zip(names, rates, strict=True)))
-    front_end = table.build("front_end", FRONT_ENDS, experiment.front_end)
+    # The bundle computes no more layers than the detector reads.
+    block, detector.layers = narrowed(experiment.front_end, experiment.input.layer, detector.layers, FRONT_ENDS)
+    experiment = replace(experiment, front_end=block)
+    front_end = table.build("front_end", FRONT_ENDS, block)
     exported = bundle.Bundle(
         detector,
         experiment,
@@ -114,6 +119,7 @@ def export(
             **({"confirmation": _confirmation(run, confirmed)} if confirmed else {}),
         },
         calibration=calibration,
+        layers=detector.layers,
     )
     bundle.save(exported, folder, front_end_weights=front_end.weights, front_end_version=front_end.version)
     for partition, partition_scores in scores.items():

@@ -138,7 +138,7 @@ def draw_embeddings(
     with _open_writer(run, folder) as writer:
         for epoch, tensors in sorted(snapshots.items()):
             console.print(f"t-SNE of {len(indices)} utterances of {partition} after epoch {epoch}", highlight=False)
-            detector = build_detector(experiment, state["n_features"])
+            detector = build_detector(experiment, state["n_features"], state.get("layers", ()))
             detector.load_state_dict(tensors)
             assert isinstance(detector, Detector)
             embeddings = embed_store(detector, store)[torch.from_numpy(indices)]

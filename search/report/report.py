@@ -191,11 +191,11 @@ def measure_costs(
 
     Args:
         space: The space that was searched.
-        stores: Its feature stores; they give the number of features per frame.
+        stores: Its feature stores; they give the layers and the number of features per frame.
         records: The trials.
         console: Where progress is shown.
     """
-    features = {store_name(planned.experiment): planned.n_features for planned in stores}
+    planned = {store_name(store.experiment): store for store in stores}
     known: dict[str, Cost] = {}
     costs: dict[int, Cost] = {}
     console.print(f"measuring the cost of {len(records)} detectors", highlight=False)
@@ -203,7 +203,8 @@ def measure_costs(
         experiment = space.experiment(record.values)
         key = json.dumps({name: experiment_to_plain(experiment)[name] for name in COST_FIELDS}, sort_keys=True)
         if key not in known:
-            known[key] = cost_of(experiment, features[store_name(experiment)])
+            store = planned[store_name(experiment)]
+            known[key] = cost_of(experiment, store.n_features, store.layers)
         costs[record.number] = known[key]
     return costs
 

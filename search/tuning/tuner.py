@@ -103,15 +103,16 @@ def cost_function(plan: Plan) -> Callable[[Values], float] | None:
     """A function that returns a configuration's cost (parameters, or GMACs); None if `search.cost` is `none`."""
     if plan.space.search.cost == "none":
         return None
-    n_features = {store_name(store.experiment): store.n_features for store in plan.stores}
+    stores = {store_name(store.experiment): store for store in plan.stores}
 
     def cost(values: Values) -> float:
         experiment = plan.space.experiment(values)
-        detector = build_detector(experiment, n_features[store_name(experiment)])
+        store = stores[store_name(experiment)]
+        detector = build_detector(experiment, store.n_features, store.layers)
         if plan.space.search.cost == "parameters":
             return float(sum(parameter.numel() for parameter in detector.parameters()))
         assert isinstance(detector, Detector)  # The plan has refused detectors without layers.
-        return macs_of(detector, n_features[store_name(experiment)]) / 1e9
+        return macs_of(detector, store.n_features) / 1e9
 
     return cost
 

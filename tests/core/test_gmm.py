@@ -8,7 +8,7 @@ from sklearn.mixture import GaussianMixture
 
 from core.config import experiment_from_plain
 from core.gmm import GmmDetector, GmmOptions, Mixture, em_step
-from core.stores.store import InputOptions
+from core.stores.inputs import InputOptions
 from core.training.fit import best_detector, fit
 from tests.core.training.test_fit import same, stores  # noqa: F401 - a fixture
 

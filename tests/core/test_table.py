@@ -33,7 +33,7 @@ def test_every_problem_of_a_block_at_once():
     assert [problem.text for problem in found] == [
         "part: row has no 'margn'; it takes margin, kind, layers, needed; did you mean 'margin'?",
         "part: kind of row is 'c'; it must be one of a, b",
-        "part: layers of row is [1, '2']; it must be list[int] | None",
+        "part: layers of row is [1, '2']; it must be list[int] or null",
         "part: row needs 'needed'",
     ]
     assert [problem.path for problem in found] == [("margn",), ("kind",), ("layers",), ()]
