@@ -107,11 +107,11 @@ class GmmDetector(nn.Module):
         Args:
             features: `(n_features, n_frames)`, of all layers of the front end.
         """
-        return self._score(read_layers(features, self.layer, self.layers).T)
+        return self._score(read_layers(features, self.layer, self.layers))
 
     def _score(self, features: Tensor) -> float:
-        """CM score of the frames `(n_frames, n_features)` of an utterance."""
-        frames = self.frames(features)
+        """CM score of the features `(n_features, n_frames)` of an utterance."""
+        frames = self.frames(features.T)
         ratios = [(self.bona_fide(part) - self.spoof(part)).double().sum() for part in frames.split(CHUNK)]
         return float(torch.stack(ratios).sum()) / len(frames)
 
@@ -119,7 +119,7 @@ class GmmDetector(nn.Module):
     def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
         """CM scores `(n_utterances,)` of a store."""
         store = store.reading(self.layer)
-        utterances = (torch.from_numpy(store.frames(index).copy()).to(device) for index in range(len(store)))
+        utterances = (torch.from_numpy(store.frames(index).T.copy()).to(device) for index in range(len(store)))
         return np.array([self._score(features) for features in utterances])
 
 

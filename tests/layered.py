@@ -13,7 +13,7 @@ N_LAYERS = 4
 
 
 class Layered(nn.Module):
-    """Layer 0 is constant, layer 1 LFCCs, and every further layer a map of the one before; see FRONT_ENDS.
+    """Layer 0 is much like noise, layer 1 LFCCs, and every further layer a map of the one before; see FRONT_ENDS.
 
     Attributes:
         computed: Highest layer that each call of any instance computed.
@@ -31,7 +31,7 @@ class Layered(nn.Module):
 
     def forward(self, waveform):
         state = self.inner(waveform)
-        states = [torch.ones_like(state), state]
+        states = [10 * torch.sin(20 * state), state]
         for number in range(2, max(self.layers) + 1):
             states.append(torch.tanh(0.3 * states[-1].roll(1, dims=1)) * number)
         Layered.computed.append(max(self.layers))

@@ -100,9 +100,8 @@ class GenuinizedLcnn(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Embeddings `(batch, embedding_dim)` of features `(batch, n_features, n_frames)`."""
-        with torch.no_grad():
-            genuinized = self.genuinizer(self.genuinizer.standardised(features))
-        return cast(Tensor, self.lcnn(genuinized))
+        # The genuinizer is frozen, but the gradient passes through it to a mix of layers.
+        return cast(Tensor, self.lcnn(self.genuinizer(self.genuinizer.standardised(features))))
 
 
 def fg_lcnn(

@@ -158,8 +158,7 @@ def _prepare(experiment: Experiment, detector: Detector, train: FeatureStore, de
         order = random.permutation(indices)
         for batch in np.array_split(order, max(1, len(order) // experiment.batch_size)):
             windows = train.windows(batch, experiment.input.n_frames, random).to(device)
-            with torch.no_grad():  # nothing but the backbone is trained here
-                yield detector.inputs(windows)
+            yield detector.inputs(windows).detach()  # nothing but the backbone is trained here
 
     prepare(bona_fide)
 

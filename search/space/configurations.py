@@ -11,6 +11,9 @@ from core.table import Block, option_defaults
 from search.space.parameter import Label, Parameter, Values
 from search.space.space import STORE_FIELDS, Space, store_name
 
+NAMES = ("", "name")
+"""Ends of the paths of parameters that choose a row of a table, such as `backbone` and `backbone.name`."""
+
 MOST_CONFIGURATIONS = 1_000_000
 """Number up to which configurations are counted."""
 
@@ -19,8 +22,9 @@ def corners(space: Space) -> Iterator[Values]:
     """Configurations for checking a space, in which every choice and both ends of every range occur.
 
     Of more than 64 choices or integers, only the first and the last occur. A value whose condition cannot be met is
-    left out. The other values of a configuration are drawn at random, the same in every call. If all corners can be
-    built, then all names, types and limits in between are valid, too.
+    left out. The other values of a configuration are drawn at random, the same in every call, but a layer occurs with
+    every front end, backbone and mode that may not have it. If all corners can be built, then all names, types and
+    limits in between are valid, too.
 
     Yields:
         The configurations; an empty one if the space searches nothing.
@@ -30,11 +34,23 @@ def corners(space: Space) -> Iterator[Values]:
     draw = random.Random(0)
     for parameter in space.searched:
         for value in ends[parameter.path]:
-            values = _completed(space, {parameter.path: value}, ends, draw)
-            if parameter.path in values:
-                yield values
+            for partner in ({}, *_partners(space, parameter.path, value, ends)):
+                wanted = {parameter.path: value, **partner}
+                values = _completed(space, wanted, ends, draw)
+                if wanted.items() <= values.items():
+                    yield values
     if not space.searched:
         yield {}
+
+
+def _partners(space: Space, path: str, value: Label, ends: Mapping[str, Sequence[Label]]) -> Iterator[Values]:
+    """Values of other parameters with which a value might not be possible, one parameter at a time."""
+    if path != "input.layer" or value == "mean":
+        return
+    for other in space.searched:
+        key, _, option = other.path.partition(".")
+        if key == "front_end" or (isinstance(value, str) and key in ("system", "mode", "backbone") and option in NAMES):
+            yield from ({other.path: label} for label in ends[other.path])
 
 
 def _completed(space: Space, wanted: Values, ends: Mapping[str, Sequence[Label]], draw: random.Random) -> Values:
