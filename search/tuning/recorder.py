@@ -1,6 +1,7 @@
 """A Tune callback that records the trials of a run in its journal."""
 
 import math
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -12,9 +13,9 @@ from search.runs.trial_folder import TrialFolder
 
 FOLDED = tuple(metric.folded for metric in OBJECTIVES.values())
 BEST = tuple(f"best_{name}" for name in (*OBJECTIVES, *FOLDED, "dev_threshold", "epoch"))
-DISTANCES = ("positive_distance", "negative_distance")
-RECORDED = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *DISTANCES)
-"""Metrics of an epoch that the journal keeps."""
+PAIRS = ("positive_distance", "negative_distance", "loss_to_chance", "step")
+RECORDED = ("loss", "learning_rate", *OBJECTIVES, "dev_threshold", *FOLDED, "worst_fold_eer", *BEST, *PAIRS)
+"""Metrics of an epoch that the journal keeps, besides the weights of a mix of layers."""
 
 
 class RecordTrials(Callback):
@@ -65,8 +66,15 @@ class RecordTrials(Callback):
         if result.get("epoch"):
             fields |= {"epoch": result["epoch"], "objective": result["objective"]}
             fields["node"] = result.get("node_ip", "")
-            fields["metrics"] = {name: result[name] for name in RECORDED if name in result}
+            names = (*RECORDED, *layer_weights(result))
+            fields["metrics"] = {name: result[name] for name in names if name in result}
         self.folder.journal.record(event, number, seconds=round(time.time() - self.started[number], 3), **fields)
+
+
+def layer_weights(metrics: Mapping[str, Any]) -> dict[str, int]:
+    """Names of the metrics of an epoch that are weights of a mix of layers -> the index of the layer."""
+    matches = {name: re.fullmatch(r"layer_(\d+)_weight", name) for name in metrics}
+    return {name: int(match[1]) for name, match in matches.items() if match}
 
 
 def reports_failure(result: Mapping[str, Any]) -> bool:

@@ -15,7 +15,7 @@ from core.atomic import replacing
 from core.evaluation.objectives import OBJECTIVES
 from search.space.parameter import Values
 from search.tuning.hparams import Column, experiment_summary, session_end, session_start
-from search.tuning.recorder import reports_failure
+from search.tuning.recorder import layer_weights, reports_failure
 
 COLUMNS_FILE = "events.out.tfevents.columns"
 """Event file with the columns of HPARAMS. TensorBoard reads every file whose name contains `tfevents`."""
@@ -32,7 +32,7 @@ TAGS = {
     "worst_fold_eer": "folds/worst_eer",
     "objective": "objective",
 }
-"""Metric of a trial -> TensorBoard tag. The step is the epoch."""
+"""Metric of a trial -> TensorBoard tag. The step is the epoch. The weights of a mix of layers are in `layers/`."""
 
 FINAL = {"best_dev_eer": "hparam/best_dev_eer", "objective": "hparam/objective", "best_epoch": "hparam/best_epoch"}
 """Metrics of the HParams table, written when a trial ends."""
@@ -104,7 +104,8 @@ class TensorBoardWriter(Callback):
         writer = self._writers.get(number)
         if writer is None:
             return
-        for name, tag in TAGS.items():
+        weights = {name: f"layers/layer_{layer:02d}" for name, layer in layer_weights(metrics).items()}
+        for name, tag in {**TAGS, **weights}.items():
             if name in metrics and math.isfinite(metrics[name]):
                 writer.add_scalar(tag, metrics[name], int(metrics["epoch"]))
         writer.flush()

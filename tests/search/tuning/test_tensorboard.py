@@ -4,8 +4,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
+from search.runs.trial_folder import TrialFolder
 from search.space.parameter import Parameter
 from search.tuning.hparams import columns_of
+from search.tuning.recorder import RecordTrials
 from search.tuning.tensorboard import TensorBoardWriter
 
 SEARCHED = (
@@ -16,6 +18,7 @@ SEARCHED = (
     Parameter("lr_schedule.lr", "log_uniform", low=1e-4, high=1e-2, when={"backbone.name": ("none",)}),
     Parameter("input.normalize", "choice", choices=(None, "mean")),
     Parameter("loss.margin_or_off", "choice", choices=(0.5, None)),
+    Parameter("input.layer", "choice", choices=(0, 4, "mean", "mix")),
 )
 
 
@@ -78,6 +81,23 @@ def test_a_trial_that_is_paused_keeps_one_file_and_non_finite_values_are_left_ou
     assert read(tmp_path / "00000")[0].Tags()["scalars"] == []
 
 
+def test_the_weights_of_a_mix_of_layers_are_scalars_and_stand_in_the_journal(tmp_path):
+    weights = {"layer_0_weight": 0.25, "layer_11_weight": 0.75}
+    writer = TensorBoardWriter(tmp_path, columns_of(SEARCHED))
+    writer.on_trial_start(0, [], trial(3))
+    writer.on_trial_result(0, [], trial(3), {**RESULT, **weights})
+    accumulator, _ = read(tmp_path / "00003")
+    assert [accumulator.Scalars(f"layers/layer_{layer}")[0].value for layer in ("00", "11")] == [0.25, 0.75]
+    folder = TrialFolder(tmp_path, place="runs/r", tensorboard=tmp_path)
+    recorder = RecordTrials(folder)
+    recorder.on_trial_start(0, [], trial(3))
+    chance = {"loss_to_chance": 0.99, "step": 16}  # by which `status` marks a trial
+    recorder.on_trial_result(0, [], trial(3), {**RESULT, **weights, **chance, "unknown": 1.0})
+    (record,) = folder.journal.trials()
+    assert record.metrics.items() >= {**weights, **chance}.items()
+    assert "unknown" not in record.metrics
+
+
 def table_of(folder):
     """Names and types of the columns that TensorBoard shows for a folder, and the values by run."""
     from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
@@ -109,8 +129,10 @@ def test_every_searched_parameter_is_a_column_of_one_type(tmp_path):
     writer = TensorBoardWriter(tmp_path, columns_of(SEARCHED))
     writer.setup()
     some = {"backbone.name": "lcnn", "loss.margin": 0.5, "input.flag": False, "loss.margin_or_off": 0.5}
+    some["input.layer"] = 4
     writer.start(0, some)
-    writer.start(1, {**some, "backbone.name": "senet18", "backbone.width": 7, "loss.margin_or_off": None})
+    other = {"backbone.name": "senet18", "backbone.width": 7, "loss.margin_or_off": None, "input.layer": "mix"}
+    writer.start(1, {**some, **other})
     columns, sessions = table_of(tmp_path)
     assert columns == {
         "trial": "DATA_TYPE_FLOAT64",
@@ -121,6 +143,7 @@ def test_every_searched_parameter_is_a_column_of_one_type(tmp_path):
         "lr_schedule.lr": "DATA_TYPE_FLOAT64",
         "input.normalize": "DATA_TYPE_STRING",
         "loss.margin_or_off": "DATA_TYPE_STRING",
+        "input.layer": "DATA_TYPE_STRING",
     }
     assert sessions == {"00000": {"trial", *some}, "00001": {"trial", "backbone.width", *some}}
 
