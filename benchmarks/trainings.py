@@ -78,7 +78,7 @@ def train_one(job: Job) -> str:
             losses.append(measured.get("loss", np.nan))
             if "dev_eer" in measured:
                 seconds += time.monotonic() - begun  # scoring for the study is no part of the training
-                detector = build_detector(experiment, train.n_features)
+                detector = build_detector(experiment, train.n_features, train.layers)
                 detector.load_state_dict(state.get("averaged", state["detector"]))
                 for name, store in stores.items():
                     kept[name].append(score_store(detector, store))
