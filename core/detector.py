@@ -152,8 +152,8 @@ class _WithoutDraws(TorchFunctionMode):
     """Leaves tensors as they are instead of filling them with random numbers."""
 
     def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if function in (Tensor.normal_, Tensor.uniform_):
-            return args[0]
+        if function in (Tensor.normal_, Tensor.uniform_, nn.init.normal_, nn.init.uniform_, nn.init.kaiming_uniform_):
+            return args[0] if args else kwargs["tensor"]
         return function(*args, **(kwargs or {}))
 
 

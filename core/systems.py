@@ -1,4 +1,4 @@
-"""SYSTEMS: named experiments, the rows of the paper's table 1.
+"""SYSTEMS: named experiments: the rows of the paper's table 1, and systems on waveforms that others compare with.
 
 A space writes `{system: lfcc-gmm, epochs: 20}` for the system with another number of epochs; every value can be
 changed. The values here are those of the source, or ours where the source does not give them. The wav2vec systems need
@@ -13,6 +13,8 @@ changed. The values here are those of the source, or ours where the source does 
 - `fg-lcnn`: Constant-Q spectra, transformed by an autoencoder of bona fide speech, then LCNN (Wu 2020).
 - `wav2vec-*`: Frozen wav2vec features and one of the paper's five backbones, trained by cross-entropy as in table 1.
   With `mode: siamese` they become the systems that the paper proposes (table 2).
+- `aasist`, `rawnet2`: Networks on waveforms of 64,600 samples, about 4 s (Jung 2022; Tak 2021), with the optimiser and
+  schedule of their published configurations. The published loss weighs the classes; here, minibatches are balanced.
 """
 
 from collections.abc import Mapping
@@ -24,6 +26,15 @@ System = Mapping[str, Any]
 """Fields of an experiment as plain data; the others have their defaults."""
 
 LOGSPEC: System = {"front_end": {"name": "logspec"}, "input": {"n_frames": 400}, "mode": "original"}
+
+WAVEFORM: System = {
+    "front_end": {"name": "waveform"},
+    "input": {"n_frames": 64_600},
+    "mode": "original",
+    "optimizer": {"name": "adam", "weight_decay": 1e-4},
+    "lr_schedule": {"name": "cosine", "lr": 1e-4, "warmup_epochs": 0.0, "final": 5e-6},
+    "epochs": 100,
+}
 
 SYSTEMS: dict[str, System] = {
     "lfcc-gmm": {"front_end": {"name": "lfcc"}, "mode": "gmm", "epochs": 10},
@@ -59,6 +70,8 @@ SYSTEMS: dict[str, System] = {
         }
         for backbone in ("lcnn", "resnet18", "senet18", "senet34", "senet50")
     },
+    "aasist": {**WAVEFORM, "backbone": {"name": "aasist"}, "batch_size": 24},
+    "rawnet2": {**WAVEFORM, "backbone": {"name": "rawnet2"}, "batch_size": 32},
 }
 
 

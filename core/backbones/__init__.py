@@ -5,6 +5,7 @@ attribute `embedding_dim` is the size of the embedding. A backbone that trains a
 also has a method `prepare(bona_fide)`; see `GenuinizedLcnn.prepare`.
 """
 
+from core.backbones.aasist import aasist, ssl_aasist
 from core.backbones.densenet import densenet
 from core.backbones.ecapa_tdnn import ecapa_tdnn
 from core.backbones.fg_lcnn import fg_lcnn
@@ -14,6 +15,7 @@ from core.backbones.lcnn import lcnn
 from core.backbones.mhfa import mhfa
 from core.backbones.nes2net import nes2net, nes2net_x
 from core.backbones.pooling import attentive_pooling, statistics_pooling
+from core.backbones.rawnet2 import rawnet2
 from core.backbones.resnet import resnet18, resnet34, resnet50, senet18, senet34, senet50
 from core.backbones.sls import sls
 from core.backbones.statistics import statistics
@@ -39,11 +41,17 @@ BACKBONES: Table = {
     "nes2net_x": nes2net_x,
     "mhfa": mhfa,
     "sls": sls,
+    "ssl_aasist": ssl_aasist,
+    "aasist": aasist,
+    "rawnet2": rawnet2,
 }
 
 LAYERED_BACKBONES: frozenset[str] = frozenset(("mhfa", "sls"))
 """Rows that take several layers of a front end. They are functions of `(n_features, n_frames, n_layers)`, and their
 features are `(batch, n_layers * n_features, n_frames)`, layer after layer."""
+
+WAVEFORM_BACKBONES: frozenset[str] = frozenset(("aasist", "rawnet2"))
+"""Rows that need the front end `waveform`."""
 
 ANY_LENGTH = frozenset(
     (

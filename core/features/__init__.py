@@ -23,6 +23,7 @@ from core.features.pretrained.distillmos import distillmos
 from core.features.spectral import lfcc, logspec, mfcc
 from core.features.transformer import transformer
 from core.features.wav2vec import wav2vec
+from core.features.waveform import waveform
 from core.features.xvector import xvector
 
 FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
@@ -37,4 +38,5 @@ FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
     "transformers": transformer,
     "distillmos": distillmos,
     "xvector": xvector,
+    "waveform": waveform,
 }

@@ -65,7 +65,12 @@ def test_every_system_trains_scores_and_comes_back_from_its_state(name, corpus):
     opened, stores = corpus
     system = SYSTEMS[name]
     small = {"epochs": 2, "batch_size": 8, "input": {"n_frames": 40}, "gmm": {"n_components": 4}}
-    if system["mode"] != "gmm":
+    if system["front_end"]["name"] == "waveform":
+        small["input"] = {"n_frames": 2400}
+        small["backbone"] = {"channels": [4, 4], "kernel": 17}
+        if name == "rawnet2":
+            small["backbone"] |= {"units": 4, "embedding_dim": 16}
+    elif system["mode"] != "gmm":
         small["backbone"] = {"width": 4, "embedding_dim": 16}
         if system["backbone"]["name"] == "fg_lcnn":
             small["backbone"] |= {"genuinizer_epochs": 1, "genuinizer_width": 4}

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from core.backbones.mhfa import mhfa
 from core.backbones.nes2net import InnerStacks, nes2net, nes2net_x
 from core.backbones.sls import sls
+from core.backbones.statistics import statistics
 
 
 @pytest.fixture(autouse=True)
@@ -27,6 +28,16 @@ def stirred(network: Any) -> Any:
     for parameter in network.parameters():
         nn.init.normal_(parameter, std=0.3)
     return network.double()
+
+
+def test_statistics_by_hand() -> None:
+    features = torch.tensor([[[1.0, 3.0, 5.0, 7.0], [2.0, 2.0, 2.0, 4.0]]])
+    backbone = statistics(2, 9)
+    assert backbone.embedding_dim == 4
+    torch.testing.assert_close(backbone(features), torch.tensor([[4.0, 2.5, 5**0.5, 0.75**0.5]]))
+    means = statistics(2, 9, deviation=False)
+    assert means.embedding_dim == 2
+    assert means(features).tolist() == [[4.0, 2.5]]
 
 
 @pytest.mark.parametrize("build", [mhfa, sls])

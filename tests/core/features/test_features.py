@@ -239,3 +239,14 @@ def test_mean_normalization_takes_a_constant_channel_out(name):
     torch.testing.assert_close(features.mean(dim=-1), torch.zeros(1, normalized.n_features), atol=1e-5, rtol=0)
     torch.testing.assert_close(normalized(0.25 * waveform), features, atol=1e-4, rtol=1e-4)
     assert (plain(0.25 * waveform) - plain(waveform)).abs().max() > 0.5
+
+
+def test_half_precision_keeps_a_waveform_of_16_bits():
+    """Quiet samples are stored exactly, and the error of a loud one is 70 dB below it."""
+    samples = np.arange(-32768, 32768, dtype=np.int64) / 32768
+    stored = FRONT_ENDS["waveform"]()(torch.tensor(samples)[None]).half()[0, 0].double().numpy()
+    quiet = np.abs(samples) <= 1 / 16
+    np.testing.assert_array_equal(stored[quiet], samples[quiet])
+    assert np.abs(stored / np.where(samples == 0, 1, samples) - (samples != 0)).max() <= 2**-11
+    noise_db = 10 * np.log10(np.square(stored - samples).mean() / np.square(samples).mean())
+    assert noise_db < -70

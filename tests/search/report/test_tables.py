@@ -90,7 +90,8 @@ def test_the_grid_of_a_papers_table_fills_each_of_its_cells_once(number):
 
 
 def test_table_1_has_every_system():
-    assert {cells[0].values["system"] for cells in PAPER["paper-table-1"].rows.values()} == set(SYSTEMS)
+    later = {"aasist", "rawnet2"}  # than the paper
+    assert {cells[0].values["system"] for cells in PAPER["paper-table-1"].rows.values()} == set(SYSTEMS) - later
 
 
 def test_forms_hold_the_same_cells():
