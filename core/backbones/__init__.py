@@ -6,6 +6,7 @@ also has a method `prepare(bona_fide)`; see `GenuinizedLcnn.prepare`.
 """
 
 from core.backbones.aasist import aasist, ssl_aasist
+from core.backbones.conformer import conformer
 from core.backbones.densenet import densenet
 from core.backbones.ecapa_tdnn import ecapa_tdnn
 from core.backbones.fg_lcnn import fg_lcnn
@@ -41,6 +42,7 @@ BACKBONES: Table = {
     "nes2net_x": nes2net_x,
     "mhfa": mhfa,
     "sls": sls,
+    "conformer": conformer,
     "ssl_aasist": ssl_aasist,
     "aasist": aasist,
     "rawnet2": rawnet2,
@@ -69,6 +71,7 @@ ANY_LENGTH = frozenset(
         "nes2net",
         "nes2net_x",
         "mhfa",
+        "conformer",
     )
 )
 """Rows whose network takes inputs of any number of frames from 1, whatever the `n_frames` it was built with. Only these

@@ -106,7 +106,9 @@ def test_every_parameter_gets_a_finite_gradient(name: str) -> None:
     backbone = built(name)
     embeddings = backbone(torch.randn(6, *of(name)))
     assert embeddings.shape == (6, backbone.embedding_dim)
-    assert backbone.embedding_dim == {"aasist": 160, "ssl_aasist": 160, "rawnet2": 1024}.get(name, 512)
+    assert backbone.embedding_dim == {"aasist": 160, "ssl_aasist": 160, "conformer": 144, "rawnet2": 1024}.get(
+        name, 512
+    )
     embeddings.square().sum().backward()
     gradients = [p.grad for p in backbone.parameters() if p.requires_grad]
     assert all(g is not None and torch.isfinite(g).all() for g in gradients)
@@ -212,6 +214,7 @@ def test_lcnn_keeps_16_by_16_and_refuses_less() -> None:
         ("aasist", {"kernel": 128}, "kernel is 128; it must be odd"),
         ("aasist", {"kernel": 2315}, "n_frames is 4500 samples; at least 4501 are needed"),
         ("ssl_aasist", {"pool_ratios": [0.5, 0.5]}, r"pool_ratios is \[0.5, 0.5\]; it must be three"),
+        ("conformer", {"width": 10}, "width is 10 and heads is 4"),
         ("ssl_aasist", {"graph_dims": [8]}, r"graph_dims is \[8\]"),
         ("rawnet2", {"channels": [4]}, r"channels is \[4\]"),
         ("lcnn", {"width": 18}, "multiple of 4"),
