@@ -2,8 +2,6 @@
 
 import math
 import pickle
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,16 +11,21 @@ from torch import Tensor, nn
 from core.audio import SAMPLE_RATE
 from core.errors import InputError
 from core.features.layers import layers_of_options
+from core.features.pretrained.hub import (
+    CONFIGURATION,
+    SAFETENSORS,
+    first_line,
+    matching,
+    model_folder,
+    quiet,
+    weight_files,
+)
 from core.features.weights import digests
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
 MODEL_TYPES = ("wav2vec2", "hubert", "wavlm")
-
-_CONFIGURATION = ["config.json", "preprocessor_config.json"]
-_SAFETENSORS = ["model.safetensors", "model.safetensors.index.json", "model-*.safetensors"]
-_PICKLES = ["pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin"]
 
 
 class Transformer(nn.Module):
@@ -125,12 +128,7 @@ def transformer(
         InputError: The model cannot be found or read, its type or sample rate is not supported, it has no such layer,
             or both `layer` and `layers` are given.
     """
-    folder = Path(model).expanduser()
-    local = bool(model) and folder.is_dir()
-    if local and revision is not None:
-        raise InputError(f"front_end: transformers: {model} is a local folder; `revision` is for models of the hub")
-    if not local:
-        folder = _downloaded(model, revision)
+    folder = model_folder("transformers", model, revision)
     config, normalize = _configuration(folder, model)
     n_layers = int(config.num_hidden_layers)
     chosen = layers_of_options(f"front_end: transformers: {model}", layer, layers, n_layers)
@@ -140,27 +138,9 @@ def transformer(
         chosen,
         normalize=normalize,
         weights=digests(paths),
-        configuration=digests(_matching(folder, _CONFIGURATION)),
+        configuration=digests(matching(folder, CONFIGURATION)),
     )
     return front_end.requires_grad_(False).eval()
-
-
-def _downloaded(model: str, revision: str | None) -> Path:
-    """Folder of the local copy of a hub's model, downloaded if missing: safetensors, or else PyTorch's files."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError
-
-    try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=_CONFIGURATION + _SAFETENSORS))
-        if not _matching(folder, _SAFETENSORS):
-            folder = Path(snapshot_download(model, revision=revision, allow_patterns=_CONFIGURATION + _PICKLES))
-    except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
-        where = model if revision is None else f"{model} at revision {revision}"
-        raise InputError(
-            f"front_end: transformers: {where} is not a local folder, and the Hugging Face hub did not supply it "
-            f"({_first_line(error)}); check the name and the connection, or give `model` a folder with a copy of it"
-        ) from error
-    return folder
 
 
 def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
@@ -179,7 +159,7 @@ def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"front_end: transformers: {model}: its configuration cannot be read: {_first_line(error)}"
+            f"front_end: transformers: {model}: its configuration cannot be read: {first_line(error)}"
         ) from error
     if extractor.sampling_rate != SAMPLE_RATE:
         raise InputError(
@@ -194,15 +174,14 @@ def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[Pre
     import safetensors
     from transformers import AutoModel
 
-    paths = _matching(folder, _SAFETENSORS)
-    use_safetensors = bool(paths)
-    paths = paths or _matching(folder, _PICKLES)
+    paths = weight_files(folder)
+    use_safetensors = bool(matching(folder, SAFETENSORS))
     if not paths:
         raise InputError(
             f"front_end: transformers: {model} has no weights: neither model.safetensors nor pytorch_model.bin"
         )
     try:
-        with _quiet():
+        with quiet():
             network, report = AutoModel.from_pretrained(
                 folder,
                 config=config,
@@ -214,7 +193,7 @@ def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[Pre
             )
     except (OSError, ValueError, RuntimeError, KeyError, safetensors.SafetensorError, pickle.UnpicklingError) as error:
         raise InputError(
-            f"front_end: transformers: {model}: its weights cannot be read: {_first_line(error)}"
+            f"front_end: transformers: {model}: its weights cannot be read: {first_line(error)}"
         ) from error
     # Only pretraining uses masked_spec_embed. The library fills all missing tensors with random values.
     missing = sorted(name for name in report["missing_keys"] if name != "masked_spec_embed")
@@ -223,28 +202,3 @@ def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[Pre
             f"front_end: transformers: {model}: its weights lack {len(missing)} tensors, such as {missing[0]}"
         )
     return network, paths
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Silences the library's progress bar and its report of missing tensors, which become an InputError here."""
-    from transformers.utils import logging as untyped
-
-    logging: Any = untyped
-    verbosity, progress = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if progress:
-            logging.enable_progress_bar()
-
-
-def _matching(folder: Path, patterns: list[str]) -> list[Path]:
-    return sorted(path for pattern in patterns for path in folder.glob(pattern) if path.is_file())
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0] or type(error).__name__
