@@ -20,6 +20,7 @@ from torch import nn
 from core.features.constant_q import cqcc, cqt
 from core.features.group_delay import gd, mgd
 from core.features.pretrained.distillmos import distillmos
+from core.features.pretrained.whisper import whisper
 from core.features.spectral import lfcc, logspec, mfcc
 from core.features.transformer import transformer
 from core.features.wav2vec import wav2vec
@@ -37,6 +38,7 @@ FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
     "wav2vec": wav2vec,
     "transformers": transformer,
     "distillmos": distillmos,
+    "whisper": whisper,
     "xvector": xvector,
     "waveform": waveform,
 }

@@ -1,11 +1,10 @@
 """Files of weights as tensors by name: read without running code, and checked before a network holds them."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
 import safetensors
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 
@@ -15,7 +14,9 @@ from core.features.weights import DAMAGE, is_safetensors
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def read_tensors(path: Path, where: str, *, key: str | None = None) -> dict[str, object]:
+def read_tensors(
+    path: Path, where: str, *, key: str | None = None, only: Callable[[str], bool] = lambda name: True
+) -> dict[str, object]:
     """Tensors of a file by name: safetensors, or a state dict that torch saved.
 
     No code in the file is run: a pickle may hold only tensors and plain data. The values are not checked; see
@@ -25,13 +26,15 @@ def read_tensors(path: Path, where: str, *, key: str | None = None) -> dict[str,
         path: The file.
         where: Begin of an error message.
         key: Name of the state dict within a checkpoint of torch; None, or a file without it: the whole file.
+        only: Function of a name that says whether its tensor is needed. Others of safetensors are not read.
 
     Raises:
         InputError: The file is missing, has another format, or holds no mapping.
     """
     try:
         if is_safetensors(path):
-            content: object = safetensors.torch.load_file(path)
+            with safetensors.safe_open(path, framework="pt") as file:
+                content: object = {name: file.get_tensor(name) for name in file.keys() if only(name)}  # noqa: SIM118
         else:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except OSError as error:
@@ -44,7 +47,7 @@ def read_tensors(path: Path, where: str, *, key: str | None = None) -> dict[str,
         content = content.get(key, content)
     if not isinstance(content, Mapping):
         raise InputError(f"{where}: holds {type(content).__name__}, not a mapping from names to tensors")
-    return {str(name): tensor for name, tensor in content.items()}
+    return {str(name): tensor for name, tensor in content.items() if only(str(name))}
 
 
 def shapes(network: nn.Module) -> dict[str, tuple[int, ...]]:

@@ -103,4 +103,6 @@ def is_safetensors(path: Path) -> bool:
     """
     with path.open("rb") as file:
         start = file.read(9)
-    return start[8:] == b"{" and not start.startswith((b"PK", b"\x80"))  # those begin a zip file and a pickle
+        size = file.seek(0, 2)
+    # A zip file and a pickle, which torch saves, would start with a length beyond their end.
+    return start[8:] == b"{" and int.from_bytes(start[:8], "little") <= size - 8

@@ -13,7 +13,7 @@ def random_tensors(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, t
     tensors = {}
     for name, shape in shapes.items():
         values = torch.randn(shape, generator=generator)
-        if name.endswith(("running_var", "norm.weight")):
+        if len(shape) == 1 and name.endswith(("running_var", "weight")):
             tensors[name] = 0.5 + values.abs()
         else:
             tensors[name] = values / max(1, values[0].numel()) ** 0.5 if len(shape) > 1 else 0.1 * values
