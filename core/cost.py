@@ -65,7 +65,7 @@ def cost_of(experiment: Experiment, n_features: int, layers: Sequence[int] = (),
     with torch.inference_mode():
         for _ in range(REPETITIONS + 1):
             began = time.perf_counter()
-            detector.score_utterance(front_end(waveform)[0].half())
+            detector.score_utterance(front_end(waveform)[0])
             times.append(time.perf_counter() - began)
     return Cost(parameters, gmacs, statistics.median(times[1:]) / seconds)  # the first repetition is a warm-up
 

@@ -68,8 +68,8 @@ class Detector(nn.Module):
         """CM score of one utterance, the same as from a store.
 
         Args:
-            features: Features `(n_features, n_frames)` of the whole utterance, of all layers of the front end; repeated
-                if shorter than a window.
+            features: Features `(n_features, n_frames)` of the whole utterance, of all layers of the front end, in
+                float32; they are rounded to float16 as in a store. Repeated if shorter than a window.
         """
         features = read_layers(features, self.options.layer, self.layers)
         n_frames = self.options.scored_frames(features.shape[1])

@@ -105,7 +105,8 @@ class GmmDetector(nn.Module):
         """CM score of the features of a whole utterance; higher = more bona fide.
 
         Args:
-            features: `(n_features, n_frames)`, of all layers of the front end.
+            features: `(n_features, n_frames)`, of all layers of the front end, in float32; they are rounded to float16
+                as in a store.
         """
         return self._score(read_layers(features, self.layer, self.layers))
 

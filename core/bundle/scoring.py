@@ -82,7 +82,7 @@ def score(
                 raise InputError(
                     f"{path}: {len(waveform)} samples at 16 kHz; the front end needs at least {min_samples}"
                 )
-            features = front_end(torch.from_numpy(waveform)[None].to(device))[0].half()
+            features = front_end(torch.from_numpy(waveform)[None].to(device))[0]
             cm_score = detector.score_utterance(features)
             if not math.isfinite(cm_score):
                 raise InputError(f"{path}: its CM score is {cm_score}: the samples are too large, or damaged")

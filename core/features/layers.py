@@ -59,11 +59,6 @@ def layers_of(front_end: Any) -> tuple[int, ...]:
     return tuple(getattr(front_end, "layers", ()))
 
 
-def values_per_frame(front_end: Any) -> int:
-    """Number of values per frame that a front end returns: `n_features` for each of its layers."""
-    return int(front_end.n_features) * max(1, len(layers_of(front_end)))
-
-
 def narrowed(front_end: Block, layer: object, layers: Sequence[int], table: Table) -> tuple[Block, tuple[int, ...]]:
     """A front end that computes no more layers than are read, and the layers that it returns.
 

@@ -18,10 +18,19 @@ from core.audio import SAMPLE_RATE, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.layers import layers_of, values_per_frame
+from core.features.layers import layers_of
 from core.stores.contents import file_digest
 from core.stores.key import store_key
-from core.stores.shards import Progress, clean, missing_shards, n_shards, shard_file, shard_size, write_shards
+from core.stores.shards import (
+    Progress,
+    bytes_per_frame,
+    clean,
+    missing_shards,
+    n_shards,
+    shard_file,
+    shard_size,
+    write_shards,
+)
 from core.stores.store import FORMAT, MANIFEST, FeatureStore
 from core.table import Block
 
@@ -53,7 +62,7 @@ def estimated_bytes(utterances: Sequence[Utterance], front_end: Any, *, n_sample
             continue  # extraction reports the recording
     mean = float(np.mean(durations)) if durations else 0.0
     n_frames = len(utterances) * mean * SAMPLE_RATE / front_end.hop_length
-    return int(n_frames * values_per_frame(front_end) * 2)
+    return int(n_frames * bytes_per_frame(front_end))
 
 
 def extract(

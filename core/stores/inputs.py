@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -88,42 +88,43 @@ def check_layer(layer: Layer, layers: Sequence[int], source: str) -> None:
     raise InputError(Problem(("input", "layer"), text))
 
 
-def read_positions(layer: Layer, layers: Sequence[int]) -> Sequence[int]:
-    """Positions, among the layers that are there, of those that are read; the one layer of a source without layers."""
-    return [layers.index(layer)] if isinstance(layer, int) else range(max(len(layers), 1))
+def n_blocks(layers: Sequence[int]) -> int:
+    """Number of arrays that a store keeps of an utterance: its layers, and after several layers also their mean."""
+    return len(layers) + 1 if len(layers) > 1 else 1
+
+
+def read_blocks(layer: Layer, layers: Sequence[int]) -> Sequence[int]:
+    """Positions of the arrays that are read of an utterance, among those that a store keeps of it; see `n_blocks`."""
+    if layer == "mean" or not layers:
+        return [n_blocks(layers) - 1]
+    return [layers.index(layer)] if isinstance(layer, int) else range(len(layers))
 
 
 def n_layers_read(layer: Layer, layers: Sequence[int]) -> int:
     """Number of layers of an input: one, or all of the source for `mix` and `all`."""
-    return 1 if layer == "mean" else len(read_positions(layer, layers))
+    return len(read_blocks(layer, layers))
 
 
 def read_layers(features: Tensor, layer: Layer, layers: Sequence[int]) -> Tensor:
     """What a store reads of the features of an utterance, from the features of a front end.
 
     Args:
-        features: `(n_layers * n_features, n_frames)`, layer after layer.
+        features: `(n_layers * n_features, n_frames)`, layer after layer, in float32 as the front end returns them.
         layer: As in `InputOptions.layer`.
         layers: Indices of the layers of the front end.
 
     Returns:
-        `(n_features, n_frames)`; of `mix` and `all`, the features themselves.
+        `(n_features, n_frames)` in float16, as in a store; of `mix` and `all`, `(n_layers * n_features, n_frames)`.
     """
-    if len(layers) < 2 or layer in ("mix", "all"):
-        return features
-    parts = features.chunk(len(layers))
-    if isinstance(layer, int):
-        return parts[layers.index(layer)]
-    total = parts[0].float()
-    for other in parts[1:]:  # one after the other, as in `mean_of_layers`: the sums are equal to the bit
-        total = total + other.float()
-    return (total * (1 / len(layers))).to(features.dtype)
+    if len(layers) > 1 and layer not in ("mix", "all"):
+        parts = features.chunk(len(layers))
+        features = parts[layers.index(layer)] if isinstance(layer, int) else mean_of_layers(parts)
+    return features.half()
 
 
-def mean_of_layers(layers: Sequence[NDArray[np.float16]]) -> NDArray[np.float16]:
-    """Mean of arrays of one shape, computed in float32 and rounded to float16."""
-    total = layers[0].astype(np.float32)
+def mean_of_layers(layers: Sequence[Tensor]) -> Tensor:
+    """Mean of tensors of one shape, which are added in their order: the mean is always the same to the bit."""
+    total = layers[0]
     for other in layers[1:]:
-        total += other
-    total *= np.float32(1 / len(layers))
-    return cast("NDArray[np.float16]", total.astype(np.float16))
+        total = total + other
+    return total * (1 / len(layers))

@@ -17,7 +17,8 @@ from core.atomic import replacing
 from core.audio import SAMPLE_RATE, AudioError, AudioOptions
 from core.corpora.corpus import Utterance
 from core.errors import InputError
-from core.features.layers import values_per_frame
+from core.features.layers import layers_of
+from core.stores.inputs import mean_of_layers, n_blocks
 from core.stores.store import SCHEMA
 
 SHARD = 128
@@ -45,7 +46,12 @@ Progress = Callable[[int, float], None]
 def shard_size(front_end: Any) -> int:
     """Number of utterances of a shard with the features of a built front end; it bounds the memory of an extraction."""
     n_frames = max(1.0, USUAL_SECONDS * SAMPLE_RATE / front_end.hop_length)
-    return max(1, min(SHARD, int(SHARD_BYTES / (2 * n_frames * values_per_frame(front_end)))))
+    return max(1, min(SHARD, int(SHARD_BYTES / (n_frames * bytes_per_frame(front_end)))))
+
+
+def bytes_per_frame(front_end: Any) -> int:
+    """Bytes per frame that the features of a built front end take in a store, in float16."""
+    return 2 * int(front_end.n_features) * n_blocks(layers_of(front_end))
 
 
 def n_shards(utterances: Sequence[Utterance], size: int) -> int:
@@ -187,7 +193,7 @@ def _features(
 ) -> Iterator[tuple[list[int], list[NDArray[np.float16]]]]:
     """Yields indices and features of recordings of one length, computed as one minibatch.
 
-    The features of a recording are `(n_layers, n_frames, n_features)`, with one layer if the front end has none.
+    The features of a recording are `(n_blocks, n_frames, n_features)`: see `core.stores.inputs.n_blocks`.
 
     Recordings are not padded to one length, since padding would change the features. Recordings whose features are not
     finite in float16 are added to `bad`, by index.
@@ -203,6 +209,8 @@ def _features(
     for indices in batches:
         batch = torch.from_numpy(np.stack([waveforms[index] for index in indices])).to(device)
         layers = front_end(batch).unflatten(1, (-1, front_end.n_features))
+        if layers.shape[1] > 1:
+            layers = torch.cat([layers, mean_of_layers(layers.unbind(1))[:, None]], dim=1)
         features = layers.transpose(2, 3).half()
         finite = torch.isfinite(features).flatten(1).all(dim=1).tolist()
         for index, is_finite in zip(indices, finite, strict=True):

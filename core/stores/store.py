@@ -2,7 +2,8 @@
 
 A store is a folder of shards and `manifest.json`. A shard is an Arrow IPC file of one record batch. The manifest is
 written last and marks the store as complete. Features are float16: of every utterance layer after layer, and of a layer
-frame by frame, so a crop in time of one layer is one contiguous copy. Most front ends have one layer.
+frame by frame, so a crop in time of one layer is one contiguous copy. Most front ends have one layer. The mean of
+several layers is stored after them: to compute it for every crop would read all layers.
 """
 
 import copy
@@ -20,10 +21,10 @@ from numpy.typing import NDArray
 
 from core.errors import InputError
 from core.stores.contents import N_THREADS, file_digest
-from core.stores.inputs import Layer, check_layer, mean_of_layers, read_positions, window_starts
+from core.stores.inputs import Layer, check_layer, n_blocks, read_blocks, window_starts
 from core.table import did_you_mean
 
-FORMAT = 4
+FORMAT = 5
 """Version of columns and manifest. It is part of a store's key, so that a new version extracts its own stores."""
 
 MANIFEST = "manifest.json"
@@ -91,7 +92,7 @@ class FeatureStore:
             column = batch.column("features")
             self._values.append(column.values.to_numpy(zero_copy_only=True))
             offsets = column.offsets.to_numpy()
-            size = self.n_features * max(len(self.layers), 1)
+            size = self.n_features * n_blocks(self.layers)
             if not np.array_equal(np.diff(offsets), batch.column("n_frames").to_numpy().astype(np.int64) * size):
                 raise ValueError(f"shard {number} does not have {size} values per frame")
             begins.append(offsets[:-1])
@@ -162,7 +163,7 @@ class FeatureStore:
     def frames(self, index: int) -> NDArray[np.float16]:
         """Features of an utterance, `(n_frames, n_features)`, or of all layers, `(n_frames, n_layers * n_features)`.
 
-        Those of one layer are a read-only view of the mapped file.
+        Those of one layer, and the mean, are a read-only view of the mapped file.
         """
         layers = self._read(index)
         return layers[0] if len(layers) == 1 else np.concatenate(layers, axis=1)
@@ -172,10 +173,10 @@ class FeatureStore:
         first, n_frames = int(self._begin[index]), int(self.n_frames[index])
         values, size = self._values[self._shard[index]], n_frames * self.n_features
         layers = []
-        for position in read_positions(self.layer, self.layers):
-            layer = values[first + position * size : first + (position + 1) * size]
+        for block in read_blocks(self.layer, self.layers):
+            layer = values[first + block * size : first + (block + 1) * size]
             layers.append(cast("NDArray[np.float16]", layer.reshape(n_frames, self.n_features)[begin:end]))
-        return [mean_of_layers(layers)] if self.layer == "mean" and len(layers) > 1 else layers
+        return layers
 
     def windows(
         self,
@@ -195,7 +196,7 @@ class FeatureStore:
             generator: Generator of random positions of the windows; None = all windows are at `position`.
             position: Position of the windows, from 0 (the first window) to 1 (the last).
         """
-        n_read = 1 if self.layer == "mean" else len(read_positions(self.layer, self.layers))
+        n_read = len(read_blocks(self.layer, self.layers))
         # Frame-major, so that joining layers and features is a view: only the crops themselves are copied.
         out = np.empty((len(indices), n_frames, n_read, self.n_features), np.float16)
         spare = np.maximum(self.n_frames[indices] - n_frames, 0)

@@ -1,10 +1,12 @@
-"""Layers of front ends: the choice, and the number of values per frame."""
+"""Layers of front ends: the choice, the size of a frame, and front ends that compute one layer."""
 
 from types import SimpleNamespace
 
 import pytest
 
-from core.features.layers import chosen_layers, values_per_frame
+from core.features.layers import chosen_layers, narrowed
+from core.stores.shards import bytes_per_frame
+from core.table import Block
 
 
 def test_layers_keep_the_order_of_the_user():
@@ -21,7 +23,17 @@ def test_wrong_layers_are_refused(layers, message):
         chosen_layers(layers, 4)
 
 
-def test_a_frame_has_the_values_of_every_layer():
-    assert values_per_frame(SimpleNamespace(n_features=16)) == 16
-    assert values_per_frame(SimpleNamespace(n_features=16, layers=(2,))) == 16
-    assert values_per_frame(SimpleNamespace(n_features=16, layers=(0, 1, 4))) == 48
+def test_a_frame_has_the_values_of_every_layer_and_of_the_mean_of_several():
+    assert bytes_per_frame(SimpleNamespace(n_features=16)) == 32
+    assert bytes_per_frame(SimpleNamespace(n_features=16, layers=(2,))) == 32
+    assert bytes_per_frame(SimpleNamespace(n_features=16, layers=(0, 1, 4))) == 4 * 32
+
+
+def test_only_the_index_of_one_of_several_layers_narrows_a_front_end():
+    front_end = Block("wide", {"layers": "all", "model": "m"})
+    table = {"wide": lambda *, model, layers="all": None, "plain": lambda *, model: None}
+    assert narrowed(front_end, 2, (0, 2), table) == (Block("wide", {"layers": [2], "model": "m"}), (2,))
+    for layer in ("mean", "mix", "all"):
+        assert narrowed(front_end, layer, (0, 2), table) == (front_end, (0, 2))
+    assert narrowed(front_end, 2, (2,), table) == (front_end, (2,))
+    assert narrowed(Block("plain"), 2, (0, 2), table) == (Block("plain"), (0, 2))

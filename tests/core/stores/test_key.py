@@ -77,7 +77,7 @@ def test_a_store_of_an_earlier_format_is_left_alone_and_one_is_extracted_beside_
     (earlier / "manifest.json").write_text(json.dumps({"format": 1}))
     monkeypatch.undo()
     monkeypatch.setitem(features_module.FRONT_ENDS, "toy", toy)
-    with pytest.raises(InputError, match=r"format 1; this version reads 4\. Delete the folder"):
+    with pytest.raises(InputError, match=r"format 1; this version reads 5\. Delete the folder"):
         FeatureStore.open(earlier)
     assert build(utterances, tmp_path).path != earlier
 

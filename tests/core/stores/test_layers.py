@@ -56,7 +56,8 @@ def test_one_layer_is_read_without_a_copy_and_its_windows_are_those_of_a_store_o
     utterances, stores, tmp_path
 ):
     whole, _ = stores
-    assert np.shares_memory(whole.reading(2).frames(3), whole.reading(2).frames(3))
+    for layer in (2, "mean"):
+        assert np.shares_memory(whole.reading(layer).frames(3), whole.reading(layer).frames(3))
     single = build(utterances, tmp_path, front_end=Block("layered", {"layers": [2]}))
     for n_frames in (7, 18, 60):  # shorter than all utterances, than some, and longer than all
         for options in ({"position": 1.0}, {"generator": 0}, {"generator": 1}):
@@ -85,7 +86,7 @@ def test_windows_of_all_layers_are_those_of_the_layers(stores):
 def test_what_a_store_reads_is_what_live_features_give_to_the_bit(utterances, stores, layer):
     for store, front_end in zip(stores, (layered(), layered(layers=[3, 1])), strict=True):
         for index in (0, 7):
-            features = front_end(torch.from_numpy(audio.load(utterances[index].path, AudioOptions()))[None])[0].half()
+            features = front_end(torch.from_numpy(audio.load(utterances[index].path, AudioOptions()))[None])[0]
             live = read_layers(features, layer, front_end.layers)
             assert np.array_equal(live.numpy().T, store.reading(layer).frames(index))
 
@@ -120,8 +121,9 @@ def test_layers_that_are_not_there_are_refused(utterances, stores, tmp_path):
 def test_layers_count_in_the_size_the_manifest_and_the_check_of_shards(utterances, stores, tmp_path):
     whole, some = stores
     sizes = [estimated_bytes(utterances, layered(layers=layers)) for layers in ([1], [3, 1], "all")]
-    assert sizes[1:] == pytest.approx([2 * sizes[0], 4 * sizes[0]])
-    real = int(whole.n_frames.sum()) * whole.n_features * 4 * 2
+    assert sizes[1:] == pytest.approx([3 * sizes[0], 5 * sizes[0]])  # several layers, and their mean
+    real = int(whole.n_frames.sum()) * whole.n_features * 5 * 2
+    assert real < sum(path.stat().st_size for path in whole.path.glob("*.arrow")) < real + 8000
     assert sizes[2] == pytest.approx(real, rel=0.1)
     manifest = json.loads((some.path / "manifest.json").read_text())
     assert manifest["layers"] == [3, 1]
@@ -135,7 +137,7 @@ def test_many_layers_make_shards_of_fewer_utterances(utterances, tmp_path, monke
     large = {"n_features": 1024, "hop_length": 320}
     assert shard_size(SimpleNamespace(**large)) == 128  # one layer: 1 MiB of 10 s
     n_utterances = shard_size(SimpleNamespace(**large, layers=tuple(range(25))))
-    assert n_utterances * 10 * 50 * 25 * 1024 * 2 <= 256 * 2**20 < (n_utterances + 1) * 10 * 50 * 25 * 1024 * 2
+    assert n_utterances * 10 * 50 * 26 * 1024 * 2 <= 256 * 2**20 < (n_utterances + 1) * 10 * 50 * 26 * 1024 * 2
     assert shard_size(SimpleNamespace(n_features=10**6, hop_length=1)) == 1
     whole = build(utterances, tmp_path / "a", front_end=ALL)
     monkeypatch.setattr(shards, "SHARD_BYTES", 100_000)
