@@ -1,6 +1,5 @@
-"""Hidden layers of wav2vec 2.0, HuBERT and WavLM models as a front end. XLS-R is a wav2vec 2.0 model."""
+"""Hidden layers of the speech encoders of the library transformers as a front end: see FAMILIES for the types."""
 
-import math
 import pickle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from core.audio import SAMPLE_RATE
 from core.errors import InputError
 from core.features.layers import layers_of_options
+from core.features.pretrained.families import FAMILIES, Family, Input
 from core.features.pretrained.hub import (
     CONFIGURATION,
     SAFETENSORS,
@@ -20,22 +20,22 @@ from core.features.pretrained.hub import (
     quiet,
     weight_files,
 )
+from core.features.pretrained.segments import by_segments
 from core.features.weights import digests
 
 if TYPE_CHECKING:
     from transformers import PreTrainedConfig, PreTrainedModel
 
-MODEL_TYPES = ("wav2vec2", "hubert", "wavlm")
-
 
 class Transformer(nn.Module):
-    """Chosen hidden states of a pretrained speech transformer, one after the other.
+    """Chosen hidden states of a pretrained speech encoder, one after the other.
 
     Args:
-        model: Model whose `hidden_states` are `(batch, n_frames, n_features)`. Its layers above the highest chosen one
-            are removed, so that nothing above is computed or takes memory.
+        model: Model of the library. Its layers above the highest chosen one are removed, so that nothing above is
+            computed or takes memory.
         layers: Indices of the hidden states to return; 0 is the input of the first transformer layer.
-        normalize: Whether each waveform is first normalised to zero mean and unit variance, as in the pretraining.
+        family: Description of the type of the model.
+        reads: What the model reads.
         weights: File name -> SHA-256 of the model's weights.
         configuration: File name -> SHA-256 of the files that describe the model.
     """
@@ -47,61 +47,66 @@ class Transformer(nn.Module):
         model: "PreTrainedModel",
         layers: tuple[int, ...],
         *,
-        normalize: bool,
+        family: Family,
+        reads: Input,
         weights: dict[str, str],
         configuration: dict[str, str],
     ) -> None:
         super().__init__()
-        _truncate(model, max(layers))
         self.model = model
         self.layers = layers
-        self.normalize = normalize
+        self.family = family
+        self.reads = reads
         self.weights = weights
         self.configuration = configuration
         config: Any = model.config
         self.n_features = int(config.hidden_size)
-        self.hop_length = math.prod(config.conv_stride)
-        self.min_samples = receptive_field(config.conv_kernel, config.conv_stride)
+        self.hop_length = reads.hop_length
+        self.min_samples = reads.min_samples
+        self.n_layers = int(config.num_hidden_layers)
+        self._truncate(max(layers))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Features of waveforms `(batch, time)` of one length, without padding.
 
         Returns:
             `(batch, len(layers) * n_features, n_frames)`: the values of one layer after those of another, in the order
-            of `layers`.
+            of `layers`. `n_frames` is the number of hops that fit behind the first `min_samples`, and one.
+
+        Raises:
+            RuntimeError: The waveforms are shorter than `min_samples`.
         """
-        if self.normalize:
-            centred = waveform - waveform.mean(dim=1, keepdim=True)
-            waveform = centred / (centred.square().mean(dim=1, keepdim=True) + 1e-7).sqrt()
-        output = self.model(waveform, output_hidden_states=True)
-        states = [*output.hidden_states[:-1], output.last_hidden_state]  # hidden_states[-1] may lack the last norm
-        return torch.cat([states[layer] for layer in self.layers], dim=2).transpose(1, 2).contiguous()
+        if waveform.shape[1] < self.min_samples:
+            raise RuntimeError(f"{waveform.shape[1]} samples; a frame needs {self.min_samples}")
+        n_frames = 1 + (waveform.shape[1] - self.min_samples) // self.hop_length
+        if self.reads.longest is None:
+            return self._encode(waveform)[:, :, :n_frames].contiguous()
+        sizes = {"hop_length": self.hop_length, "longest": self.reads.longest, "min_samples": self.min_samples}
+        return by_segments(waveform, self._encode, n_frames=n_frames, **sizes).contiguous()
 
+    def _encode(self, waveform: Tensor) -> Tensor:
+        output = self.model(**{self.reads.name: self.reads.prepare(waveform)}, output_hidden_states=True)
+        states = list(output.hidden_states)
+        highest = max(self.layers)
+        if highest == 0 or (highest == self.n_layers and self.family.has_norm(self.model.config)):
+            states[highest:] = [output.last_hidden_state]
+        frames = [self.family.frames(states[layer], self.model.config) for layer in self.layers]
+        return torch.cat(frames, dim=2).transpose(1, 2)
 
-def _truncate(model: "PreTrainedModel", highest: int) -> None:
-    """Removes the transformer layers of a model above the hidden state `highest`.
-
-    The norm that follows the last layer of some models belongs to their last hidden state alone.
-    """
-    encoder: Any = model.encoder
-    if highest < len(encoder.layers):
-        encoder.layers = encoder.layers[:highest]
-        if getattr(model.config, "do_stable_layer_norm", False):  # otherwise the norm precedes the first layer
-            encoder.layer_norm = nn.Identity()
-
-
-def receptive_field(kernels: list[int], strides: list[int]) -> int:
-    """Number of input samples that determine one output of a stack of unpadded convolutions.
-
-    Args:
-        kernels: Kernel sizes, from the input to the output.
-        strides: Strides, in the same order.
-    """
-    field, step = 1, 1
-    for kernel, stride in zip(kernels, strides, strict=True):
-        field += (kernel - 1) * step
-        step *= stride
-    return field
+    def _truncate(self, highest: int) -> None:
+        """Removes the transformer layers above the hidden state `highest`, and what belongs to other states."""
+        config: Any = self.model.config
+        config.tie_last_hidden_states = False  # otherwise the library may replace the last state by what follows it
+        removed = [self.family.upsampling]
+        if highest < self.n_layers:
+            place, _, name = self.family.layers.rpartition(".")
+            layers: Any = self.model.get_submodule(self.family.layers)
+            setattr(self.model.get_submodule(place), name, layers[:highest])
+            if self.family.has_norm(config):
+                removed.append(self.family.norm)
+        for path in filter(None, removed):
+            place, _, name = path.rpartition(".")
+            setattr(self.model.get_submodule(place), name, nn.Identity())
 
 
 def transformer(
@@ -111,7 +116,11 @@ def transformer(
     layers: list[int] | Literal["all"] | None = None,
     revision: str | None = None,
 ) -> Transformer:
-    """One hidden layer of a pretrained speech transformer, or several, which one extraction stores.
+    """One hidden layer of a pretrained speech encoder, or several, which one extraction stores.
+
+    FAMILIES in `core.features.pretrained.families` lists the types of models. Most have 50 frames per second; SEW has
+    25, the rate of its transformer, and AST 10: a frame is the mean over all frequencies. AST takes 10.24 s at a time;
+    shorter audio is filled up, longer audio is cut into segments.
 
     The weights are read from safetensors files. A model without them is read from PyTorch's pickle files, with an
     unpickler that accepts only tensors. Code that comes with a model is never run.
@@ -129,30 +138,33 @@ def transformer(
             or both `layer` and `layers` are given.
     """
     folder = model_folder("transformers", model, revision)
-    config, normalize = _configuration(folder, model)
+    config, extractor = _configuration(folder, model)
+    family = FAMILIES[config.model_type]
     n_layers = int(config.num_hidden_layers)
     chosen = layers_of_options(f"front_end: transformers: {model}", layer, layers, n_layers)
     network, paths = _network(folder, model, config)
     front_end = Transformer(
         network,
         chosen,
-        normalize=normalize,
+        family=family,
+        reads=family.input_of(config, extractor),
         weights=digests(paths),
         configuration=digests(matching(folder, CONFIGURATION)),
     )
     return front_end.requires_grad_(False).eval()
 
 
-def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
-    """Configuration of a model, and whether the model expects normalised waveforms."""
+def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, Any]":
+    """Configuration of a model, and its feature extractor."""
     from transformers import AutoConfig, AutoFeatureExtractor
 
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
-        if config.model_type not in MODEL_TYPES:
+        if config.model_type not in FAMILIES:
             raise InputError(
                 f"front_end: transformers: {model} is of type {config.model_type}; "
-                f"this front end takes {', '.join(MODEL_TYPES)}"
+                f"this front end takes {', '.join(FAMILIES)}"
+                f"{'; the front end `whisper` takes it' if config.model_type == 'whisper' else ''}"
             )
         extractor: Any = AutoFeatureExtractor.from_pretrained(folder, trust_remote_code=False)  # type: ignore[no-untyped-call]
     except InputError:
@@ -165,8 +177,9 @@ def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, bool]":
         raise InputError(
             f"front_end: transformers: {model} takes {extractor.sampling_rate} Hz; it must be {SAMPLE_RATE}"
         )
-    config.add_adapter = False  # an adapter would reduce the frame rate of the last layer
-    return config, bool(extractor.do_normalize)
+    for key, value in FAMILIES[config.model_type].options.items():
+        setattr(config, key, value)
+    return config, extractor
 
 
 def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[PreTrainedModel, list[Path]]":

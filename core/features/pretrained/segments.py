@@ -10,7 +10,13 @@ TOGETHER = 8
 
 
 def by_segments(
-    waveform: Tensor, encode: Callable[[Tensor], Tensor], *, n_frames: int, hop_length: int, longest: int
+    waveform: Tensor,
+    encode: Callable[[Tensor], Tensor],
+    *,
+    n_frames: int,
+    hop_length: int,
+    longest: int,
+    min_samples: int | None = None,
 ) -> Tensor:
     """Features `(batch, n_features, n_frames)` of waveforms whose frames are computed segment by segment.
 
@@ -22,15 +28,17 @@ def by_segments(
         waveform: `(batch, time)`; samples after the last whole frame belong to the last segment.
         encode: Function of waveforms `(at most TOGETHER, time)` that returns at least as many frames as they have.
         n_frames: Frames of a waveform.
-        hop_length: Samples of a frame.
+        hop_length: Samples from one frame to the next.
         longest: Maximum number of frames of a segment.
+        min_samples: Samples that determine a frame; None: `hop_length`.
     """
     if n_frames <= longest:
         return torch.cat([encode(part)[:, :, :n_frames] for part in waveform.split(TOGETHER)])
+    n_samples = (longest - 1) * hop_length + (min_samples or hop_length)
     pieces = []
     for begin in range(0, n_frames, longest):
         start = min(begin, n_frames - longest)
-        segment = waveform[:, start * hop_length : (start + longest) * hop_length]
+        segment = waveform[:, start * hop_length : start * hop_length + n_samples]
         features = torch.cat([encode(part) for part in segment.split(TOGETHER)])
         pieces.append(features[:, :, begin - start : longest])
     return torch.cat(pieces, dim=2)
