@@ -95,7 +95,7 @@ class HeterogeneousAttention(nn.Module):
         Args:
             first: Nodes `(batch, n_first, in_dim)`.
             second: Nodes `(batch, n_second, in_dim)`.
-            stack: Stack node `(batch, 1, in_dim)`.
+            stack: Stack node `(batch, 1, in_dim)`, or `(1, 1, in_dim)` for all of the batch.
         """
         n_first = first.shape[1]
         nodes = self.dropout(torch.cat([self.first(first), self.second(second)], dim=1))
@@ -148,8 +148,7 @@ class Branch(nn.Module):
 
     def forward(self, temporal: Tensor, spectral: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Temporal nodes, spectral nodes and the stack node, from nodes `(batch, n_nodes, in_dim)` of both kinds."""
-        stack = self.stack.expand(len(temporal), -1, -1)
-        temporal, spectral, stack = self.attention(temporal, spectral, stack)
+        temporal, spectral, stack = self.attention(temporal, spectral, self.stack)
         nodes = (self.temporal_pool(temporal), self.spectral_pool(spectral), stack)
         further = self.second_attention(*nodes)
         first, second, third = (self.dropout(old + new) for old, new in zip(nodes, further, strict=True))

@@ -14,6 +14,9 @@ from core.backbones.aasist import aasist, ssl_aasist
 from core.backbones.graph import GraphAttention, GraphPool, HeterogeneousAttention
 from core.backbones.rawnet2 import rawnet2
 from core.backbones.sinc import SincFilters
+from core.config import experiment_from_plain
+from core.cost import macs_of
+from core.detector import build_detector
 from core.errors import InputError
 from core.heads import linear
 from core.table import Block
@@ -130,3 +133,12 @@ def test_every_parameter_gets_a_gradient(network: nn.Module, size: tuple[int, in
 def test_waveform_networks_refuse_features() -> None:
     with pytest.raises(InputError, match="has 60 features per frame; this network needs `front_end: waveform`"):
         table.build("backbone", BACKBONES, Block("aasist"), 60, 4000)
+
+
+def test_the_cost_of_a_network_on_waveforms_is_counted() -> None:
+    # The stack node, which is a parameter, must not disturb the counter.
+    plain = {"front_end": "waveform", "mode": "original", "backbone": "aasist", "input": {"n_frames": 3000}}
+    detector: Any = build_detector(experiment_from_plain(plain), 1)
+    sinc = 70 * 129 * (3000 - 128)
+    first_block = 23 * (3000 - 128) // 3 * (6 * 32 + 3 * 32 + 6 * 32 * 32)  # two convolutions and the shortcut
+    assert macs_of(detector, 1) > sinc + first_block

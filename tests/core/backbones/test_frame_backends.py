@@ -1,5 +1,7 @@
 """Back ends for the frame features of pretrained encoders, against their published definitions."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,10 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from core.backbones import BACKBONES, LAYERED_BACKBONES
 from core.backbones.mhfa import mhfa
 from core.backbones.nes2net import InnerStacks, nes2net, nes2net_x
 from core.backbones.sls import sls
 from core.backbones.statistics import statistics
+from core.config import experiment_from_plain
+from core.cost import macs_of
+from core.detector import build_detector
+from core.heads import linear
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture(autouse=True)
@@ -35,9 +44,10 @@ def test_statistics_by_hand() -> None:
     backbone = statistics(2, 9)
     assert backbone.embedding_dim == 4
     torch.testing.assert_close(backbone(features), torch.tensor([[4.0, 2.5, 5**0.5, 0.75**0.5]]))
-    means = statistics(2, 9, deviation=False)
-    assert means.embedding_dim == 2
-    assert means(features).tolist() == [[4.0, 2.5]]
+    for moments, expected in (("mean", [4.0, 2.5]), ("deviation", [5**0.5, 0.75**0.5])):
+        part: Any = statistics(2, 9, moments=moments)
+        assert part.embedding_dim == 2
+        torch.testing.assert_close(part(features), torch.tensor([expected]))
 
 
 @pytest.mark.parametrize("build", [mhfa, sls])
@@ -129,3 +139,49 @@ def test_nes2net_uses_the_largest_number_of_groups_that_divides(build: Any) -> N
     network = build(200, 10, activation="selu")
     network(torch.randn(4, 200, 10)).square().sum().backward()
     assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in network.parameters())
+
+
+DOCUMENTED = re.findall(
+    r"^\| `(\w+)` \| .* \| ([\d.]+)(?: M)? \| ([\d.]+) \|$", (ROOT / "docs/spaces.md").read_text(), re.M
+)
+
+
+@pytest.mark.parametrize(("name", "weights", "gmacs"), DOCUMENTED)
+def test_documented_sizes(name: str, weights: str, gmacs: str) -> None:
+    plain = {"front_end": "lfcc", "mode": "classifier", "epochs": 1, "backbone": name, "input": {"n_frames": 200}}
+    detector: Any = build_detector(experiment_from_plain({**plain, "classifier": "svm"}), 1024)
+    assert f"{n_parameters(detector) / 1e6:.2f}" == f"{float(weights):.2f}"
+    assert f"{macs_of(detector, 1024) / 1e9:.2f}" == gmacs
+
+
+LEARNING: dict[str, dict[str, Any]] = {
+    "statistics_pooling": {},
+    "attentive_pooling": {},
+    "ecapa_tdnn": {"width": 16},
+    "nes2net": {},
+    "nes2net_x": {},
+    "mhfa": {},
+    "sls": {},
+    "conformer": {"width": 16, "n_layers": 1},
+    "ssl_aasist": {"projection": 12, "channels": [8, 8]},
+}
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_training_tells_two_kinds_of_frames_apart(name: str) -> None:
+    """One kind has louder frames for a while."""
+    labels = torch.arange(32) % 2
+    context = (1,) if name in LAYERED_BACKBONES else ()
+    network: Any = BACKBONES[name](16, 24, *context, embedding_dim=4, **LEARNING[name])
+    head = linear(4, 2)
+    optimizer = torch.optim.Adam([*network.parameters(), *head.parameters()], lr=5e-3)
+    losses = []
+    for _ in range(30):
+        features = torch.randn(32, 16, 24)
+        features[1::2, :, 9:18] *= 3
+        loss = head.loss(network(features), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert max(losses[-3:]) < 0.55  # 0.69 is chance
