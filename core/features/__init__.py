@@ -20,6 +20,7 @@ from torch import nn
 from core.features.constant_q import cqcc, cqt
 from core.features.group_delay import gd, mgd
 from core.features.pretrained.distillmos import distillmos
+from core.features.pretrained.resemblyzer import resemblyzer
 from core.features.pretrained.whisper import whisper
 from core.features.spectral import lfcc, logspec, mfcc
 from core.features.transformer import transformer
@@ -40,5 +41,6 @@ FRONT_ENDS: dict[str, Callable[..., nn.Module]] = {
     "distillmos": distillmos,
     "whisper": whisper,
     "xvector": xvector,
+    "resemblyzer": resemblyzer,
     "waveform": waveform,
 }

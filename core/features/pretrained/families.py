@@ -6,13 +6,12 @@ A model of the library is not changed by its row, only described. `core.features
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from core.audio import SAMPLE_RATE
+from core.features.pretrained.mels import fbank
 
 WINDOW, HOP = 400, 160
 """Samples of a window of mel spectra, and from one window to the next."""
@@ -132,14 +131,6 @@ def mean_of_patches(state: Tensor, config: Any) -> Tensor:
     n_bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
     patches = state[:, 2:]
     return patches.reshape(len(state), n_bands, -1, patches.shape[2]).mean(dim=1)
-
-
-def fbank(waveform: Tensor, window: str, n_mels: int) -> Tensor:
-    """Kaldi's log-mel spectra `(batch, n_windows, n_mels)` of waveforms `(batch, time)`."""
-    import torchaudio.compliance.kaldi as kaldi
-
-    spectrum = partial(kaldi.fbank, sample_frequency=SAMPLE_RATE, window_type=window, num_mel_bins=n_mels)
-    return torch.stack([spectrum(single[None]) for single in waveform])
 
 
 _NO_ADAPTER = {"add_adapter": False}  # an adapter would reduce the frame rate of the last layer

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-import torchaudio.functional as audio_functional
 from torch import Tensor, nn
 
-from core.audio import SAMPLE_RATE
 from core.errors import InputError
 from core.features.layers import layers_of_options
 from core.features.pretrained.ctranslate2 import MODEL, read_whisper
 from core.features.pretrained.hub import CONFIGURATION, matching, model_folder, weight_files
+from core.features.pretrained.mels import slaney_filters
 from core.features.pretrained.segments import by_segments
 from core.features.tensors import float_tensors, listed, misfits, read_tensors, shapes, with_tensors
 from core.features.weights import digests
@@ -81,7 +80,7 @@ class Whisper(nn.Module):
         self.hop_length = self.min_samples = 2 * HOP
         self.longest = int(config.max_source_positions)
         self.filters: Tensor
-        self.register_buffer("filters", mel_filters(int(config.num_mel_bins)))
+        self.register_buffer("filters", slaney_filters(N_FFT, int(config.num_mel_bins)))
 
     def forward(self, waveform: Tensor) -> Tensor:
         """Features `(batch, len(layers) * n_features, n_frames)` of waveforms `(batch, time)` of one length.
@@ -112,14 +111,6 @@ class Whisper(nn.Module):
         if len(states) > self.n_layers:
             states[-1] = self.encoder.layer_norm(states[-1])
         return torch.cat([states[layer] for layer in self.layers], dim=2).transpose(1, 2)
-
-
-def mel_filters(n_mels: int) -> Tensor:
-    """Whisper's filters `(n_mels, N_FFT // 2 + 1)`: triangles of equal area on Slaney's mel scale, 0 to 8 kHz."""
-    filters: Tensor = audio_functional.melscale_fbanks(
-        N_FFT // 2 + 1, 0.0, SAMPLE_RATE / 2, n_mels, SAMPLE_RATE, norm="slaney", mel_scale="slaney"
-    )
-    return filters.T.contiguous()
 
 
 def log_mel(waveform: Tensor, filters: Tensor, *, n_hops: int) -> Tensor:

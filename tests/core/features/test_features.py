@@ -17,14 +17,14 @@ from core.features import FRONT_ENDS
 from core.features.deltas import with_deltas
 from core.features.spectral import lfcc, logspec, mfcc
 from core.stores.extraction import extract
-from tests.core.features.pretrained.models import saved_distillmos
+from tests.core.features.pretrained.models import saved_distillmos, saved_resemblyzer
 from tests.core.features.pretrained.whisper_models import saved_whisper
 from tests.core.features.test_transformer import saved_model
 from tests.core.features.test_xvector import saved_network
 from tests.speech import make_corpus
 
 SPECTRAL = {"lfcc": lfcc, "mfcc": mfcc, "logspec": logspec}
-ONE_FRAME = ("xvector",)  # of a whole utterance
+ONE_FRAME = ("xvector", "resemblyzer")  # of a whole utterance
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,7 @@ def options(tmp_path_factory):
         "transformers": {"model": str(saved_model("wav2vec2", tmp_path_factory.mktemp("wav2vec2")))},
         "distillmos": {"weights": str(saved_distillmos(tmp_path_factory.mktemp("distillmos")))},
         "whisper": {"model": str(saved_whisper(tmp_path_factory.mktemp("whisper")))},
+        "resemblyzer": {"weights": str(saved_resemblyzer(tmp_path_factory.mktemp("resemblyzer")))},
         "xvector": {"weights": str(saved_network(tmp_path_factory.mktemp("xvector")))},
     }
 

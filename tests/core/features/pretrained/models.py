@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from core.features.pretrained.distillmos import Network
+from core.features.pretrained import distillmos, resemblyzer
 
 
 def random_tensors(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, torch.Tensor]:
@@ -22,7 +22,7 @@ def random_tensors(shapes: dict[str, tuple[int, ...]], seed: int) -> dict[str, t
 
 def saved_distillmos(folder: Path, *, n_positions: int = 40, n_layers: int = 3) -> Path:
     """A file in the format of the package `distillmos`, of three layers and 16 features per frame."""
-    network = Network(
+    network = distillmos.Network(
         channels=(4, 4, 8, 8, 8, 8), n_features=16, n_positions=n_positions, n_hidden=24, n_layers=n_layers
     )
     begins = {
@@ -43,4 +43,14 @@ def saved_distillmos(folder: Path, *, n_positions: int = 40, n_layers: int = 3) 
     rest = {f"transformer_pool_attn.{name}": tensor for name, tensor in rest.items()}
     path = folder / "distill_mos.pt"
     torch.save({"model": {**tensors, **counters, **rest}, "step": 245000}, path)
+    return path
+
+
+def saved_resemblyzer(folder: Path) -> Path:
+    """A file in the format of the package `Resemblyzer`, of 12 features."""
+    network = resemblyzer.Network(8, 16, 12)
+    tensors = random_tensors({name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}, seed=9)
+    extra = {"similarity_weight": torch.ones(1), "similarity_bias": torch.zeros(1)}
+    path = folder / "pretrained.pt"
+    torch.save({"step": 1, "model_state": {**extra, **tensors}, "optimizer_state": {"state": {}}}, path)
     return path

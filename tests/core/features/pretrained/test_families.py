@@ -5,7 +5,8 @@ import torch
 import transformers
 
 from core.errors import InputError
-from core.features.pretrained.families import FAMILIES, fbank
+from core.features.pretrained.families import FAMILIES
+from core.features.pretrained.mels import fbank
 from core.features.transformer import transformer
 from tests.core.features.pretrained.family_models import MODELS, saved_family
 from tests.core.features.pretrained.whisper_models import saved_whisper
