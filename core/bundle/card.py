@@ -26,8 +26,10 @@ def _layers(config: Mapping[str, Any]) -> str:
         return ""
     if len(layers) == 1:
         return f" (layer {layers[0]})"
-    kind = {"mean": "mean", "mix": "learned mix"}.get(layer)
-    return f" ({f'{kind} of the' if kind else 'the'} layers {', '.join(map(str, layers))})"
+    if layer == "mix":
+        parts = (f"{number} ({100 * weight:.1f} %)" for number, weight in config["layer_weights"].items())
+        return f" (learned mix of the layers {', '.join(parts)})"
+    return f" ({'mean of the' if layer == 'mean' else 'the'} layers {', '.join(map(str, layers))})"
 
 
 def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:

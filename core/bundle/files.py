@@ -69,6 +69,7 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], 
         "experiment": experiment_to_plain(bundle.experiment),
         "n_features": bundle.n_features,
         "layers": list(bundle.layers),
+        **_layer_weights(bundle.detector),
         "threshold": bundle.threshold,
         "calibration": None if bundle.calibration is None else dataclasses.asdict(bundle.calibration),
         "metrics": dict(bundle.metrics),
@@ -127,6 +128,12 @@ def load(folder: Path) -> Bundle:
         return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
+
+
+def _layer_weights(detector: Detector | GmmDetector) -> dict[str, Any]:
+    """The weights of a learned mix of layers, which the model card shows."""
+    weights = detector.layer_weights() if isinstance(detector, Detector) else {}
+    return {"layer_weights": {str(layer): weight for layer, weight in weights.items()}} if weights else {}
 
 
 def _n_parameters(detector: torch.nn.Module) -> int:

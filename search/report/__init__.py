@@ -6,5 +6,6 @@
 - `evaluate`: metrics of a score file.
 - `tables`: the tables of a report; `importance`: importance of hyperparameters, Pareto front.
 - `figures`: draws the figures, with the plots of `score_figures` and `search_figures`.
+- `layers`: tables and the figure of the layers of a front end.
 - `paper`: the tables of the paper.
 """

@@ -19,6 +19,7 @@ from core.evaluation import projection
 from core.evaluation.words import encoded
 from search.prepare.stores import StoreOpener
 from search.report.importance import Importance
+from search.report.layers import LayerWeights, plot_layer_weights
 from search.report.score_figures import (
     literal,
     plot_det_curves,
@@ -80,8 +81,10 @@ def draw_search(
     costs: Mapping[int, Cost],
     importances: Sequence[Importance],
     folder: Path,
+    *,
+    layer_weights: LayerWeights,
 ) -> None:
-    """Draws the history of a search, its hyperparameters, their importance, and the Pareto front.
+    """Draws the history of a search, its hyperparameters, their importance, the Pareto front, and mixes of layers.
 
     Args:
         run: The run; the history and the hyperparameters are those of all its trials.
@@ -90,6 +93,7 @@ def draw_search(
         costs: Their cost by number; empty if it was not measured.
         importances: Importances of hyperparameters; possibly none.
         folder: Folder of the report.
+        layer_weights: Weights of the layers of trials that learned a mix, the best trial first; possibly none.
     """
     trials = run.journal.trials()
     figures = {"history": plot_history(trials, run.journal.epochs(), space.metric)}
@@ -100,6 +104,8 @@ def draw_search(
         figures["importance"] = plot_importances(importances)
     if any(cost.gmacs is not None for cost in costs.values()):
         figures["tradeoff"] = plot_pareto_front(records, costs, space.metric)
+    if layer_weights:
+        figures["layers"] = plot_layer_weights(dict(list(layer_weights.items())[:MAX_DRAWN_TRIALS]))
     with _open_writer(run, folder) as writer:
         for name, figure in figures.items():
             _save(figure, folder / f"{name}.png", writer, len(trials))

@@ -29,6 +29,7 @@ from search.report.detector_tables import (
 )
 from search.report.figures import draw_embeddings, draw_scores, draw_search
 from search.report.importance import importances
+from search.report.layers import layer_weights_of, layer_weights_table, layers_table
 from search.report.paper import PAPER
 from search.report.scoring import Result, score_trials
 from search.report.tables import (
@@ -135,7 +136,11 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
     costs = measure_costs(plan.space, plan.stores, ranked, console) if options.cost else {}
     if costs:
         tables.append(cost_table(ranked, costs, plan.space.metric))
-    ranked_importances = importances(plan.space, run.journal.trials())
+    trials = run.journal.trials()
+    by_layer, weights = layers_table(trials, plan.space.metric), layer_weights_of(run, ranked)
+    tables += [by_layer] if by_layer else []
+    tables += [layer_weights_table(weights)] if weights else []
+    ranked_importances = importances(plan.space, trials)
     if ranked_importances:
         tables.append(importance_table(ranked_importances))
     paper = PAPER.get(plan.space.name)
@@ -144,6 +149,7 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
     data = {
         **report_data(run, results, tables),
         "exported": bundles,
+        "layer_weights": weights,
         "confirmation": [confirmation_data(configuration, by_seed) for configuration in configurations],
     }
     forms = {
@@ -165,7 +171,7 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         if options.tsne:
             partition = "eval" if "eval" in options.partitions else "dev"
             draw_embeddings(run, results[0].record, partition, folder, store_of=store_of, console=console)
-        draw_search(run, plan.space, ranked, costs, ranked_importances, folder)
+        draw_search(run, plan.space, ranked, costs, ranked_importances, folder, layer_weights=weights)
     return forms
 
 

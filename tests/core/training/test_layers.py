@@ -145,6 +145,8 @@ def test_a_bundle_scores_as_the_store_and_computes_no_layer_more(corpus, stores,
     assert set(Layered.computed) == {layer if isinstance(layer, int) else 3}
     card = (tmp_path / "bundle" / "README.md").read_text()
     words = f"(layer {layer})" if isinstance(layer, int) else "the layers 0, 1, 2, 3)"
+    if layer == "mix":
+        words = f"learned mix of the layers 0 ({100 * detector.layer_weights()[0]:.1f} %), 1 ("
     assert words in card
 
 

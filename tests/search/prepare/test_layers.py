@@ -1,14 +1,22 @@
 """A searched layer needs no store of its own, and what a front end, backbone or mode cannot give is said by check."""
 
+import dataclasses
+import json
+
+import numpy as np
 import pytest
 
 from core.detector import build_detector
 from search.cli.main import main
 from search.prepare.plan import make_plan
+from search.report.importance import importances
+from search.runs.journal import TrialRecord
 from search.runs.storage import Storage
-from search.space.configurations import baseline, n_configurations
+from search.space.configurations import baseline, n_configurations, store_experiments
+from search.space.diff import check_change
 from search.space.optuna_space import distributions, random_values
 from search.space.reader import read_space
+from search.tuning.searcher import OptunaSearcher
 from search.tuning.tuner import cost_function
 from tests.layered import layered_front_end  # noqa: F401
 
@@ -109,6 +117,40 @@ def test_a_layer_is_a_choice_of_numbers_and_words_for_the_sampler(written):
     assert drawn == {0, 3, "mean", "mix"}
     assert space.contains({"backbone.name": "lcnn", "input.layer": 3})
     assert not space.contains({"backbone.name": "lcnn", "input.layer": "3"})
+
+
+def test_the_sampler_and_the_importances_learn_from_layers_of_both_kinds(written, tmp_path):
+    space = read_space(written("{choice: [0, 3, mean, mix]}"))
+    random = np.random.default_rng(0)
+    best = {0: 0.4, 3: 0.1, "mean": 0.3, "mix": 0.2}
+    records = []
+    for number in range(20):
+        layer = (0, 3, "mean", "mix")[number % 4]
+        values = {"backbone.name": "lcnn", "input.layer": layer, "loss.margin": float(random.uniform(0.5, 3))}
+        records.append(TrialRecord(number, values, "finished", 4, best[layer] + random.uniform(0, 0.02)))
+    read_back = [TrialRecord(**json.loads(json.dumps(dataclasses.asdict(record)))) for record in records]
+    searcher = OptunaSearcher(space, history=read_back)
+    suggested = [searcher.suggest(f"t{number}")["values"] for number in range(8)]
+    assert all(space.contains(values) for values in suggested)
+    assert max(best, key=lambda layer: sum(values["input.layer"] == layer for values in suggested)) == 3
+    searcher.save(str(tmp_path / "searcher.json"))
+    again = OptunaSearcher(space)
+    again.restore(str(tmp_path / "searcher.json"))
+    assert space.contains(again.suggest("t")["values"])
+    computed = importances(space, read_back)
+    assert computed[0].path == "input.layer"
+    assert computed[0].fraction > 0.8
+
+
+def test_a_wider_choice_of_layers_keeps_the_trials_of_a_run(written):
+    path = written("{choice: [0, mean]}")
+    old = read_space(path)
+    path.write_text(path.read_text().replace("[0, mean]", "[0, mean, mix]"))
+    new = read_space(path)
+    (change,) = check_change("r", old, new, allowed=True)
+    assert change == ("experiment.input.layer.choice: [0, 'mean'] -> [0, 'mean', 'mix']")
+    assert store_experiments(old) == store_experiments(new)
+    assert new.contains({"backbone.name": "lcnn", "loss.margin": 1.0, "input.layer": 0})
 
 
 def test_the_cost_counts_the_mix(written):
