@@ -19,9 +19,9 @@ import numpy as np
 import yaml
 from scipy import stats
 
-sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from trainings import Curve, Job, Scores, run
+from benchmarks.trainings import Curve, Job, Scores, run
 
 
 def cells(study: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -36,6 +36,8 @@ def cells(study: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
             plain = study["experiment"]
             for layer in (features, network, changes):
                 plain = laid_over(plain, layer)
+            if "layers" not in plain["front_end"]:
+                plain["input"] = {name: value for name, value in plain["input"].items() if name != "layer"}
             yield f"{feature}.{back_end}.{mode}", {name: value for name, value in plain.items() if value is not None}
 
 
