@@ -17,7 +17,7 @@ SEARCH_FLOORS = [("methods",), ("space",), ("runs",), ("cluster",), ("prepare",)
 """Rooms of search/ from the ground up: a room imports from floors below its own, never from its own floor or above."""
 
 CORE_FLOORS = [
-    ("vocoders",),
+    ("catalogue", "vocoders"),
     ("corpora",),
     ("features",),
     ("stores",),

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from core.errors import InputError, Unavailable
-from search.cli import bundle_scores, corpora, results, runs, scores, searches
+from search.cli import bundle_scores, corpora, front_ends, results, runs, scores, searches
 from search.cli.typer_classes import FastCommand, GroupedCommands
 
 EXIT_CODES = (
@@ -33,6 +33,7 @@ COMMANDS = {
     "launch": Command(searches.launch, "Search", "spooftune launch spaces/quickstart.yaml --name monday"),
     "resume": Command(searches.resume, "Search", "spooftune resume monday --trials 200 --hours 8"),
     "stop": Command(runs.stop, "Search", "spooftune stop monday"),
+    "front-ends": Command(front_ends.front_ends, "Search", "spooftune front-ends"),
     "list": Command(runs.list_runs, "Runs", "spooftune list --storage /data/storage"),
     "status": Command(runs.status, "Runs", "spooftune status monday --limit 5"),
     "logs": Command(runs.logs, "Runs", "spooftune logs monday --trial 7"),

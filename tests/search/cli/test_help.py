@@ -1,5 +1,6 @@
 """The command line itself: help, mistyped words, version, shell completion, and how little of it starts."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -136,6 +137,20 @@ def test_list_imports_little(tmp_path):
     assert first == f"no runs in {tmp_path} yet"
     assert not HEAVY & set(modules.split())
     assert len(modules.split()) < MODULES_OF_LIST
+
+
+def test_front_ends_are_listed_without_a_library(tmp_path):
+    code = "import sys; from search.cli.main import main; main(['front-ends']); print(*sys.modules)"
+    environment = {**os.environ, "HF_HOME": str(tmp_path)}
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True)
+    *table, modules = done.stdout.splitlines()
+    assert not HEAVY & set(modules.split())
+    assert len(modules.split()) < MODULES_OF_LIST
+    assert table[0].split()[:2] == ["front", "end"]
+    (whisper,) = [line for line in table if "openai/whisper-tiny.en" in line]
+    assert "downloaded when used" in whisper
+    assert whisper.split()[-5:] == ["M", "384", "50", "0-4", "Apache-2.0"]
 
 
 def test_square_brackets_and_colons_are_shown_as_the_user_wrote_them(tmp_path, capsys):
