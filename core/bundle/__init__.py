@@ -1,4 +1,4 @@
-"""A bundle: an exported detector with all that scoring needs, except the weights of a pretrained front end.
+"""A bundle: an exported detector with all that scoring needs. The weights of a pretrained front end may be elsewhere.
 
 - `files`: Bundle, `save` and `load`; `card`: the model card.
 - `scoring`: `score`, CM scores of recordings; `front_end_of`; `checked_device`.

@@ -2,8 +2,9 @@
 
 import dataclasses
 import json
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from core.versions import versions
 
 FORMAT = 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
+FRONT_END = "front_end"
+"""Folder of a self-contained bundle: the pretrained weights of the front end, as they were published."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,6 +41,8 @@ class Bundle:
         calibration: Map of CM scores to log-likelihood ratios, fitted on dev; None = unknown, as in bundles of earlier
             versions and of detectors that rank spoofed speech above bona fide speech.
         layers: Indices of the layers that the front end returns; empty: it has no layers to choose from.
+        weights_at: Folder with the pretrained weights of the front end inside a self-contained bundle; None: the
+            weights are elsewhere, or the front end needs none.
     """
 
     detector: Detector | GmmDetector
@@ -48,9 +53,17 @@ class Bundle:
     provenance: Mapping[str, Any]
     calibration: Calibration | None = None
     layers: tuple[int, ...] = ()
+    weights_at: Path | None = None
 
 
-def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], front_end_version: int) -> None:
+def save(
+    bundle: Bundle,
+    folder: Path,
+    *,
+    front_end_weights: Mapping[str, str],
+    front_end_version: int,
+    front_end_files: Sequence[Path] = (),
+) -> None:
     """Writes a bundle into a new folder. If writing fails, there is no folder.
 
     Args:
@@ -58,6 +71,7 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], 
         folder: Folder of the bundle; it must be missing or empty.
         front_end_weights: File name -> SHA-256 of the pretrained weights that the front end needs.
         front_end_version: Version of the front end's definition that computed the features of the training.
+        front_end_files: Files of the pretrained weights, which are copied into the bundle.
 
     Raises:
         InputError: The folder is not empty, or cannot be written.
@@ -89,6 +103,9 @@ def save(bundle: Bundle, folder: Path, *, front_end_weights: Mapping[str, str], 
             (staged / CARD).write_text(
                 model_card(config, n_parameters=_n_parameters(bundle.detector)), encoding="utf-8"
             )
+            for path in front_end_files:
+                (staged / FRONT_END).mkdir(exist_ok=True)
+                shutil.copyfile(path, staged / FRONT_END / path.name)
             if folder.exists():
                 folder.rmdir()
             staged.replace(folder)
@@ -125,7 +142,9 @@ def load(folder: Path) -> Bundle:
         threshold, metrics = float(config["threshold"]), config["metrics"]
         calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
         detector.eval()
-        return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers)
+        inside = folder / FRONT_END
+        weights_at = inside if inside.is_dir() else None
+        return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers, weights_at)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
 

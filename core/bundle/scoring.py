@@ -11,7 +11,7 @@ from core import audio, table
 from core.bundle.files import Bundle
 from core.errors import InputError
 from core.features import FRONT_ENDS
-from core.features.weights import placed
+from core.features.weights import place_of, placed
 
 
 def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Module:
@@ -19,13 +19,16 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
 
     Args:
         bundle: The bundle.
-        weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
+        weights_at: File or folder of the pretrained weights; None: those inside the bundle, or else where they were
+            when the bundle was exported.
 
     Raises:
         InputError: The weights are missing or differ from those of the training, or the front end is defined otherwise
             now.
     """
     block = bundle.experiment.front_end
+    if weights_at is None and bundle.weights_at is not None:
+        weights_at = place_of(block, bundle.weights_at)
     if weights_at is not None:
         block = placed(block, weights_at.absolute())
     front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, block)

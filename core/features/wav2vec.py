@@ -55,7 +55,7 @@ def wav2vec(
         raise InputError(f"front_end: wav2vec needs `checkpoint: FILE` or `random_init: true`; {given}")
     if checkpoint is None:
         model = random_wav2vec(SIZES[size](), seed=seed)
-        weights = {}
+        weights: dict[str, str] = {}
     else:
         model = load(Path(checkpoint).expanduser())
         weights = digests([Path(checkpoint).expanduser()])

@@ -29,15 +29,44 @@ DAMAGE = (
 """Errors of torch's unpickler on damaged files, besides OSError."""
 
 
-def digests(paths: Iterable[Path]) -> dict[str, str]:
+class Digests(dict[str, str]):
     """File name -> SHA-256 in hexadecimal, sorted by name. A feature store identifies the weights by it.
 
-    The folder of a file is not part of the result."""
-    digest_of: dict[str, str] = {}
-    for path in sorted(paths, key=lambda path: path.name):
+    Attributes:
+        paths: The files; their folders are not part of the mapping.
+    """
+
+    paths: tuple[Path, ...] = ()
+
+
+def digests(paths: Iterable[Path]) -> Digests:
+    """The SHA-256 of some files."""
+    digest_of = Digests()
+    digest_of.paths = tuple(sorted(paths, key=lambda path: path.name))
+    for path in digest_of.paths:
         with path.open("rb") as file:
             digest_of[path.name] = hashlib.file_digest(file, "sha256").hexdigest()
     return digest_of
+
+
+def files_of(front_end: object) -> tuple[Path, ...]:
+    """Files that a built front end has read: its pretrained weights, and what describes their model."""
+    described = (getattr(front_end, name, None) for name in ("weights", "configuration"))
+    return tuple(path for files in described if isinstance(files, Digests) for path in files.paths)
+
+
+def place_of(front_end: Block, folder: Path) -> Path:
+    """What the place option of a front end names if its files lie in a folder: the folder of a model, or a file.
+
+    Raises:
+        InputError: The folder does not have the one file that the front end reads.
+    """
+    if isinstance(front_end.options.get("model"), str):
+        return folder
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    if len(files) != 1:
+        raise InputError(f"{folder}: has {len(files)} files; it must have one, the weights of {front_end.name}")
+    return files[0]
 
 
 def without_places(front_end: Block) -> Block:

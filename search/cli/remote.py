@@ -120,7 +120,15 @@ def tensorboard(place: str, run: str, *, storage: str | None, port: int) -> int:
 
 
 def export(
-    place: str, run: str, *, storage: str | None, rank: int, trial: int | None, output: Path | None, score_eval: bool
+    place: str,
+    run: str,
+    *,
+    storage: str | None,
+    rank: int,
+    trial: int | None,
+    output: Path | None,
+    with_weights: bool,
+    score_eval: bool,
 ) -> int:
     """Exports a bundle on the head and copies it here.
 
@@ -133,7 +141,7 @@ def export(
     with _head(place) as cluster:
         storage = cluster.storage_of(run, storage)
         folder = f"{storage}/runs/{run}/export-{now()[:19].replace(':', '')}"
-        options = flags(output=folder, rank=rank, trial=trial, eval=score_eval)
+        options = flags(output=folder, rank=rank, trial=trial, with_weights=with_weights, eval=score_eval)
         if cluster.ask("export", run, storage, [run, "--storage", storage, *options], say):
             return 1
         cluster.fetch(folder, target)

@@ -52,6 +52,10 @@ def export(
         bool,
         typer.Option("--changed-corpus", help="Export although the corpus changed, and measure on the corpus of now."),
     ] = False,
+    with_weights: Annotated[
+        bool,
+        typer.Option("--with-weights", help="Copy the pretrained weights of the front end into the bundle."),
+    ] = False,
     score_eval: Annotated[
         bool, typer.Option("--eval", help="Score the bundle on eval too. The run records every look at eval.")
     ] = False,
@@ -64,7 +68,14 @@ def export(
         if changes or changed_corpus:
             raise InputError("--set and --changed-corpus do not work with --cluster; run the command on a node")
         return remote.export(
-            cluster, run, storage=storage, rank=rank, trial=trial, output=output, score_eval=score_eval
+            cluster,
+            run,
+            storage=storage,
+            rank=rank,
+            trial=trial,
+            output=output,
+            with_weights=with_weights,
+            score_eval=score_eval,
         )
 
     check_output(output, empty_folder=True)
@@ -74,7 +85,14 @@ def export(
         command = "spooftune export --eval" if score_eval else None
         check_eval(plan, command)
         return export_trial(
-            opened, plan, folder, rank=rank, number=trial, eval_command=command, changed_corpus=changed_corpus
+            opened,
+            plan,
+            folder,
+            rank=rank,
+            number=trial,
+            eval_command=command,
+            changed_corpus=changed_corpus,
+            with_weights=with_weights,
         )
 
 
@@ -187,6 +205,7 @@ def export_trial(
     number: int | None = None,
     eval_command: str | None = None,
     changed_corpus: bool = False,
+    with_weights: bool = False,
 ) -> int:
     """Exports the detector of a trial and shows its metrics.
 
@@ -198,6 +217,7 @@ def export_trial(
         number: Number of the trial, which then counts instead of the rank.
         eval_command: Command that asks for eval, for the record of looks; None: eval is not opened.
         changed_corpus: Whether the corpus may differ from that of the launch.
+        with_weights: Whether the pretrained weights of the front end are copied into the bundle.
 
     Returns:
         The exit code: 1 if eval was wanted and could not be read.
@@ -217,6 +237,7 @@ def export_trial(
         number=number,
         eval_command=eval_command,
         changed_corpus=changed_corpus,
+        with_weights=with_weights,
         console=console,
     )
     choice = f"rank {rank}" if number is None else "chosen by --trial"

@@ -16,6 +16,7 @@ from core.evaluation.measure import measure
 from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
 from core.features.layers import narrowed
+from core.features.weights import files_of
 from core.stores.store import FeatureStore
 from core.training.fit import best_detector
 from search.methods.confirmations import NUMBER_STRIDE
@@ -38,6 +39,7 @@ def export(
     number: int | None = None,
     eval_command: str | None = None,
     changed_corpus: bool = False,
+    with_weights: bool = False,
     console: Console,
 ) -> tuple[TrialRecord, dict[str, Any]]:
     """Writes the detector of one trial as a bundle, with its CM scores on dev in the same folder, and those on eval.
@@ -53,6 +55,7 @@ def export(
         number: Number of the trial, which then counts instead of the rank.
         eval_command: Command that asks for eval, for the record; None: eval is not opened.
         changed_corpus: Whether dev may differ from that of the launch; the detector is then measured on dev of now.
+        with_weights: Whether the pretrained weights of the front end are copied into the bundle.
         console: Where progress is shown.
 
     Returns:
@@ -121,7 +124,13 @@ def export(
         calibration=calibration,
         layers=detector.layers,
     )
-    bundle.save(exported, folder, front_end_weights=front_end.weights, front_end_version=front_end.version)
+    bundle.save(
+        exported,
+        folder,
+        front_end_weights=front_end.weights,
+        front_end_version=front_end.version,
+        front_end_files=files_of(front_end) if with_weights else (),
+    )
     for partition, partition_scores in scores.items():
         score_file.write_cm_scores(folder / "scores" / f"{partition}.txt", partition_scores)
     if (run.path / LOOKS).exists():

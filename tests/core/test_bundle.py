@@ -7,16 +7,18 @@ import pytest
 import soundfile
 import torch
 
-from core import bundle
+from core import bundle, table
 from core.config import experiment_from_plain, experiment_to_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
 from core.evaluation.calibration import Calibration
 from core.features.spectral import lfcc
-from core.features.weights import digests
+from core.features.weights import digests, files_of
 from core.stores.extraction import extract
 from core.table import Block
+from tests.core.features.pretrained.models import saved_distillmos
+from tests.core.features.pretrained.whisper_models import saved_whisper
 from tests.speech import make_corpus
 
 PLAIN = {
@@ -186,6 +188,35 @@ def test_weights_that_moved_are_named_again_and_their_content_is_checked(exporte
         bundle.front_end_of(moved, tmp_path / "two")
     with pytest.raises(InputError, match="needs no pretrained weights"):
         bundle.front_end_of(exported, tmp_path / "one")
+
+
+@pytest.mark.parametrize("row", ["distillmos", "whisper"])
+def test_a_self_contained_bundle_scores_where_its_front_end_has_no_weights(row, tmp_path):
+    saved = {"distillmos": ("weights", saved_distillmos), "whisper": ("model", saved_whisper)}
+    option, save = saved[row]
+    (tmp_path / "here").mkdir()
+    place = save(tmp_path / "here")
+    block = Block(row, {option: str(place), "layers": [1]})
+    front_end = table.build("front_end", bundle.scoring.FRONT_ENDS, block)
+    experiment = experiment_from_plain({**PLAIN, "front_end": block.plain()})
+    detector = build_detector(experiment, front_end.n_features, front_end.layers).eval()
+    made = bundle.Bundle(detector, experiment, front_end.n_features, 0.0, {}, {}, layers=front_end.layers)
+    about = {"front_end_weights": front_end.weights, "front_end_version": front_end.version}
+    bundle.save(made, tmp_path / "apart", **about)
+    bundle.save(made, tmp_path / "whole", **about, front_end_files=files_of(front_end))
+    recording = tmp_path / "a.wav"
+    soundfile.write(recording, np.random.default_rng(0).normal(size=8000) * 0.1, 16000)
+    ((_, expected),) = bundle.score(bundle.load(tmp_path / "apart"), [recording])
+    (tmp_path / "here").rename(tmp_path / "gone")
+    with pytest.raises(InputError):
+        list(bundle.score(bundle.load(tmp_path / "apart"), [recording]))
+    (tmp_path / "whole").rename(tmp_path / "elsewhere")
+    ((_, cm_score),) = bundle.score(bundle.load(tmp_path / "elsewhere"), [recording])
+    assert cm_score == expected
+    (tmp_path / "elsewhere" / "front_end" / "another").write_bytes(b"")
+    if row == "distillmos":
+        with pytest.raises(InputError, match="has 2 files; it must have one, the weights of distillmos"):
+            list(bundle.score(bundle.load(tmp_path / "elsewhere"), [recording]))
 
 
 def test_features_of_an_earlier_definition_are_refused(exported, tmp_path):
