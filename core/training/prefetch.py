@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core.siamese.pairs import minibatches
+from core.stores.inputs import n_layers_read
 from core.stores.store import FeatureStore
+
+MAX_AHEAD, AHEAD_BYTES = 3, 2**30
+"""Maximum number of minibatches that wait, and of their bytes: those of many layers are large. One always may wait."""
 
 Item = TypeVar("Item")
 
@@ -97,5 +101,7 @@ def prefetched(
                 features, batch_targets = features.pin_memory(), batch_targets.pin_memory()
             yield features, batch_targets
 
-    for features, batch_targets in read_ahead(gathered(), depth=3):
+    n_bytes = 2 * batch_size * n_frames * store.n_features * n_layers_read(store.layer, store.layers)
+    depth = max(1, min(MAX_AHEAD, AHEAD_BYTES // n_bytes))
+    for features, batch_targets in read_ahead(gathered(), depth=depth):
         yield features.to(device, non_blocking=True), batch_targets

@@ -8,6 +8,7 @@ import torch
 
 from core import bundle
 from core.audio import AudioOptions
+from core.backbones import layer_mix
 from core.config import experiment_from_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector, check_detector, score_store
@@ -18,6 +19,7 @@ from core.features.augmentation import AugmentOptions, augmented
 from core.features.layers import narrowed
 from core.stores.extraction import extract
 from core.table import Block
+from core.training import prefetch
 from core.training.fit import best_detector
 from core.training.fit_folds import fit_folds
 from tests.core.training.test_fit import PLAIN, run, same
@@ -148,6 +150,41 @@ def test_a_bundle_scores_as_the_store_and_computes_no_layer_more(corpus, stores,
     if layer == "mix":
         words = f"learned mix of the layers 0 ({100 * detector.layer_weights()[0]:.1f} %), 1 ("
     assert words in card
+
+
+@pytest.mark.parametrize("layer_norm", [False, True])
+def test_a_mix_in_parts_has_the_gradient_of_autograd(monkeypatch, layer_norm):
+    monkeypatch.setitem(layer_mix.MAX_VALUES, "cpu", 2 * 3 * 6 * 5)  # two windows at a time, of five
+    generator = torch.Generator().manual_seed(0)
+    features = (5 * torch.randn(5, 3 * 6, 5, generator=generator)).half()
+    wanted = torch.randn(5, 6, 5, generator=generator)
+    results = []
+    for live in (False, True):  # features of a front end that is trained, too, have gradients
+        mix = layer_mix.LayerMix(3, normalize=layer_norm)
+        mix.logits.data = torch.tensor([0.3, -1.0, 0.5])
+        inputs = features.float().requires_grad_(live)
+        mixed = mix(inputs if live else features)
+        (mixed * wanted).sum().backward()
+        results.append((mixed.detach(), mix.logits.grad))
+    for first, second in zip(*results, strict=True):
+        torch.testing.assert_close(first, second, rtol=1e-5, atol=1e-5)
+    (gradient,) = torch.autograd.grad((mix(inputs) * wanted).sum(), inputs)
+    assert gradient.abs().min() > 0
+
+
+def test_few_minibatches_of_many_layers_wait(stores, monkeypatch):
+    depths = []
+    ahead = prefetch.read_ahead
+    monkeypatch.setattr(
+        prefetch, "read_ahead", lambda items, *, depth: depths.append(depth) or ahead(items, depth=depth)
+    )
+    run(stores("all"), **plain("mean", mode="original", epochs=1))
+    monkeypatch.setattr(prefetch, "AHEAD_BYTES", 2 * (8 * 32 * 20 * 2) * 4)  # two minibatches of four layers
+    for layer in ("mean", "mix"):
+        run(stores("all"), **plain(layer, mode="original", epochs=1))
+    monkeypatch.setattr(prefetch, "AHEAD_BYTES", 1)
+    run(stores("all"), **plain("mix", mode="original", epochs=1))
+    assert depths == [3, 3, 2, 1]
 
 
 def test_a_detector_of_a_layer_that_is_not_stored_cannot_be_built():
