@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import scipy
 import torch
-from torch import nn
+import torch.nn.functional as F
+from torch import Tensor, nn
 
 from core import table
 from core.backbones import BACKBONES
 from core.backbones.aasist import aasist, ssl_aasist
-from core.backbones.graph import GraphAttention, GraphPool, HeterogeneousAttention
+from core.backbones.graph import GraphAttention, GraphPool, HeterogeneousAttention, SpectroTemporalGraph
 from core.backbones.rawnet2 import rawnet2
 from core.backbones.sinc import SincFilters
 from core.config import experiment_from_plain
@@ -142,3 +143,54 @@ def test_the_cost_of_a_network_on_waveforms_is_counted() -> None:
     sinc = 70 * 129 * (3000 - 128)
     first_block = 23 * (3000 - 128) // 3 * (6 * 32 + 3 * 32 + 6 * 32 * 32)  # two convolutions and the shortcut
     assert macs_of(detector, 1) > sinc + first_block
+
+
+def test_the_graphs_against_the_published_order_of_steps() -> None:
+    """The whole graph part again, from its state dict with plain functions, for one utterance."""
+    graph: Any = SpectroTemporalGraph(4, 5, dims=(6, 3), pool_ratios=(0.6, 0.5, 0.5)).double().eval()
+    for parameter in graph.parameters():
+        nn.init.normal_(parameter)
+    state = dict(graph.named_parameters())
+    spectral, temporal = torch.randn(1, 4, 5).double(), torch.randn(1, 4, 8).double()
+
+    def linear_of(name: str, x: Tensor) -> Tensor:
+        return F.linear(x, state[f"{name}.weight"], state[f"{name}.bias"])
+
+    def normed(name: str, x: Tensor) -> Tensor:
+        return F.selu(x / (1 + 1e-5) ** 0.5 * state[f"{name}.norm.norm.weight"] + state[f"{name}.norm.norm.bias"])
+
+    def aggregated(name: str, weights: Tensor, x: Tensor, own: Tensor) -> Tensor:
+        return linear_of(f"{name}.with_attention", weights @ x) + linear_of(f"{name}.without_attention", own)
+
+    def attended(name: str, x: Tensor) -> Tensor:
+        scores = torch.tanh(linear_of(f"{name}.pairs", x[:, None] * x)) @ state[f"{name}.score"]
+        weights = (scores[..., 0] / 2).softmax(1)
+        return normed(name, aggregated(f"{name}.aggregation", weights, x, x))
+
+    def pooled(name: str, x: Tensor, ratio: float) -> Tensor:
+        scores = torch.sigmoid(linear_of(f"{name}.score.1", x))
+        return (x * scores)[scores[:, 0].argsort(descending=True)[: max(1, int(ratio * len(x)))]]
+
+    def crossed(name: str, x: Tensor, y: Tensor, master: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        nodes = torch.cat([linear_of(f"{name}.first", x), linear_of(f"{name}.second", y)])
+        pairs, n = torch.tanh(linear_of(f"{name}.pairs", nodes[:, None] * nodes)), len(x)
+        scores = (pairs @ state[f"{name}.scores.2"])[..., 0]
+        scores[:n, :n] = (pairs @ state[f"{name}.scores.0"])[:n, :n, 0]
+        scores[n:, n:] = (pairs @ state[f"{name}.scores.1"])[n:, n:, 0]
+        pull = torch.tanh(linear_of(f"{name}.stack_pairs", nodes * master)) @ state[f"{name}.scores.3"]
+        new = aggregated(f"{name}.stack_aggregation", (pull.T / 100).softmax(1), nodes, master)
+        nodes = normed(name, aggregated(f"{name}.aggregation", (scores / 100).softmax(1), nodes, nodes))
+        return nodes[:n], nodes[n:], new
+
+    with torch.no_grad():
+        bands = pooled("spectral.1", attended("spectral.0", spectral[0].T + state["position"][0]), 0.6)
+        times = pooled("temporal.1", attended("temporal.0", temporal[0].T), 0.5)
+        branches = []
+        for branch in ("branches.0", "branches.1"):
+            t, s, m = crossed(f"{branch}.attention", times, bands, state[f"{branch}.stack"][0])
+            t, s = pooled(f"{branch}.temporal_pool", t, 0.5), pooled(f"{branch}.spectral_pool", s, 0.5)
+            more = crossed(f"{branch}.second_attention", t, s, m)
+            branches.append((t + more[0], s + more[1], m + more[2]))
+        t, s, m = (torch.max(a, b) for a, b in zip(*branches, strict=True))
+        expected = torch.cat([t.abs().max(0).values, t.mean(0), s.abs().max(0).values, s.mean(0), m[0]])
+        torch.testing.assert_close(graph(spectral, temporal)[0], expected)
