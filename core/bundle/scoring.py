@@ -31,9 +31,14 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
         weights_at = place_of(block, bundle.weights_at)
     if weights_at is not None:
         block = placed(block, weights_at.absolute())
-    front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, block)
-    weights: Any = front_end.weights
     expected = bundle.provenance.get("front_end_weights", {})
+    try:
+        front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, block)
+    except InputError as error:
+        if not expected:
+            raise
+        raise InputError([*error.problems, f"score --weights names another place of {', '.join(expected)}"]) from error
+    weights: Any = front_end.weights
     if sorted(weights.values()) != sorted(expected.values()):
         raise InputError(
             f"front_end: {bundle.experiment.front_end.name}: the weights have SHA-256 {sorted(weights.values())}; "

@@ -103,13 +103,14 @@ def installed_file(package: str, file: str) -> Path | None:
     return next((folder / file for folder in folders if (folder / file).is_file()), None)
 
 
-def package_weights(front_end: str, package: str, file: str, weights: str | None) -> Path:
+def package_weights(front_end: str, package: str, file: str, requirement: str, weights: str | None) -> Path:
     """The file of a front end's weights: the one that a user names, or that of an installed package.
 
     Args:
-        front_end: Row of FRONT_ENDS, which is also the name of the extra that installs the package.
+        front_end: Row of FRONT_ENDS.
         package: Name with which the package is imported.
         file: Path of the file below the package's folder.
+        requirement: Name and version with which the package is installed.
         weights: File that the user names; None: the file of the package.
 
     Raises:
@@ -118,8 +119,8 @@ def package_weights(front_end: str, package: str, file: str, weights: str | None
     path = installed_file(package, file) if weights is None else Path(weights).expanduser()
     if path is None:
         raise InputError(
-            f"front_end: {front_end}: its weights are missing: no installed package {package} has {file}; install "
-            f"spooftune[{front_end}], or give `weights` a file"
+            f"front_end: {front_end}: its weights are missing: no installed package {package} has {file}; run "
+            f'pip install --no-deps "{requirement}", or give `weights` a file'
         )
     return path
 

@@ -173,6 +173,8 @@ def test_front_end_weights_of_another_training_are_refused(exported, tmp_path):
 
 def test_weights_that_moved_are_named_again_and_their_content_is_checked(exported, tmp_path, monkeypatch):
     def pretrained(*, checkpoint: str):
+        if not Path(checkpoint).exists():
+            raise InputError(f"{checkpoint}: cannot be read")
         front_end = torch.nn.Identity()
         front_end.weights, front_end.version = digests([Path(checkpoint)]), 1
         return front_end
@@ -186,6 +188,8 @@ def test_weights_that_moved_are_named_again_and_their_content_is_checked(exporte
     assert bundle.front_end_of(moved, tmp_path / "same").weights["same"] == weights["front_end_weights"]["one"]
     with pytest.raises(InputError, match=r"the bundle was trained with .*; score --weights names another file"):
         bundle.front_end_of(moved, tmp_path / "two")
+    with pytest.raises(InputError, match=r"(?s)gone: cannot be read.*score --weights names another place of one"):
+        bundle.front_end_of(moved)
     with pytest.raises(InputError, match="needs no pretrained weights"):
         bundle.front_end_of(exported, tmp_path / "one")
 

@@ -14,6 +14,7 @@ from core.features.weights import digests, package_weights
 from core.features.xvector import RECKONED
 
 PACKAGE, FILE = "resemblyzer", "pretrained.pt"
+REQUIREMENT = "Resemblyzer==0.1.*"
 
 N_MELS, N_HIDDEN, N_LAYERS = 40, 256, 3
 N_FFT, HOP = 400, 160
@@ -118,7 +119,7 @@ def resemblyzer(*, weights: str | None = None) -> Resemblyzer:
     Raises:
         InputError: The file is missing, cannot be read or holds another network.
     """
-    path = package_weights("resemblyzer", PACKAGE, FILE, weights)
+    path = package_weights("resemblyzer", PACKAGE, FILE, REQUIREMENT, weights)
     where = f"front_end: resemblyzer: {path}"
     tensors = {
         name: tensor

@@ -93,7 +93,8 @@ def test_a_model_of_the_hub_is_ready_once_it_is_here(tmp_path, monkeypatch):
 def test_a_package_is_ready_once_its_file_is_here(tmp_path, monkeypatch):
     entry = ENTRIES["distillmos"]
     monkeypatch.setattr("sys.path", [str(tmp_path)])
-    assert entry.ready("") == 'pip install --no-deps "distillmos==0.9.*"'
+    assert entry.ready("") == f'pip install --no-deps "{distillmos.REQUIREMENT}"'
+    assert ENTRIES["resemblyzer"].ready("") == f'pip install --no-deps "{resemblyzer.REQUIREMENT}"'
     (tmp_path / "distillmos" / "weights").mkdir(parents=True)
     (tmp_path / "distillmos" / "__init__.py").write_text("raise RuntimeError('imported')")
     (tmp_path / "distillmos" / distillmos.FILE).touch()

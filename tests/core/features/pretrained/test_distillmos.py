@@ -150,7 +150,7 @@ def test_wrong_options_are_refused(path, options, message):
 
 def test_weights_come_from_the_package_without_importing_it(path, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "PACKAGE", "no_such_package")
-    with pytest.raises(InputError, match=r"install spooftune\[distillmos\], or give `weights` a file"):
+    with pytest.raises(InputError, match=r"run pip install --no-deps .*, or give `weights` a file"):
         distillmos()
     package = tmp_path / "some_package"
     (package / "weights").mkdir(parents=True)

@@ -93,7 +93,7 @@ def test_other_files_are_refused(path, tmp_path, change, message):
 
 def test_a_missing_package_is_named(monkeypatch):
     monkeypatch.setattr(module, "PACKAGE", "no_such_package")
-    with pytest.raises(InputError, match=r"install spooftune\[resemblyzer\], or give `weights` a file"):
+    with pytest.raises(InputError, match=r"run pip install --no-deps .*, or give `weights` a file"):
         resemblyzer()
 
 
