@@ -98,8 +98,8 @@ def export(
         measured["eval"]["look"] = look
         rates = [measured["eval"]["eer"], *measured["eval"].get("eer_by_seed", [])]
         record_result(run.path, look, dict(zip(names, rates, strict=True)))
-    # The bundle computes no more layers than the detector reads.
-    block, detector.layers = narrowed(experiment.front_end, experiment.input.layer, detector.layers, FRONT_ENDS)
+    # The bundle computes no more layers than the detector reads. Checkpoints of earlier versions do not name layers.
+    block, detector.layers = narrowed(experiment.front_end, experiment.input.layer, stores["dev"].layers, FRONT_ENDS)
     experiment = replace(experiment, front_end=block)
     front_end = table.build("front_end", FRONT_ENDS, block)
     exported = bundle.Bundle(

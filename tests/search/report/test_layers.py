@@ -89,6 +89,19 @@ def test_an_exported_bundle_scores_as_the_store_did(searched, tmp_path, corpus, 
     assert ("layer_weights" in config) == (LAYERS[number] == "mix")
 
 
+def test_a_checkpoint_of_an_earlier_version_names_no_layers(searched, tmp_path):
+    run, plan = searched
+    path = run.checkpoint(2)
+    state = checkpoint.load(path)
+    del state["layers"], state["experiment"]["input"]["layer"], state["format"]  # it read the mean: the default
+    checkpoint.save(path, state)
+    export(run, plan, tmp_path / "bundle", number=2, console=CONSOLE)
+    written = read_cm_scores(tmp_path / "bundle" / "scores" / "dev.txt")
+    paths = {each.utterance_id: each.path for each in plan.corpus.partition("dev")}
+    scores = bundle.score(bundle.load(tmp_path / "bundle"), [paths[name] for name in written.utterance_ids])
+    np.testing.assert_allclose([score for _, score in scores], written.scores, rtol=1e-4, atol=1e-5)
+
+
 def test_the_report_says_which_layers_served_and_how_they_were_mixed(searched, tmp_path):
     run, plan = searched
     forms = write_report(run, plan, tmp_path / "report", ReportOptions(), CONSOLE)
