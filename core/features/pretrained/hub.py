@@ -12,20 +12,21 @@ SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.saf
 PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
 
 
-def model_folder(row: str, model: str, revision: str | None) -> Path:
+def model_folder(row: str, model: str, revision: str | None, *, others: Sequence[str] = ()) -> Path:
     """Folder of a model: a local one, or the local copy of a model of the hub, which is downloaded if missing.
 
     Args:
         row: Row of FRONT_ENDS, for messages.
         model: Name of a model on the hub, or a local folder.
         revision: Branch, tag or commit on the hub; None: the default branch.
+        others: Names of files with weights in another format, which are downloaded if the library's are missing.
 
     Raises:
         InputError: The model is neither a folder nor on the hub, or a revision of a folder is asked for.
     """
     folder = Path(model).expanduser()
     if not (model and folder.is_dir()):
-        return _downloaded(row, model, revision)
+        return _downloaded(row, model, revision, others)
     if revision is not None:
         raise InputError(f"front_end: {row}: {model} is a local folder; `revision` is for models of the hub")
     return folder
@@ -36,15 +37,16 @@ def weight_files(folder: Path) -> list[Path]:
     return matching(folder, SAFETENSORS) or matching(folder, PICKLES)
 
 
-def _downloaded(row: str, model: str, revision: str | None) -> Path:
-    """Folder of the local copy of a hub's model, downloaded if missing: safetensors, or else PyTorch's files."""
+def _downloaded(row: str, model: str, revision: str | None, others: Sequence[str]) -> Path:
+    """Folder of the local copy of a hub's model, downloaded if missing: safetensors, PyTorch's files, or others."""
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError
 
     try:
-        folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*CONFIGURATION, *SAFETENSORS]))
-        if not matching(folder, SAFETENSORS):
-            folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*CONFIGURATION, *PICKLES]))
+        for weights in filter(None, (SAFETENSORS, PICKLES, others)):
+            folder = Path(snapshot_download(model, revision=revision, allow_patterns=[*CONFIGURATION, *weights]))
+            if matching(folder, weights):
+                break
     except (OSError, ValueError, RuntimeError, HfHubHTTPError) as error:
         where = model if revision is None else f"{model} at revision {revision}"
         raise InputError(

@@ -149,8 +149,8 @@ def whisper(
     same as with padding, but the transformer attends to the frames of the audio alone, so that higher layers differ.
 
     Args:
-        model: Name of a model on the Hugging Face hub, such as `openai/whisper-tiny.en`; a local folder with a model or
-            an encoder (`config.json` and safetensors or PyTorch's files); or a folder in the format of CTranslate2
+        model: Name of a model on the Hugging Face hub, such as `openai/whisper-tiny.en`, or a local folder. It holds a
+            model or an encoder (`config.json` and safetensors or PyTorch's files), or the format of CTranslate2
             (`model.bin`).
         layer: Index of the hidden state: 0 is the input of the first transformer layer, n the output of the n-th layer.
             None: the last, to which the norm that follows it belongs.
@@ -166,7 +166,7 @@ def whisper(
     from transformers import WhisperConfig
     from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
-    folder = model_folder("whisper", model, revision)
+    folder = model_folder("whisper", model, revision, others=[MODEL])
     where = f"front_end: whisper: {model}"
     if (folder / MODEL).is_file():
         sizes, tensors = read_whisper(folder / MODEL, where)

@@ -89,6 +89,20 @@ def test_ctranslate2_holds_the_same_model(folder, tmp_path, kind, tolerance):
     torch.testing.assert_close(front_end(noise(1, 4000)), features, rtol=tolerance, atol=tolerance)
 
 
+def test_models_of_the_hub_may_have_the_format_of_ctranslate2(tmp_path, monkeypatch):
+    asked = []
+
+    def snapshot(model, *, revision, allow_patterns):
+        asked.append(allow_patterns[2:])  # what follows the configuration
+        if allow_patterns[-1] == "model.bin":
+            saved_ctranslate2(tmp_path)
+        return str(tmp_path)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", snapshot)
+    assert list(whisper(model="someone/faster-whisper").weights) == ["model.bin"]
+    assert [patterns[0] for patterns in asked] == ["model.safetensors", "pytorch_model.bin", "model.bin"]
+
+
 def test_layers_above_the_highest_are_not_read(folder):
     assert len(whisper(model=str(folder), layer=1).encoder.layers) == 1
     assert len(whisper(model=str(folder), layer=0).encoder.layers) == 0
