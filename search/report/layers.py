@@ -82,7 +82,7 @@ def plot_layer_weights(weights: LayerWeights) -> Figure:
     layers = sorted({layer for of_trial in weights.values() for layer in of_trial})
     axes.set_xticks(layers)
     axes.axhline(1 / len(layers), color="0.6", linestyle="dotted", label="equal weights")
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.1 * max(weight for of_trial in weights.values() for weight in of_trial.values()))
     axes.set_xlabel("layer of the front end")
     axes.set_ylabel("weight in the mix")
     axes.set_title("Learned mixes of layers")

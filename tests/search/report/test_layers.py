@@ -14,7 +14,7 @@ from search.prepare.identity import record_identity
 from search.prepare.plan import make_plan
 from search.prepare.stores import build_stores
 from search.report.export import export
-from search.report.layers import layer_weights_table, layers_table
+from search.report.layers import layer_weights_table, layers_table, plot_layer_weights
 from search.report.report import ReportOptions, write_report
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
@@ -125,6 +125,11 @@ def test_the_table_of_layers_by_hand():
     table = layers_table([*records, TrialRecord(9, {}, "finished", 1, 0.01)], "dev_eer")
     assert table.rows == (("4", "3", "10.00 %", "20.00 %"), ("mean", "1", "15.00 %", "15.00 %"))
     assert layers_table([TrialRecord(9, {}, "finished", 1, 0.01)], "dev_eer") is None
-    mixes = layer_weights_table({7: {0: 0.25, 4: 0.75}, 3: {4: 0.5, 9: 0.5}})
+    weights = {7: {0: 0.25, 4: 0.75}, 3: {4: 0.5, 9: 0.5}}
+    mixes = layer_weights_table(weights)
     assert mixes.columns == ("trial", "layer 0", "layer 4", "layer 9")
     assert mixes.rows == (("7", "25.0", "75.0", "-"), ("3", "-", "50.0", "50.0"))
+    (axes,) = plot_layer_weights(weights).axes
+    assert [line.get_label() for line in axes.lines] == ["trial 7", "trial 3", "equal weights"]
+    assert axes.lines[1].get_xydata().tolist() == [[4, 0.5], [9, 0.5]]
+    assert axes.get_ylim() == pytest.approx((0, 0.825))
