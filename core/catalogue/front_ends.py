@@ -4,11 +4,12 @@ Rows of FRONT_ENDS that take any model of a kind are shown with some published o
 to find out what is here.
 """
 
-import importlib.util
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+
+from core.catalogue.packages import DISTILLMOS, RESEMBLYZER, Package
 
 Ready = Callable[[str], str]
 """Function of a model's name that says whether it can be used here."""
@@ -22,17 +23,9 @@ def _file(model: str) -> str:
     return "give it a file"
 
 
-def _packaged(package: str, file: str, requirement: str) -> Ready:
-    """Readiness of weights in a package: its file is looked for, the package is not imported."""
-
-    def ready(model: str) -> str:
-        spec = importlib.util.find_spec(package)
-        folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or ()]
-        if any((folder / file).is_file() for folder in folders):
-            return "yes"
-        return f'pip install --no-deps "{requirement}"'
-
-    return ready
+def _packaged(package: Package) -> Ready:
+    """Readiness of weights in a package."""
+    return lambda model: "yes" if package.installed() else package.installation
 
 
 def _of_the_hub(model: str) -> str:
@@ -102,7 +95,7 @@ CATALOGUE = (
     Entry(
         "distillmos",
         "the file of a package",
-        _packaged("distillmos", "weights/distill_mos_v7.pt", "distillmos==0.9.*"),
+        _packaged(DISTILLMOS),
         200,
         50,
         4_051_824,
@@ -118,7 +111,7 @@ CATALOGUE = (
     Entry(
         "resemblyzer",
         "the file of a package",
-        _packaged("resemblyzer", "pretrained.pt", "Resemblyzer==0.1.*"),
+        _packaged(RESEMBLYZER),
         256,
         None,
         1_423_616,

@@ -1,12 +1,12 @@
 """Files of pretrained weights: their digests, their format, and the errors of a damaged one."""
 
 import hashlib
-import importlib.util
 import pickle
 import struct
 from collections.abc import Iterable
 from pathlib import Path
 
+from core.catalogue.packages import Package
 from core.errors import InputError
 from core.table import Block, option_defaults
 
@@ -91,36 +91,22 @@ def placed(front_end: Block, path: Path) -> Block:
     return Block(front_end.name, {**options, name: str(path)})
 
 
-def installed_file(package: str, file: str) -> Path | None:
-    """Path of a file inside an installed package, which is not imported; None if it is not there.
-
-    Args:
-        package: Name with which the package is imported.
-        file: Path of the file below the package's folder.
-    """
-    spec = importlib.util.find_spec(package)
-    folders = [] if spec is None else [Path(folder) for folder in spec.submodule_search_locations or ()]
-    return next((folder / file for folder in folders if (folder / file).is_file()), None)
-
-
-def package_weights(front_end: str, package: str, file: str, requirement: str, weights: str | None) -> Path:
+def package_weights(front_end: str, package: Package, weights: str | None) -> Path:
     """The file of a front end's weights: the one that a user names, or that of an installed package.
 
     Args:
         front_end: Row of FRONT_ENDS.
-        package: Name with which the package is imported.
-        file: Path of the file below the package's folder.
-        requirement: Name and version with which the package is installed.
+        package: The package.
         weights: File that the user names; None: the file of the package.
 
     Raises:
         InputError: No file is named, and the package is not installed or lacks the file.
     """
-    path = installed_file(package, file) if weights is None else Path(weights).expanduser()
+    path = package.installed() if weights is None else Path(weights).expanduser()
     if path is None:
         raise InputError(
-            f"front_end: {front_end}: its weights are missing: no installed package {package} has {file}; run "
-            f'pip install --no-deps "{requirement}", or give `weights` a file'
+            f"front_end: {front_end}: its weights are missing: no installed package {package.name} has "
+            f"{package.file}; run {package.installation}, or give `weights` a file"
         )
     return path
 

@@ -13,14 +13,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from core.catalogue import packages
 from core.errors import InputError
 from core.features.layers import layers_of_options
 from core.features.pretrained.segments import by_segments
 from core.features.tensors import float_tensors, listed, misfits, read_tensors, shapes, with_tensors
 from core.features.weights import digests, package_weights
-
-PACKAGE, FILE = "distillmos", "weights/distill_mos_v7.pt"
-REQUIREMENT = "distillmos==0.9.*"
 
 WINDOW, HOP = 320, 160
 """Samples of a window of the spectrum, and from one window to the next. A frame of features is two hops."""
@@ -202,7 +200,7 @@ def distillmos(
         InputError: The file is missing, cannot be read or holds another network, there is no such layer, or both
             `layer` and `layers` are given.
     """
-    path = package_weights("distillmos", PACKAGE, FILE, REQUIREMENT, weights)
+    path = package_weights("distillmos", packages.DISTILLMOS, weights)
     where = f"front_end: distillmos: {path}"
     tensors = _renamed(read_tensors(path, where, key="model"))
     n_layers = len({name.split(".")[1] for name in tensors if name.startswith("layers.")})

@@ -1,6 +1,6 @@
 """FAMILIES: the speech encoders of the library transformers. What they take, where their layers are, and their frames.
 
-A model of the library is not changed by its row, only described. `core.features.transformer` reads the hidden states.
+`core.features.transformer` loads a model and reads its hidden states as its family says.
 """
 
 import math

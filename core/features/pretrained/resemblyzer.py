@@ -7,14 +7,12 @@ windows. The weights are a file of the package `Resemblyzer`, which is not impor
 import torch
 from torch import Tensor, nn
 
+from core.catalogue import packages
 from core.errors import InputError
 from core.features.pretrained.mels import slaney_filters
 from core.features.tensors import float_tensors, listed, misfits, read_tensors, shapes, with_tensors
 from core.features.weights import digests, package_weights
 from core.features.xvector import RECKONED
-
-PACKAGE, FILE = "resemblyzer", "pretrained.pt"
-REQUIREMENT = "Resemblyzer==0.1.*"
 
 N_MELS, N_HIDDEN, N_LAYERS = 40, 256, 3
 N_FFT, HOP = 400, 160
@@ -119,7 +117,7 @@ def resemblyzer(*, weights: str | None = None) -> Resemblyzer:
     Raises:
         InputError: The file is missing, cannot be read or holds another network.
     """
-    path = package_weights("resemblyzer", PACKAGE, FILE, REQUIREMENT, weights)
+    path = package_weights("resemblyzer", packages.RESEMBLYZER, weights)
     where = f"front_end: resemblyzer: {path}"
     tensors = {
         name: tensor

@@ -1,17 +1,21 @@
 """The catalogue of front ends says what the front ends are, and what is on this machine."""
 
+import tomllib
 from itertools import groupby
+from pathlib import Path
 
 import pytest
 import torch
 import transformers
 
+from core.catalogue import packages
 from core.catalogue.front_ends import CATALOGUE
 from core.features import FRONT_ENDS
 from core.features.pretrained import distillmos, resemblyzer
 from core.features.wav2vec import wav2vec
 from core.features.xvector import Network as XVectorNetwork
 
+ROOT = Path(__file__).resolve().parents[3]
 ENTRIES = {entry.row: entry for entry in CATALOGUE}
 MODELS = {entry.model: entry for entry in CATALOGUE if entry.model}
 LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
@@ -93,10 +97,16 @@ def test_a_model_of_the_hub_is_ready_once_it_is_here(tmp_path, monkeypatch):
 def test_a_package_is_ready_once_its_file_is_here(tmp_path, monkeypatch):
     entry = ENTRIES["distillmos"]
     monkeypatch.setattr("sys.path", [str(tmp_path)])
-    assert entry.ready("") == f'pip install --no-deps "{distillmos.REQUIREMENT}"'
-    assert ENTRIES["resemblyzer"].ready("") == f'pip install --no-deps "{resemblyzer.REQUIREMENT}"'
+    assert entry.ready("") == 'pip install --no-deps "distillmos==0.9.*"'
+    assert ENTRIES["resemblyzer"].ready("") == 'pip install --no-deps "Resemblyzer==0.1.*"'
     (tmp_path / "distillmos" / "weights").mkdir(parents=True)
     (tmp_path / "distillmos" / "__init__.py").write_text("raise RuntimeError('imported')")
-    (tmp_path / "distillmos" / distillmos.FILE).touch()
+    (tmp_path / "distillmos" / packages.DISTILLMOS.file).touch()
     monkeypatch.setattr("sys.path", [str(tmp_path)])
     assert entry.ready("") == "yes"
+
+
+def test_requirements_are_those_of_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    for extra, package in (("distillmos", packages.DISTILLMOS), ("resemblyzer", packages.RESEMBLYZER)):
+        assert extras[extra] == [package.requirement]

@@ -1,5 +1,6 @@
 """DistillMOS against a plain calculation from the tensors of its file, and against the package if it is installed."""
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 import torch
 from torch.nn.functional import conv2d, layer_norm, leaky_relu
 
+from core.catalogue import packages
 from core.errors import InputError
-from core.features.pretrained import distillmos as module
 from core.features.pretrained.distillmos import distillmos
 from core.features.weights import placed
 from core.table import Block
@@ -149,15 +150,15 @@ def test_wrong_options_are_refused(path, options, message):
 
 
 def test_weights_come_from_the_package_without_importing_it(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(packages, "DISTILLMOS", dataclasses.replace(packages.DISTILLMOS, name="no_such_package"))
     with pytest.raises(InputError, match=r"run pip install --no-deps .*, or give `weights` a file"):
         distillmos()
     package = tmp_path / "some_package"
     (package / "weights").mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')")
-    (package / module.FILE).write_bytes(path.read_bytes())
+    (package / packages.DISTILLMOS.file).write_bytes(path.read_bytes())
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(module, "PACKAGE", "some_package")
+    monkeypatch.setattr(packages, "DISTILLMOS", dataclasses.replace(packages.DISTILLMOS, name="some_package"))
     assert list(distillmos().weights) == ["distill_mos_v7.pt"]
     assert list(distillmos().weights.values()) == list(distillmos(weights=str(path)).weights.values())
 

@@ -1,5 +1,6 @@
 """Resemblyzer's encoder against a plain calculation, step by step, and against the package if it is installed."""
 
+import dataclasses
 import importlib.util
 
 import numpy as np
@@ -7,8 +8,8 @@ import pytest
 import torch
 from transformers.audio_utils import mel_filter_bank
 
+from core.catalogue import packages
 from core.errors import InputError
-from core.features.pretrained import resemblyzer as module
 from core.features.pretrained.resemblyzer import resemblyzer, window_starts
 from tests.core.features.pretrained.models import saved_resemblyzer
 
@@ -92,7 +93,7 @@ def test_other_files_are_refused(path, tmp_path, change, message):
 
 
 def test_a_missing_package_is_named(monkeypatch):
-    monkeypatch.setattr(module, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(packages, "RESEMBLYZER", dataclasses.replace(packages.RESEMBLYZER, name="no_such_package"))
     with pytest.raises(InputError, match=r"run pip install --no-deps .*, or give `weights` a file"):
         resemblyzer()
 
