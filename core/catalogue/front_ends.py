@@ -48,7 +48,7 @@ class Entry:
         frames_per_second: None: one frame per utterance.
         parameters: Number of parameters; 0: none.
         layers: Layers that can be chosen.
-        licence: Licence of the weights as their authors state it; `-` without weights.
+        licence: Licence of the weights as far as it is known; `-` without weights.
         model: Name of a model of the hub.
     """
 
