@@ -2,6 +2,7 @@
 
     python benchmarks/extraction.py                                    # on generated noise
     python benchmarks/extraction.py --corpus /data/LA --partition dev  # on a corpus in the ASVspoof 2019 LA layout
+    python benchmarks/extraction.py --front-end distillmos --option layers=all --utterances 48 --repetitions 3
 
 The peers extract one utterance at a time, save a file per utterance and read the files in every epoch. Both ways run in
 one process and take turns in alternating order. The first repetition is a warm-up and is left out, since libraries
@@ -20,6 +21,7 @@ from typing import Any
 import numpy as np
 import soundfile
 import torch
+import yaml
 
 from core import audio, table
 from core.audio import SAMPLE_RATE, AudioOptions
@@ -70,11 +72,11 @@ def read_store(path: Path, order: Any, n_frames: int) -> int:
     return sum(store.windows(indices, n_frames).float().numel() for indices in order)
 
 
-def seconds(work: Callable[[], Any]) -> float:
-    """Wall seconds of a call."""
-    began = time.perf_counter()
+def seconds(work: Callable[[], Any]) -> tuple[float, float]:
+    """Wall seconds and processor seconds of a call."""
+    began, processor = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - began
+    return time.perf_counter() - began, time.process_time() - processor
 
 
 def main() -> None:
@@ -84,10 +86,12 @@ def main() -> None:
     parser.add_argument("--partition", default="train")
     parser.add_argument("--utterances", type=int, default=400, help="number of noise clips, without --corpus")
     parser.add_argument("--front-end", default="lfcc", choices=list(FRONT_ENDS))
+    parser.add_argument("--option", action="append", default=[], metavar="NAME=VALUE", help="option of the front end")
     parser.add_argument("--n-frames", type=int, default=200)
     parser.add_argument("--repetitions", type=int, default=5, help="measurements of each way")
     options = parser.parse_args()
-    block = Block(options.front_end)
+    named = (option.partition("=") for option in options.option)
+    block = Block(options.front_end, {name: yaml.safe_load(value) for name, _, value in named})
     front_end = table.build("front_end", FRONT_ENDS, block)
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
@@ -98,6 +102,7 @@ def main() -> None:
         duration = sum(soundfile.info(utterance.path).duration for utterance in utterances)
         order = np.array_split(np.random.default_rng(0).permutation(len(utterances)), max(1, len(utterances) // 64))
         times: dict[str, list[float]] = {"extract ours": [], "extract peers": [], "epoch ours": [], "epoch peers": []}
+        processor: dict[str, list[float]] = {way: [] for way in times}
         for repetition in range(options.repetitions + 1):
             stores, files = root / f"stores{repetition}", root / f"files{repetition}"
             path = store_path(utterances, block, AudioOptions(), root=stores)
@@ -109,9 +114,10 @@ def main() -> None:
             }
             for task in ("extract", "epoch"):
                 for way in ("ours", "peers") if repetition % 2 else ("peers", "ours"):
-                    elapsed = seconds(works[f"{task} {way}"])
+                    elapsed, used = seconds(works[f"{task} {way}"])
                     if repetition:
                         times[f"{task} {way}"].append(elapsed)
+                        processor[f"{task} {way}"].append(used)
         sizes = {
             "ours": sum(file.stat().st_size for file in path.iterdir()),
             "peers": sum(file.stat().st_size for file in files.iterdir()),
@@ -119,11 +125,12 @@ def main() -> None:
     print(
         f"{options.front_end}, {len(utterances)} utterances, {duration:.0f} s of audio, median of {options.repetitions}"
     )
-    print("          extract s   utterances/s   audio s/s   epoch s      MB")
+    print("          extract s   utterances/s   audio s/s   audio s/core-s   epoch s      MB")
     for name in ("ours", "peers"):
         extraction, epoch = median(times[f"extract {name}"]), median(times[f"epoch {name}"])
         rates = f"{len(utterances) / extraction:14.0f} {duration / extraction:11.0f}"
-        print(f"{name:8s} {extraction:10.2f} {rates} {epoch:9.3f} {sizes[name] / 1e6:7.1f}")
+        rate = duration / median(processor[f"extract {name}"])
+        print(f"{name:8s} {extraction:10.2f} {rates} {rate:16.1f} {epoch:9.3f} {sizes[name] / 1e6:7.1f}")
     for task in ("extract", "epoch"):
         ratios = [b / a for a, b in zip(times[f"{task} ours"], times[f"{task} peers"], strict=True)]
         print(f"{task}: peers / ours {median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f})")
