@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from core import table
-from core.backbones import ANY_LENGTH, BACKBONES, LAYERED_BACKBONES
+from core.backbones import ANY_LENGTH, BACKBONES, ENCODER_BACKBONES, LAYERED_BACKBONES
 from core.backbones.layer_mix import LayerMix
 from core.classifiers import CLASSIFIERS
 from core.config import Experiment
@@ -108,9 +108,11 @@ def build_network(experiment: Experiment, n_features: int, layers: Sequence[int]
     _check_length(experiment)
     layer = experiment.input.layer
     check_layer(layer, layers, f"front end {experiment.front_end.name}")
-    context: tuple[int, ...] = (n_features, experiment.input.n_frames)
+    context: tuple[Any, ...] = (n_features, experiment.input.n_frames)
     if experiment.backbone.name in LAYERED_BACKBONES:
         context = (*context, n_layers_read(layer, layers) if layer == "all" else 1)
+    if experiment.backbone.name in ENCODER_BACKBONES:
+        context = (*context, *_encoder(experiment))
     backbone = table.build("backbone", BACKBONES, experiment.backbone, *context)
     trained = layer == "mix" or any(parameter.requires_grad for parameter in backbone.parameters())
     if experiment.mode == "siamese" and not trained:
@@ -124,6 +126,16 @@ def build_network(experiment: Experiment, n_features: int, layers: Sequence[int]
     if _in_whole_blocks(detector):
         detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return detector
+
+
+def _encoder(experiment: Experiment) -> tuple[str, str | None]:
+    """Model and revision of the encoder that the backbone trains."""
+    model, revision = (experiment.front_end.options.get(option) for option in ("model", "revision"))
+    if experiment.front_end.name != "waveform" or not isinstance(model, str):
+        name = experiment.backbone.name
+        text = f"backbone {name} needs front_end: {{name: waveform, model: MODEL}}, which names the encoder to train"
+        raise InputError(Problem(("front_end",), f"front_end: {text}"))
+    return model, revision
 
 
 def _check_length(experiment: Experiment) -> None:

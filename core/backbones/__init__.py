@@ -10,6 +10,7 @@ from core.backbones.conformer import conformer
 from core.backbones.densenet import densenet
 from core.backbones.ecapa_tdnn import ecapa_tdnn
 from core.backbones.fg_lcnn import fg_lcnn
+from core.backbones.fine_tuned import fine_tuned
 from core.backbones.identity import identity
 from core.backbones.lc_grnn import lc_grnn
 from core.backbones.lcnn import lcnn
@@ -46,14 +47,19 @@ BACKBONES: Table = {
     "ssl_aasist": ssl_aasist,
     "aasist": aasist,
     "rawnet2": rawnet2,
+    "fine_tuned": fine_tuned,
 }
 
 LAYERED_BACKBONES: frozenset[str] = frozenset(("mhfa", "sls"))
 """Rows that take several layers of a front end. They are functions of `(n_features, n_frames, n_layers)`, and their
 features are `(batch, n_layers * n_features, n_frames)`, layer after layer."""
 
-WAVEFORM_BACKBONES: frozenset[str] = frozenset(("aasist", "rawnet2"))
+WAVEFORM_BACKBONES: frozenset[str] = frozenset(("aasist", "rawnet2", "fine_tuned"))
 """Rows that need the front end `waveform`."""
+
+ENCODER_BACKBONES: frozenset[str] = frozenset(("fine_tuned",))
+"""Rows that train the encoder that the front end `waveform` names. They are functions of `(n_features, n_frames, model,
+revision)`."""
 
 ANY_LENGTH = frozenset(
     (

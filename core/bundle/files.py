@@ -12,11 +12,15 @@ import safetensors
 import safetensors.torch
 import torch
 
+from core import table
+from core.backbones import ENCODER_BACKBONES
 from core.bundle.card import model_card
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.evaluation.calibration import Calibration
+from core.features import FRONT_ENDS
+from core.features.weights import placed
 from core.gmm import GmmDetector
 from core.versions import versions
 
@@ -24,6 +28,10 @@ FORMAT = 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
 FRONT_END = "front_end"
 """Folder of a self-contained bundle: the pretrained weights of the front end, as they were published."""
+
+
+class EncoderMissing(InputError):
+    """The encoder that a detector has trained in part is missing, or has other weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,8 +121,13 @@ def save(
         raise InputError(f"{folder}: the bundle could not be written: {error}") from error
 
 
-def load(folder: Path) -> Bundle:
+def load(folder: Path, weights_at: Path | None = None) -> Bundle:
     """The bundle in a folder. Loading executes no code from it: the weights are safetensors, the rest is JSON.
+
+    Args:
+        folder: Folder of the bundle.
+        weights_at: Folder of the encoder that the detector has trained in part; None: the one inside the bundle, or
+            else where it was when the bundle was exported. Other detectors need no pretrained weights to be loaded.
 
     Raises:
         InputError: The folder is not a bundle, has another format, or its weights do not fit its configuration.
@@ -132,8 +145,6 @@ def load(folder: Path) -> Bundle:
         experiment = experiment_from_plain(config["experiment"])
         n_features = int(config["n_features"])
         layers = tuple(int(layer) for layer in config.get("layers", ()))  # earlier bundles have none
-        detector = build_detector(experiment, n_features, layers)
-        detector.load_state_dict(tensors)
         provenance = {
             **config["provenance"],
             "front_end_weights": config["front_end_weights"],
@@ -141,12 +152,44 @@ def load(folder: Path) -> Bundle:
         }
         threshold, metrics = float(config["threshold"]), config["metrics"]
         calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
+        inside = folder / FRONT_END if (folder / FRONT_END).is_dir() else None
+        found = _with_encoder(experiment, weights_at or inside, config["front_end_weights"])
+        detector = build_detector(found, n_features, layers)
+        detector.load_state_dict(tensors)
         detector.eval()
-        inside = folder / FRONT_END
-        weights_at = inside if inside.is_dir() else None
-        return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers, weights_at)
+        return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers, inside)
+    except EncoderMissing:
+        raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
+
+
+def _with_encoder(experiment: Experiment, place: Path | None, weights: Mapping[str, str]) -> Experiment:
+    """An experiment whose backbone finds the encoder that it has trained in part.
+
+    Args:
+        experiment: Experiment of a bundle; without such a backbone, it is returned as it is.
+        place: Folder of the encoder; None: where it was when the bundle was exported.
+        weights: File name -> SHA-256 of the weights of the encoder.
+
+    Raises:
+        EncoderMissing: The encoder cannot be found there, or has other weights.
+    """
+    if experiment.backbone.name not in ENCODER_BACKBONES:
+        return experiment
+    block = experiment.front_end if place is None else placed(experiment.front_end, place.absolute())
+    try:
+        front_end = table.build("front_end", FRONT_ENDS, block)
+    except InputError as error:
+        raise EncoderMissing(
+            [*error.problems, f"score --weights names another place of {', '.join(weights)}"]
+        ) from error
+    if sorted(front_end.weights.values()) != sorted(weights.values()):
+        raise EncoderMissing(
+            f"front_end: {block.name}: the weights have SHA-256 {sorted(front_end.weights.values())}; the bundle was "
+            f"trained with {sorted(weights.values())} ({', '.join(weights)}); score --weights names another folder"
+        )
+    return dataclasses.replace(experiment, front_end=block)
 
 
 def _layer_weights(detector: Detector | GmmDetector) -> dict[str, Any]:

@@ -38,9 +38,13 @@ class Transformer(nn.Module):
         reads: What the model reads.
         weights: File name -> SHA-256 of the model's weights.
         configuration: File name -> SHA-256 of the files that describe the model.
+
+    Attributes:
+        lr_factor: Learning rate relative to that of other parts, where the model is trained.
     """
 
     version = 2
+    lr_factor = 1.0
 
     def __init__(
         self,
@@ -85,7 +89,9 @@ class Transformer(nn.Module):
         return by_segments(waveform, self._encode, n_frames=n_frames, **sizes).contiguous()
 
     def _encode(self, waveform: Tensor) -> Tensor:
-        output = self.model(**{self.reads.name: self.reads.prepare(waveform)}, output_hidden_states=True)
+        with torch.autocast(waveform.device.type, enabled=False):  # spectra do not fit float16
+            inputs = self.reads.prepare(waveform)
+        output = self.model(**{self.reads.name: inputs}, output_hidden_states=True)
         states = list(output.hidden_states)
         highest = max(self.layers)
         if highest == 0 or (highest == self.n_layers and self.family.has_norm(self.model.config)):
@@ -143,12 +149,13 @@ def transformer(
     n_layers = int(config.num_hidden_layers)
     chosen = layers_of_options(f"front_end: transformers: {model}", layer, layers, n_layers)
     network, paths = _network(folder, model, config)
+    without_weights = torch.get_default_device().type == "meta"
     front_end = Transformer(
         network,
         chosen,
         family=family,
         reads=family.input_of(config, extractor),
-        weights=digests(paths),
+        weights=digests([] if without_weights else paths),
         configuration=digests(matching(folder, CONFIGURATION)),
     )
     return front_end.requires_grad_(False).eval()
@@ -183,7 +190,7 @@ def _configuration(folder: Path, model: str) -> "tuple[PreTrainedConfig, Any]":
 
 
 def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[PreTrainedModel, list[Path]]":
-    """The model with its weights in float32, and the files that the weights come from."""
+    """The model with its weights in float32, and the files that the weights come from; on "meta" without weights."""
     import safetensors
     from transformers import AutoModel
 
@@ -193,6 +200,8 @@ def _network(folder: Path, model: str, config: "PreTrainedConfig") -> "tuple[Pre
         raise InputError(
             f"front_end: transformers: {model} has no weights: neither model.safetensors nor pytorch_model.bin"
         )
+    if torch.get_default_device().type == "meta":
+        return AutoModel.from_config(config), paths  # type: ignore[no-untyped-call]
     try:
         with quiet():
             network, report = AutoModel.from_pretrained(

@@ -47,8 +47,8 @@ def store_key(
     built = built if built is not None else table.build("front_end", FRONT_ENDS, front_end)
     resolved = table.resolved(FRONT_ENDS, front_end).plain()
     files = {**built.weights, **getattr(built, "configuration", {})}
-    if files:
-        for option in PLACES:  # their content replaces them
+    for option in PLACES:
+        if files or resolved.get(option, "") is None:  # their content replaces them
             resolved.pop(option, None)
     digest = hashlib.sha256()
     settings = [FORMAT, shards.shard_size(built), resolved, built.version, sorted(files.items()), asdict(options)]

@@ -1,6 +1,7 @@
 """Training of one experiment: representation learning, then the classifier, judged on dev after every epoch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from core.features.weights import PLACES
 from core.gmm import GmmDetector
 from core.seeds import derived_seed
 from core.stores.store import FeatureStore, chosen_part
+from core.table import Block
 from core.training.fit_network import fit_classifier, fit_network
 from core.training.fit_state import Epochs, FitState
 
@@ -118,8 +120,12 @@ def _fit_mixtures(
         yield measured, track.state(measured, detector)
 
 
-def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
+def best_detector(state: dict[str, Any], front_end: Block | None = None) -> Detector | GmmDetector:
     """The detector of the best epoch of a state, on the CPU, in evaluation mode.
+
+    Args:
+        state: State after an epoch.
+        front_end: The front end, with the place where the weights of an encoder are now; None: as in the training.
 
     Raises:
         InputError: The state is from before the first evaluation.
@@ -127,7 +133,10 @@ def best_detector(state: dict[str, Any]) -> Detector | GmmDetector:
     if state["best"] is None:
         raise InputError(f"no epoch was evaluated yet (the checkpoint is of epoch {state['epoch']})")
     layers = state.get("layers", ())  # states of earlier versions have none
-    detector = build_detector(experiment_from_plain(state["experiment"]), state["n_features"], layers)
+    experiment = experiment_from_plain(state["experiment"])
+    if front_end is not None:
+        experiment = replace(experiment, front_end=front_end)
+    detector = build_detector(experiment, state["n_features"], layers)
     detector.load_state_dict(state["best"]["detector"])
     return detector.eval()
 

@@ -15,7 +15,7 @@ from core.evaluation.judgement import dev_metrics
 from core.evaluation.tandem import AsvErrorRates
 from core.features.augmentation import augmented
 from core.lr_schedule import LR_SCHEDULES
-from core.optimizer import OPTIMIZERS
+from core.optimizer import OPTIMIZERS, parameter_groups, set_learning_rate
 from core.seeds import derived_seed
 from core.stores.inputs import n_layers_read
 from core.stores.store import FeatureStore
@@ -82,8 +82,7 @@ def fit_network(
     detector = build_network(experiment, train.n_features, train.layers).to(device)
     n_layers = n_layers_read(experiment.input.layer, train.layers)
     goal = build_objective(experiment, detector, train, device)
-    learned = [parameter for parameter in goal.trained.parameters() if parameter.requires_grad]
-    optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, learned)
+    optimizer = table.build("optimizer", OPTIMIZERS, experiment.optimizer, parameter_groups(goal.trained))
     use_amp = experiment.mixed_precision and device.type == "cuda"
     scaler = torch.amp.grad_scaler.GradScaler(device.type, enabled=use_amp)
 
@@ -111,8 +110,7 @@ def fit_network(
             prefetched(train, goal.targets, **sizes, generator=generator, device=device)
         ):
             lr = schedule((epoch - 1) * n_batches + number)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
+            set_learning_rate(optimizer, lr)
             features = augmented(features, targets, experiment.augment, changes, n_layers=n_layers)
             with torch.autocast(device.type, dtype=torch.float16, enabled=use_amp):
                 output = goal.step(features, targets, generator)

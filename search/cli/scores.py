@@ -73,7 +73,7 @@ def score(
     from core import bundle as bundles
 
     costs = None if p_spoof is None else costs_of(p_spoof, cost_miss, cost_false_alarm)
-    loaded = bundles.load(bundle)
+    loaded = bundles.load(bundle, weights)
     calibration, threshold = loaded.calibration, loaded.threshold
     if (llr or costs) and calibration is None:
         raise InputError(f"{bundle}: has no calibration to log-likelihood ratios; export the trial again")

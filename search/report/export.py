@@ -18,6 +18,7 @@ from core.features import FRONT_ENDS
 from core.features.layers import narrowed
 from core.features.weights import files_of
 from core.stores.store import FeatureStore
+from core.table import Block
 from core.training.fit import best_detector
 from search.methods.confirmations import NUMBER_STRIDE
 from search.prepare.identity import check_identity, placed_experiment
@@ -70,8 +71,8 @@ def export(
         plan = plan.sealed()
     record, path, confirmed = select_trial(run, rank, number)
     state = checkpoint.load(path)
-    detector = best_detector(state)
     experiment = placed_experiment(experiment_from_plain(state["experiment"]), run, plan)
+    detector = best_detector(state, experiment.front_end)
     store_of = store_opener(plan, run, console=console)
     stores = {"dev": store_of(experiment, "dev")}
     look, names = None, [folder.name]
@@ -93,7 +94,7 @@ def export(
         partition: measure(of_partition, calibration=calibration) for partition, of_partition in scores.items()
     }
     if confirmed and "eval" in stores:
-        measured["eval"]["eer_by_seed"] = _eer_by_seed(run, confirmed, stores["eval"])
+        measured["eval"]["eer_by_seed"] = _eer_by_seed(run, confirmed, stores["eval"], experiment.front_end)
     if look is not None:
         measured["eval"]["look"] = look
         rates = [measured["eval"]["eer"], *measured["eval"].get("eer_by_seed", [])]
@@ -147,13 +148,13 @@ def _calibration(dev: CmScores, console: Console) -> Calibration | None:
         return None
 
 
-def _eer_by_seed(run: Run, configuration: ConfirmedConfiguration, store: FeatureStore) -> list[float]:
+def _eer_by_seed(run: Run, configuration: ConfirmedConfiguration, store: FeatureStore, front_end: Block) -> list[float]:
     """EER of the detector of every fresh seed on the utterances of a store, in the order of the trainings."""
     rates = []
     for training in configuration.trainings:
         path = run.confirmation().checkpoint(training.number)
         assert path is not None
-        scores = scores_of(best_detector(checkpoint.load(path)), store)
+        scores = scores_of(best_detector(checkpoint.load(path), front_end), store)
         rates.append(metrics.eer(scores.bona_fide, scores.spoof)[0])
     return rates
 

@@ -27,7 +27,7 @@ from search.report.score_figures import (
     plot_embeddings,
     plot_score_histogram,
 )
-from search.report.scoring import Result
+from search.report.scoring import Place, Result
 from search.report.search_figures import (
     plot_history,
     plot_importances,
@@ -112,7 +112,14 @@ def draw_search(
 
 
 def draw_embeddings(
-    run: Run, record: TrialRecord, partition: str, folder: Path, *, store_of: StoreOpener, console: Console
+    run: Run,
+    record: TrialRecord,
+    partition: str,
+    folder: Path,
+    *,
+    store_of: StoreOpener,
+    place: Place,
+    console: Console,
 ) -> None:
     """Draws a t-SNE of a trial's embeddings after every epoch whose weights are kept (paper, figures 2 and 3).
 
@@ -122,10 +129,11 @@ def draw_embeddings(
         partition: Partition whose utterances are drawn, at most MAX_TSNE_UTTERANCES of them.
         folder: Folder of the report.
         store_of: Returns the feature store of an experiment and a partition.
+        place: Returns an experiment with the places where pretrained weights are now.
         console: Where progress is shown.
     """
     state, number = _checkpoint(run, record), record.number
-    experiment = experiment_from_plain(state["experiment"])
+    experiment = place(experiment_from_plain(state["experiment"]))
     if experiment.mode == "gmm":
         console.print(f"trial {number}: no t-SNE: Gaussian mixtures have no embeddings")
         return

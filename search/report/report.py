@@ -16,7 +16,7 @@ from core.cost import Cost, cost_of
 from core.errors import InputError
 from core.evaluation.tandem import AsvErrorRates
 from search.methods.confirmations import NUMBER_STRIDE
-from search.prepare.identity import check_identity
+from search.prepare.identity import check_identity, placed_experiment
 from search.prepare.plan import Plan, StorePlan
 from search.prepare.stores import store_opener
 from search.report.detector_tables import (
@@ -31,7 +31,7 @@ from search.report.figures import draw_embeddings, draw_scores, draw_search
 from search.report.importance import importances
 from search.report.layers import layer_weights_of, layer_weights_table, layers_table
 from search.report.paper import PAPER
-from search.report.scoring import Result, score_trials
+from search.report.scoring import Place, Result, score_trials
 from search.report.tables import (
     Table,
     as_csv,
@@ -102,6 +102,7 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
     if not ranked:
         raise InputError(f"run {run.name}: no trial has a detector yet, so a report has no content")
     store_of = store_opener(plan if "eval" in options.partitions else plan.sealed(), run, console=console)
+    place: Place = functools.partial(placed_experiment, run=run, plan=plan)
     configurations, bundles = confirmed_configurations(run), bundles_of(run)
     trainings = [training for configuration in configurations for training in configuration.trainings]
     names = [f"trial {record.number}" for record in ranked] + [seed_name(training) for training in trainings]
@@ -113,6 +114,7 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         partitions=options.partitions,
         asv=options.asv or {},
         act=act,
+        place=place,
         console=console,
     )
     results = score(run, ranked)
@@ -170,7 +172,8 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         draw_scores(run, results, options.partitions, folder)
         if options.tsne:
             partition = "eval" if "eval" in options.partitions else "dev"
-            draw_embeddings(run, results[0].record, partition, folder, store_of=store_of, console=console)
+            record = results[0].record
+            draw_embeddings(run, record, partition, folder, store_of=store_of, place=place, console=console)
         draw_search(run, plan.space, ranked, costs, ranked_importances, folder, layer_weights=weights)
     return forms
 

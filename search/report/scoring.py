@@ -1,7 +1,7 @@
 """CM scores and metrics of the detectors of a run's trials on partitions of the corpus."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from core import checkpoint
-from core.config import experiment_from_plain
+from core.config import Experiment, experiment_from_plain
 from core.corpora.corpus import Corpus, Utterance
 from core.detector import Detector, score_store
 from core.errors import InputError
@@ -25,6 +25,9 @@ from search.prepare.stores import StoreOpener
 from search.runs.eval_looks import EvalAct
 from search.runs.journal import TrialRecord
 from search.runs.trial_folder import TrialFolder
+
+Place = Callable[[Experiment], Experiment]
+"""Returns an experiment of a training with the places where pretrained weights are now."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,7 @@ def score_trials(
     partitions: Sequence[str],
     asv: Mapping[str, AsvErrorRates],
     act: EvalAct | None = None,
+    place: Place = lambda experiment: experiment,
     console: Console,
 ) -> list[Result]:
     """Results of trials on partitions of the corpus, in the order of `records`.
@@ -97,6 +101,7 @@ def score_trials(
         partitions: Partitions to score.
         asv: Error rates of the ASV by partition, for min t-DCF; partitions without them get none.
         act: Records the look at eval before a detector is scored on it; needed if `partitions` has eval.
+        place: Returns an experiment with the places where pretrained weights are now.
         console: Where progress is shown.
 
     Raises:
@@ -120,7 +125,7 @@ def score_trials(
             if "eval" in unscored:
                 assert act is not None
                 act.begin()
-            _score(state, folder, unscored, store_of)
+            _score(state, folder, unscored, store_of, place)
         scores = {
             name: with_speakers(score_file.read_cm_scores(folder / f"{name}.txt"), corpus.partition(name))
             for name in partitions
@@ -134,9 +139,11 @@ def score_trials(
     return results
 
 
-def _score(state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOpener) -> None:
-    detector = best_detector(dict(state))
-    experiment = experiment_from_plain(state["experiment"])
+def _score(
+    state: Mapping[str, Any], folder: Path, partitions: Sequence[str], store_of: StoreOpener, place: Place
+) -> None:
+    experiment = place(experiment_from_plain(state["experiment"]))
+    detector = best_detector(dict(state), experiment.front_end)
     for partition in partitions:
         store = store_of(experiment, partition)
         score_file.write_cm_scores(folder / f"{partition}.txt", scores_of(detector, store))

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from core import table
-from core.backbones import ANY_LENGTH, BACKBONES, LAYERED_BACKBONES, WAVEFORM_BACKBONES
+from core.backbones import ANY_LENGTH, BACKBONES, ENCODER_BACKBONES, LAYERED_BACKBONES, WAVEFORM_BACKBONES
 from core.backbones.lcnn import MaxFeatureMap
 from core.backbones.resnet import SqueezeExcitation
 from core.errors import InputError
@@ -19,7 +19,7 @@ NARROW: dict[str, dict[str, Any]] = {
     "rawnet2": {"kernel": 17, "channels": [8, 16], "units": 16},
 }
 """Options that spare the tests the time that networks on waveforms need."""
-NETWORKS = [name for name in BACKBONES if name not in ("identity", "statistics")]
+NETWORKS = [name for name in BACKBONES if name not in {"identity", "statistics", *ENCODER_BACKBONES}]
 
 
 @pytest.fixture(autouse=True)
