@@ -80,7 +80,7 @@ class FineTuned(nn.Module):
             module.train(mode)
         return self
 
-    def state_dict(self, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+    def state_dict(self, *args: Any, **kwargs: Any) -> Any:
         """The tensors of a state, without those of the encoder that stay as they are."""
         prefix = kwargs.get("prefix", "")
         tensors: dict[str, Any] = super().state_dict(*args, **kwargs)
