@@ -251,8 +251,9 @@ def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     folder, run, _, _ = killed_and_resumed
     plan = make_plan(read_space(folder / "s.yaml"), Storage(str(folder / "storage")))
     best = confirmed_configurations(run)[0]
-    dev = store_opener(plan, console=Console(quiet=True))(plan.space.experiment(best.record.values), "dev")
-    rates = _eer_by_seed(run, best, dev)
+    experiment = plan.space.experiment(best.record.values)
+    dev = store_opener(plan, console=Console(quiet=True))(experiment, "dev")
+    rates = _eer_by_seed(run, best, dev, experiment.front_end)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 
 
