@@ -16,66 +16,20 @@ import argparse
 import itertools
 import json
 import sys
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.trainings import Curve, Job, Scores, run  # noqa: E402
 from core.evaluation import metrics  # noqa: E402
 
 ALL = "all"
 """Name of the training that leaves nothing out."""
-
-Scores = NDArray[np.float64]
-
-
-def train_one(job: dict[str, Any]) -> str:
-    """Trains one configuration with one seed and one group left out; returns the path of its scores."""
-    import torch
-
-    from core.config import experiment_from_plain
-    from core.detector import build_detector, score_store
-    from core.errors import TrainingDiverged
-    from core.stores.store import FeatureStore
-    from core.training.fit import epochs
-
-    torch.set_num_threads(1)
-    experiment = experiment_from_plain(job["experiment"])
-    stores = {name: FeatureStore.open(Path(folder)) for name, folder in job["stores"].items()}
-    train, dev = stores["train"], stores["dev"]
-    attacks = [] if job["left_out"] == ALL else job["left_out"].split("+")
-    train = train.subset(np.flatnonzero(~np.isin(train.attack_ids, attacks)))
-    scored = {"dev": dev} | ({"eval": stores["eval"]} if not attacks else {})
-    kept: dict[str, list[Scores]] = {name: [] for name in scored}
-    evaluated = []
-    try:
-        for measured, state in epochs(experiment, train, dev):
-            if "dev_eer" not in measured:
-                continue
-            detector = build_detector(experiment, train.n_features, train.layers)
-            detector.load_state_dict(state.get("averaged", state["detector"]))
-            for name, store in scored.items():
-                kept[name].append(score_store(detector, store))
-            evaluated.append(state["epoch"])
-    except TrainingDiverged as error:
-        print(f"{job['path']}: {error}", flush=True)
-    columns = {
-        f"{name}_{column}": values
-        for name, store in scored.items()
-        for column, values in (("labels", store.labels), ("attacks", store.attack_ids), ("speakers", store.speaker_ids))
-    }
-    path = Path(job["path"])
-    temporary = path.with_suffix(".part.npz")
-    cm_scores = {f"{name}_scores": np.array(scores) for name, scores in kept.items()}
-    np.savez(temporary, epochs=evaluated, **columns, **cm_scores)
-    temporary.replace(path)
-    return str(path)
 
 
 def train(options: argparse.Namespace) -> None:
@@ -105,14 +59,11 @@ def train(options: argparse.Namespace) -> None:
         plain = {**experiment_to_plain(space.experiment(values)), "seed": seed}
         (options.output / f"{number:03d}.json").write_text(json.dumps(values))
         for left_out in [ALL, *options.left_out]:
-            path = options.output / f"{number:03d}-{seed}-{left_out}.npz"
+            attacks = [] if left_out == ALL else left_out.split("+")
             where = stores[store_name(space.experiment(values))]
-            if not path.exists():
-                jobs.append({"experiment": plain, "stores": where, "left_out": left_out, "path": str(path)})
-    with ProcessPoolExecutor(options.workers, max_tasks_per_child=None) as pool:
-        waiting = [pool.submit(train_one, job) for job in jobs]
-        for n_done, done in enumerate(as_completed(waiting), start=1):
-            print(f"{n_done}/{len(jobs)} {done.result()}", flush=True)
+            scored = where if left_out == ALL else {name: where[name] for name in ("train", "dev")}
+            jobs.append(Job(options.output / f"{number:03d}-{seed}-{left_out}.npz", plain, scored, attacks))
+    run(jobs, workers=options.workers)
 
 
 class Study:
@@ -126,7 +77,7 @@ class Study:
 
     def __init__(self, folder: Path, objectives: dict[str, list[str]], metric: str) -> None:
         groups = sorted({group for left_out in objectives.values() for group in left_out} | {ALL})
-        trained = {path.stem for path in folder.glob("*-*-*.npz")}
+        trained = {path.stem for path in folder.glob("*-*-*.npz") if not path.name.endswith(".eval.npz")}
         seeds = sorted({name.split("-")[1] for name in trained})
         numbers = sorted({name.split("-")[0] for name in trained})
         self.numbers = [n for n in numbers if all(f"{n}-{s}-{g}" in trained for s in seeds for g in groups)]
@@ -148,21 +99,20 @@ class Study:
 
 def _curve(path: Path, partition: str, group: str, metric: str) -> Scores:
     """A metric after each evaluated epoch, over the attacks that were left out; over all attacks if none were."""
-    with np.load(path) as kept:
-        labels, attacks = kept[f"{partition}_labels"], kept[f"{partition}_attacks"]
-        spoofed = labels == 0 if group == ALL else np.isin(attacks, group.split("+"))
-        curve = []
-        for scores in kept[f"{partition}_scores"]:
-            bona_fide, spoof = scores[labels == 1], scores[spoofed]
-            by_attack = [*metrics.eer_per_attack(bona_fide, spoof, attacks[spoofed]).values()]
-            all_metrics = {
-                "eer": metrics.eer(bona_fide, spoof)[0],
-                "attack_eer": float(np.mean(by_attack)),
-                "worst_attack_eer": max(by_attack),
-                "auc": 1 - metrics.auc(bona_fide, spoof),
-                "loss": float((np.logaddexp(0, -bona_fide).mean() + np.logaddexp(0, spoof).mean()) / 2),
-            }
-            curve.append(all_metrics[metric])
+    kept = Curve.read(path, partition)
+    spoofed = kept.labels == 0 if group == ALL else np.isin(kept.attacks, group.split("+"))
+    curve = []
+    for scores in kept.scores:
+        bona_fide, spoof = scores[kept.labels == 1], scores[spoofed]
+        by_attack = [*metrics.eer_per_attack(bona_fide, spoof, kept.attacks[spoofed]).values()]
+        all_metrics = {
+            "eer": metrics.eer(bona_fide, spoof)[0],
+            "attack_eer": float(np.mean(by_attack)),
+            "worst_attack_eer": max(by_attack),
+            "auc": 1 - metrics.auc(bona_fide, spoof),
+            "loss": float((np.logaddexp(0, -bona_fide).mean() + np.logaddexp(0, spoof).mean()) / 2),
+        }
+        curve.append(all_metrics[metric])
     return np.array(curve)
 
 

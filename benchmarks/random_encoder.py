@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from core.audio import SAMPLE_RATE, AudioOptions, load  # noqa: E402
+from core.catalogue.packages import DISTILLMOS  # noqa: E402
 from core.corpora.layouts import CORPORA  # noqa: E402
 from core.features import FRONT_ENDS  # noqa: E402
 
@@ -116,13 +117,13 @@ def table(front_end: Any, clips: list[Tensor]) -> list[tuple[float, float]]:
     return rows
 
 
-def write_distillmos(front_end: Any, weights: Path, output: Path) -> Path:
-    """Writes the weights of a front end in the format of the package's file `weights`."""
+def write_distillmos(network: Any, weights: Path, output: Path) -> Path:
+    """Writes the weights of a network in the format of the package's file `weights`."""
     from core.features.pretrained.distillmos import _renamed
 
     stored = torch.load(weights, weights_only=True, map_location="cpu")
     own = {str(original): name for name, original in _renamed({name: name for name in stored["model"]}).items()}
-    new = front_end.network.state_dict()
+    new = network.state_dict()
     for name in stored["model"]:
         if own.get(name) in new:
             stored["model"][name] = new[own[name]].clone()
@@ -131,10 +132,12 @@ def write_distillmos(front_end: Any, weights: Path, output: Path) -> Path:
     return path
 
 
-def write_folder(front_end: Any, model: Path, output: Path) -> Path:
-    """Writes the weights of a front end of transformers as a folder like `model`."""
-    shutil.copytree(model, output, dirs_exist_ok=True, ignore=shutil.ignore_patterns("*.safetensors*", "*.bin*"))
-    front_end.model.save_pretrained(output)
+def write_folder(network: Any, model: Path, output: Path) -> Path:
+    """Writes an encoder of the library transformers as a folder, with the description of the folder `model`."""
+    output.mkdir(exist_ok=True)
+    if (model / "preprocessor_config.json").is_file():
+        shutil.copyfile(model / "preprocessor_config.json", output / "preprocessor_config.json")
+    network.save_pretrained(output)
     return output
 
 
@@ -153,8 +156,11 @@ def main() -> None:
     chosen = np.random.default_rng(0).permutation(len(train))[: options.clips]
     clips = [torch.from_numpy(load(train[index].path, AudioOptions())) for index in chosen]
     key = "weights" if options.front_end == "distillmos" else "model"
-    made = FRONT_ENDS[options.front_end](layers="all", **({key: str(options.model)} if options.model else {}))
-    attribute = "network" if options.front_end == "distillmos" else "model"
+    attribute = {"distillmos": "network", "whisper": "encoder", "transformers": "model"}[options.front_end]
+    model = options.model or DISTILLMOS.installed()
+    if model is None or (options.model is None and options.front_end != "distillmos"):
+        parser.error("give --model the encoder")
+    made = FRONT_ENDS[options.front_end](layers="all", **{key: str(model)})
 
     crops = torch.stack([clip.repeat(4)[: 2 * SAMPLE_RATE] for clip in clips])
 
@@ -170,21 +176,13 @@ def main() -> None:
         tables[f"random {seed}"] = table(made, clips)
         path = options.output / f"{options.front_end}-{seed}"
         write = write_distillmos if options.front_end == "distillmos" else write_folder
-        print(write(made, options.model or weights_of(options.front_end), path), flush=True)
+        print(write(getattr(made, attribute), model, path), flush=True)
         setattr(made, attribute, pretrained)
     print(f"\nspread between clips (between frames), {len(clips)} clips\n")
     print(f"| encoder | {' | '.join(f'layer {layer}' for layer in made.layers)} |")
     print(f"|---|{'---|' * len(made.layers)}")
     for name, rows in tables.items():
         print(f"| {name} | {' | '.join(f'{clip:.3f} ({frame:.3f})' for clip, frame in rows)} |")
-
-
-def weights_of(front_end: str) -> Path:
-    """File of the weights in the installed package."""
-    from core.features.pretrained.distillmos import FILE, PACKAGE
-    from core.features.weights import package_weights
-
-    return Path(package_weights(front_end, PACKAGE, FILE, None))
 
 
 if __name__ == "__main__":

@@ -5,23 +5,20 @@ attribute `embedding_dim` is the size of the embedding. A backbone that trains a
 also has a method `prepare(bona_fide)`; see `GenuinizedLcnn.prepare`.
 """
 
-from core.backbones.aasist import aasist, ssl_aasist
-from core.backbones.conformer import conformer
+from core.backbones.aasist import aasist
 from core.backbones.densenet import densenet
-from core.backbones.ecapa_tdnn import ecapa_tdnn
 from core.backbones.fg_lcnn import fg_lcnn
 from core.backbones.fine_tuned import fine_tuned
 from core.backbones.identity import identity
 from core.backbones.lc_grnn import lc_grnn
 from core.backbones.lcnn import lcnn
-from core.backbones.mhfa import mhfa
-from core.backbones.nes2net import nes2net, nes2net_x
-from core.backbones.pooling import attentive_pooling, statistics_pooling
+from core.backbones.on_frames import FRAME_BACK_ENDS, LAYERED_BACKBONES
 from core.backbones.rawnet2 import rawnet2
 from core.backbones.resnet import resnet18, resnet34, resnet50, senet18, senet34, senet50
-from core.backbones.sls import sls
 from core.backbones.statistics import statistics
 from core.table import Table
+
+__all__ = ["ANY_LENGTH", "BACKBONES", "ENCODER_BACKBONES", "LAYERED_BACKBONES", "WAVEFORM_BACKBONES"]
 
 BACKBONES: Table = {
     "lcnn": lcnn,
@@ -35,24 +32,12 @@ BACKBONES: Table = {
     "lc_grnn": lc_grnn,
     "fg_lcnn": fg_lcnn,
     "statistics": statistics,
-    "statistics_pooling": statistics_pooling,
-    "attentive_pooling": attentive_pooling,
-    "ecapa_tdnn": ecapa_tdnn,
     "identity": identity,
-    "nes2net": nes2net,
-    "nes2net_x": nes2net_x,
-    "mhfa": mhfa,
-    "sls": sls,
-    "conformer": conformer,
-    "ssl_aasist": ssl_aasist,
+    **FRAME_BACK_ENDS,
     "aasist": aasist,
     "rawnet2": rawnet2,
     "fine_tuned": fine_tuned,
 }
-
-LAYERED_BACKBONES: frozenset[str] = frozenset(("mhfa", "sls"))
-"""Rows that take several layers of a front end. They are functions of `(n_features, n_frames, n_layers)`, and their
-features are `(batch, n_layers * n_features, n_frames)`, layer after layer."""
 
 WAVEFORM_BACKBONES: frozenset[str] = frozenset(("aasist", "rawnet2", "fine_tuned"))
 """Rows that need the front end `waveform`."""

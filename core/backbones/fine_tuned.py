@@ -1,4 +1,4 @@
-"""Fine-tuning: a pretrained encoder, whose top layers are trained, with one of BACK_ENDS on its frames."""
+"""Fine-tuning: a pretrained encoder, whose top layers are trained, with one of FRAME_BACK_ENDS on its frames."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -8,34 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from core import table
-from core.backbones.aasist import ssl_aasist
-from core.backbones.conformer import conformer
-from core.backbones.ecapa_tdnn import ecapa_tdnn
 from core.backbones.layer_mix import LayerMix
 from core.backbones.low_rank import adapt
-from core.backbones.mhfa import mhfa
-from core.backbones.nes2net import nes2net, nes2net_x
-from core.backbones.pooling import attentive_pooling, statistics_pooling
-from core.backbones.sls import sls
+from core.backbones.on_frames import FRAME_BACK_ENDS, LAYERED_BACKBONES
 from core.errors import InputError
 from core.features.transformer import Transformer, transformer
-from core.table import Block, Table
-
-BACK_ENDS: Table = {
-    "statistics_pooling": statistics_pooling,
-    "attentive_pooling": attentive_pooling,
-    "ecapa_tdnn": ecapa_tdnn,
-    "nes2net": nes2net,
-    "nes2net_x": nes2net_x,
-    "mhfa": mhfa,
-    "sls": sls,
-    "conformer": conformer,
-    "ssl_aasist": ssl_aasist,
-}
-"""Rows of BACKBONES that suit the frames of an encoder."""
-
-OF_ALL_LAYERS = frozenset(("mhfa", "sls"))
-"""Rows of BACK_ENDS that take several layers themselves; the others take a learned mix of them."""
+from core.table import Block
 
 
 class FineTuned(nn.Module):
@@ -136,7 +114,7 @@ def fine_tuned(
             trained instead of the layers' own weights; 0 = no adapters.
         recompute: Whether the activations of the trained layers are computed again for their gradients, which takes
             more time and less memory (gradient checkpointing).
-        back_end: Row of BACK_ENDS, with its default sizes.
+        back_end: Row of FRAME_BACK_ENDS, with its default sizes.
         embedding_dim: Size of the embedding; None: that of the back end.
 
     Raises:
@@ -150,7 +128,7 @@ def fine_tuned(
         raise ValueError(f"top_layers is {top_layers} and lora_rank is {lora_rank}; they must be at least 0")
     if lr_factor <= 0:
         raise ValueError(f"lr_factor is {lr_factor}; it must be positive")
-    problem = table.name_problem("back_end", BACK_ENDS, back_end)
+    problem = table.name_problem("back_end", FRAME_BACK_ENDS, back_end)
     if problem:
         raise ValueError(problem)
     if layer is not None and layers is not None:
@@ -164,13 +142,13 @@ def fine_tuned(
         _recompute(encoder)
     n_layers = len(encoder.layers)
     context = [encoder.n_features, 1 + (n_frames - encoder.min_samples) // encoder.hop_length]
-    mixed = n_layers > 1 and back_end not in OF_ALL_LAYERS
+    mixed = n_layers > 1 and back_end not in LAYERED_BACKBONES
     options = {} if embedding_dim is None else {"embedding_dim": embedding_dim}
     on_frames = table.build(
         "back_end",
-        BACK_ENDS,
+        FRAME_BACK_ENDS,
         Block(back_end, options),
-        *(context if back_end not in OF_ALL_LAYERS else [*context, n_layers]),
+        *(context if back_end not in LAYERED_BACKBONES else [*context, n_layers]),
     )
     return FineTuned(encoder, on_frames, LayerMix(n_layers, normalize=False) if mixed else nn.Identity(), trained)
 

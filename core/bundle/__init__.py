@@ -1,6 +1,7 @@
 """A bundle: an exported detector with all that scoring needs. The weights of a pretrained front end may be elsewhere.
 
 - `files`: Bundle, `save` and `load`; `card`: the model card.
+- `pretrained`: its front end, with the pretrained weights of the training.
 - `scoring`: `score`, CM scores of recordings; `front_end_of`; `checked_device`.
 """
 

@@ -12,14 +12,13 @@ import safetensors
 import safetensors.torch
 import torch
 
-from core import table
 from core.backbones import ENCODER_BACKBONES
 from core.bundle.card import model_card
+from core.bundle.pretrained import WeightsMissing, checked_front_end
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
 from core.evaluation.calibration import Calibration
-from core.features import FRONT_ENDS
 from core.features.weights import placed
 from core.gmm import GmmDetector
 from core.versions import versions
@@ -28,10 +27,6 @@ FORMAT = 1
 WEIGHTS, CONFIG, CARD = "weights.safetensors", "config.json", "README.md"
 FRONT_END = "front_end"
 """Folder of a self-contained bundle: the pretrained weights of the front end, as they were published."""
-
-
-class EncoderMissing(InputError):
-    """The encoder that a detector has trained in part is missing, or has other weights."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -158,7 +153,7 @@ def load(folder: Path, weights_at: Path | None = None) -> Bundle:
         detector.load_state_dict(tensors)
         detector.eval()
         return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers, inside)
-    except EncoderMissing:
+    except WeightsMissing:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
@@ -173,22 +168,12 @@ def _with_encoder(experiment: Experiment, place: Path | None, weights: Mapping[s
         weights: File name -> SHA-256 of the weights of the encoder.
 
     Raises:
-        EncoderMissing: The encoder cannot be found there, or has other weights.
+        WeightsMissing: The encoder cannot be found there, or has other weights.
     """
     if experiment.backbone.name not in ENCODER_BACKBONES:
         return experiment
     block = experiment.front_end if place is None else placed(experiment.front_end, place.absolute())
-    try:
-        front_end = table.build("front_end", FRONT_ENDS, block)
-    except InputError as error:
-        raise EncoderMissing(
-            [*error.problems, f"score --weights names another place of {', '.join(weights)}"]
-        ) from error
-    if sorted(front_end.weights.values()) != sorted(weights.values()):
-        raise EncoderMissing(
-            f"front_end: {block.name}: the weights have SHA-256 {sorted(front_end.weights.values())}; the bundle was "
-            f"trained with {sorted(weights.values())} ({', '.join(weights)}); score --weights names another folder"
-        )
+    checked_front_end(block, weights)
     return dataclasses.replace(experiment, front_end=block)
 
 

@@ -3,14 +3,14 @@
 import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
-from core import audio, table
+from core import audio
 from core.bundle.files import Bundle
+from core.bundle.pretrained import checked_front_end
 from core.errors import InputError
-from core.features import FRONT_ENDS
 from core.features.weights import place_of, placed
 
 
@@ -31,27 +31,14 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
         weights_at = place_of(block, bundle.weights_at)
     if weights_at is not None:
         block = placed(block, weights_at.absolute())
-    expected = bundle.provenance.get("front_end_weights", {})
-    try:
-        front_end: torch.nn.Module = table.build("front_end", FRONT_ENDS, block)
-    except InputError as error:
-        if not expected:
-            raise
-        raise InputError([*error.problems, f"score --weights names another place of {', '.join(expected)}"]) from error
-    weights: Any = front_end.weights
-    if sorted(weights.values()) != sorted(expected.values()):
-        raise InputError(
-            f"front_end: {bundle.experiment.front_end.name}: the weights have SHA-256 {sorted(weights.values())}; "
-            f"the bundle was trained with {sorted(expected.values())} ({', '.join(expected)}); "
-            "score --weights names another file"
-        )
+    front_end: Any = checked_front_end(block, bundle.provenance.get("front_end_weights", {}))
     trained = bundle.provenance.get("front_end_version", front_end.version)
     if trained != front_end.version:
         raise InputError(
             f"front_end: {block.name}: the bundle was trained on features of version {trained}, and this spooftune "
             f"computes version {front_end.version}; export the detector again from a run of this version"
         )
-    return front_end
+    return cast(torch.nn.Module, front_end)
 
 
 @torch.inference_mode()

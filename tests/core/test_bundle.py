@@ -13,6 +13,7 @@ from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
 from core.errors import InputError
 from core.evaluation.calibration import Calibration
+from core.features import FRONT_ENDS
 from core.features.spectral import lfcc
 from core.features.weights import digests, files_of
 from core.stores.extraction import extract
@@ -179,7 +180,7 @@ def test_weights_that_moved_are_named_again_and_their_content_is_checked(exporte
         front_end.weights, front_end.version = digests([Path(checkpoint)]), 1
         return front_end
 
-    monkeypatch.setitem(bundle.scoring.FRONT_ENDS, "pretrained", pretrained)
+    monkeypatch.setitem(FRONT_ENDS, "pretrained", pretrained)
     for name, content in (("one", b"1"), ("same", b"1"), ("two", b"2")):
         (tmp_path / name).write_bytes(content)
     experiment = dataclasses.replace(exported.experiment, front_end=Block("pretrained", {"checkpoint": "gone"}))
@@ -201,7 +202,7 @@ def test_a_self_contained_bundle_scores_where_its_front_end_has_no_weights(row, 
     (tmp_path / "here").mkdir()
     place = save(tmp_path / "here")
     block = Block(row, {option: str(place), "layers": [1]})
-    front_end = table.build("front_end", bundle.scoring.FRONT_ENDS, block)
+    front_end = table.build("front_end", FRONT_ENDS, block)
     experiment = experiment_from_plain({**PLAIN, "front_end": block.plain()})
     detector = build_detector(experiment, front_end.n_features, front_end.layers).eval()
     made = bundle.Bundle(detector, experiment, front_end.n_features, 0.0, {}, {}, layers=front_end.layers)
