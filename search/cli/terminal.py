@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from search.runs.confirmed import best_in_search, confirmed_configurations
-from search.runs.describe import describe_objective, describe_values, trial_table
+from search.runs.describe import describe_objective, describe_value, describe_values, trial_table
 from search.runs.run import ALIVE, Run
 from search.runs.storage import Storage
 
@@ -39,7 +39,7 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
         n_samples: Number of sampled configurations.
     """
     from search.prepare.checks import resource_problems
-    from search.space.configurations import corners, n_configurations
+    from search.space.configurations import baseline, corners, n_configurations
     from search.space.optuna_space import random_values
 
     space, options = plan.space, plan.space.search
@@ -55,9 +55,13 @@ def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
         condition = " and ".join(
             f"{path} is {' or '.join(map(str, values))}" for path, values in parameter.when.items()
         )
-        say(f"  {parameter.path}: {parameter.describe()}" + (f", when {condition}" if condition else ""))
+        prior = f", prior {describe_value(parameter.prior.value)}" if parameter.prior else ""
+        say(f"  {parameter.path}: {parameter.describe()}{prior}" + (f", when {condition}" if condition else ""))
     total = n_configurations(space)
     say(f"  {'infinitely many' if total is None else total} configurations")
+    if options.baseline and options.sampler.name != "grid":
+        say("\nfirst trial (priors, and defaults where the space states none)")
+        say(f"  {describe_values(baseline(space)) or '-'}")
     say("\nexamples of configurations (drawn uniformly)")
     for seed in range(n_samples):
         say(f"  {describe_values(random_values(space, seed)) or '-'}")

@@ -30,9 +30,12 @@ def trial_table(records: list[TrialRecord], objective: str) -> Table:
 
 def describe_values(values: dict[str, Any]) -> str:
     """A configuration on one line, such as `backbone.name=lcnn, loss.margin=1.5`."""
-    return ", ".join(
-        f"{path}={value:.4g}" if isinstance(value, float) else f"{path}={value}" for path, value in values.items()
-    )
+    return ", ".join(f"{path}={describe_value(value)}" for path, value in values.items())
+
+
+def describe_value(value: Any) -> str:
+    """A value of a configuration as text; a real number has four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def describe_objective(objective: str, value: float, *, name: bool = True) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from core.config import GROUPS, TABLES, Experiment, experiment_from_plain
 from core.table import Block, option_defaults
-from search.space.parameter import Label, Parameter, Values
+from search.space.parameter import Label, Parameter, Prior, Values, label
 from search.space.space import STORE_FIELDS, Space, store_name
 
 NAMES = ("", "name")
@@ -121,19 +121,46 @@ def store_experiments(space: Space) -> list[Experiment]:
 
 
 def baseline(space: Space) -> Values:
-    """The baseline: the configuration of the space that is nearest to the paper's.
+    """The baseline: every hyperparameter has its prior. A search tries it first, and samplers with a prior start there.
 
-    A range that excludes the paper's value contributes its nearest end, and a choice without it its first value.
+    Without any stated prior, it is the configuration of the space that is nearest to the paper's: a range that excludes
+    the default contributes its nearest end, and a choice without it its first value.
     """
     values: Values = {}
     for parameter in space.searched:
         if parameter.active(values):
-            values[parameter.path] = parameter.nearest(_paper_value(space, parameter.path, values))
+            prior = prior_of(space, parameter, values)
+            default = _paper_value(space, parameter.path, values)
+            values[parameter.path] = prior.value if prior else parameter.nearest(default)
     return values
 
 
+def prior_of(space: Space, parameter: Parameter, values: Values) -> Prior | None:
+    """What is believed about a hyperparameter: the prior that the space states, else the default if the range has it.
+
+    Args:
+        space: The space.
+        parameter: A parameter of the space.
+        values: Values of the parameters before it. The default of an option depends on the row, such as the backbone.
+
+    Returns:
+        The prior, whose value lies in the range; None if the space states none and the range excludes the default.
+    """
+    if parameter.prior is not None:
+        return parameter.prior
+    default = _paper_value(space, parameter.path, values)
+    if not parameter.holds(default):
+        return None
+    return Prior(parameter.nearest(default), stated=False)
+
+
 def _paper_value(space: Space, path: str, values: Values) -> Any:
-    """The paper's value at a path: the default of an experiment; None if there is no default."""
+    """The paper's value at a path: the default of an experiment, a list as its label; None if there is no default."""
+    default = _default(space, path, values)
+    return label(default) if isinstance(default, list | tuple) else default
+
+
+def _default(space: Space, path: str, values: Values) -> Any:
     key, _, option = path.partition(".")
     default = {field.name: field.default for field in fields(Experiment)}.get(key)
     if key == "front_end":

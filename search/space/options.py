@@ -50,7 +50,8 @@ class SearchOptions:
         sampler: Row of SAMPLERS: how the next configuration is suggested.
         scheduler: Row of SCHEDULERS: how trials are stopped early.
         trials: Number of trials, at least 1.
-        baseline: Whether the first trial is the configuration of the space that is nearest to the paper's.
+        baseline: Whether the first trial is the baseline: every hyperparameter has the prior that the space states, or
+            else its default as nearly as the range contains it.
         warm_start: Runs in the same storage. The sampler learns from those of their trials that lie in this space.
         proxy: Row of PROXIES: shortened trainings for the search; needs `confirm`, which trains in full.
         confirm: Row of CONFIRMATIONS: whether the best configurations are trained again with fresh seeds.

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import optuna
@@ -11,6 +11,18 @@ if TYPE_CHECKING:
 Label = str | int | float | bool | None
 Values = dict[str, Label]
 """A configuration: path -> value, for the active parameters. A block is represented by its label."""
+
+
+class Prior(NamedTuple):
+    """A value of a range that is believed to be good before the search has tried anything.
+
+    Attributes:
+        value: The value in a configuration; it lies in the range.
+        stated: Whether the space states it. Else it is the default of the experiment: the paper's value, or ours.
+    """
+
+    value: Label
+    stated: bool
 
 
 @dataclass(frozen=True)
@@ -25,6 +37,8 @@ class Parameter:
         choices: Values of a `choice`, or the one value of a `value`. A block is a mapping with a `name`.
         when: Condition: path of another parameter -> the labels that it may have. The parameter is active if all
             entries hold; empty = always.
+        prior: The value that the space states as believed to be good; None = it states none. `prior_of` in
+            `configurations` also knows the defaults.
     """
 
     path: str
@@ -33,6 +47,7 @@ class Parameter:
     high: float = 0.0
     choices: tuple[Any, ...] = ()
     when: Mapping[str, tuple[Label, ...]] = field(default_factory=dict)
+    prior: Prior | None = None
 
     @property
     def labels(self) -> tuple[Label, ...]:
@@ -92,8 +107,8 @@ class Parameter:
 def label(value: object) -> Label:
     """A scalar that represents a choice: a scalar itself, a block as `name(option=value)`, a list as JSON."""
     if isinstance(value, Mapping):
-        options = ", ".join(f"{k}={json.dumps(v)}" for k, v in value.items() if k != "name")
+        options = ", ".join(f"{k}={json.dumps(v, default=str)}" for k, v in value.items() if k != "name")
         return f"{value['name']}({options})" if options else str(value["name"])
     if value is None or isinstance(value, str | int | float | bool):
         return value
-    return json.dumps(value)
+    return json.dumps(value, default=str)  # YAML also has dates

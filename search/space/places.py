@@ -54,5 +54,6 @@ def _replaced(value: Any, absolute: Callable[[str], str]) -> Any:
     if isinstance(value, list):
         return [_replaced(item, absolute) for item in value]
     if isinstance(value, Mapping):
-        return {key: _replaced(item, absolute) if key in ("choice", "value") else item for key, item in value.items()}
+        paths = ("choice", "value", "prior")
+        return {key: _replaced(item, absolute) if key in paths else item for key, item in value.items()}
     return value

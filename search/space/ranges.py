@@ -1,12 +1,13 @@
 """Ranges of a YAML file, such as `{uniform: [low, high]}` and `{choice: [...]}`: from plain data to parameters."""
 
+import dataclasses
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from core.errors import InputError
+from core.errors import InputError, Problem
 from core.table import did_you_mean
-from search.space.parameter import Label, Parameter, label
+from search.space.parameter import Label, Parameter, Prior, label
 from search.space.space import STORE_FIELDS
 
 RANGES = ("uniform", "log_uniform", "integer", "choice", "value")
@@ -20,7 +21,7 @@ def range_kind(value: object) -> str | None:
 
 
 def parse_range(path: str, value: Mapping[str, Any]) -> Parameter:
-    """The parameter that a range describes.
+    """The parameter that a range describes, without its prior: see `with_prior`.
 
     Args:
         path: Path of the value in the experiment, such as `loss.margin`.
@@ -30,9 +31,10 @@ def parse_range(path: str, value: Mapping[str, Any]) -> Parameter:
         InputError: The range is not valid. The message begins with `path`.
     """
     kind = str(range_kind(value))
-    extra = [str(key) for key in value if key not in (kind, "when")]
+    extra = [str(key) for key in value if key not in (kind, "when", "prior")]
     if extra:
-        raise InputError(f"{path}: a range has one of {', '.join(RANGES)}, and when; found also {', '.join(extra)}")
+        valid = f"one of {', '.join(RANGES)}, when and prior"
+        raise InputError(f"{path}: a range has {valid}; found also {', '.join(extra)}")
     when = _condition(path, value)
     if kind == "value":
         if not when:
@@ -42,6 +44,33 @@ def parse_range(path: str, value: Mapping[str, Any]) -> Parameter:
         return Parameter(path, "choice", choices=_choices(path, value[kind]), when=when)
     low, high = _ends(path, kind, value[kind])
     return Parameter(path, cast(Any, kind), low=low, high=high, when=when)
+
+
+def with_prior(parameter: Parameter, value: Mapping[str, Any]) -> Parameter:
+    """The parameter with the prior that its range states; the parameter itself if the range states none.
+
+    Args:
+        parameter: The parameter.
+        value: The range that describes it. A `prior` is one of its values: a number, a choice, or a block of a choice.
+
+    Raises:
+        InputError: The prior does not lie in the range. The message begins with the path of the parameter.
+    """
+    if "prior" not in value:
+        return parameter
+    written = value["prior"]
+    if parameter.kind == "value":
+        raise InputError(Problem(("prior",), f"{parameter.path}: a value is fixed and needs no prior"))
+    believed: Any = written if isinstance(written, dict) and "name" not in written else label(written)
+    # 1 and true are equal, but true does not mean the choice 1.
+    same = [known for known in parameter.labels if (known, type(known) is bool) == (believed, type(believed) is bool)]
+    if parameter.kind == "choice" and same:
+        return dataclasses.replace(parameter, prior=Prior(same[0], stated=True))
+    if parameter.kind != "choice" and parameter.holds(believed):
+        return dataclasses.replace(parameter, prior=Prior(type(parameter.low)(believed), stated=True))
+    hint = did_you_mean(str(believed), list(map(str, parameter.labels)))
+    text = f"{parameter.path}: prior is {written!r}; it must lie in the range, {parameter.describe()}{hint}"
+    raise InputError(Problem(("prior",), text))
 
 
 def as_list(value: Any) -> list[Any]:

@@ -18,7 +18,7 @@ from core.table import Block, did_you_mean
 from search.space.configurations import MOST_CONFIGURATIONS, corners, n_configurations
 from search.space.parameter import Parameter
 from search.space.places import make_absolute
-from search.space.ranges import as_list, condition_problems, in_order_of_conditions, parse_range, range_kind
+from search.space.ranges import as_list, condition_problems, in_order_of_conditions, parse_range, range_kind, with_prior
 from search.space.sections import SEARCH_TABLES, check_grace_epochs, read_corpus, read_eval, read_search
 from search.space.space import Space
 from search.space.yaml_file import KeyPath, YamlFile, read
@@ -73,9 +73,8 @@ class _Reader:
         data = self.yaml_file.data
         for key in data:
             if key not in SECTIONS:
-                self.add_problem(
-                    (key,), f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}"
-                )
+                text = f"no section {key!r}; there are {', '.join(SECTIONS)}{did_you_mean(key, SECTIONS)}"
+                self.add_problem((key,), text)
         name = data.get("name")
         if not isinstance(name, str) or not NAME.fullmatch(name):
             valid = "at most 100 letters, digits, '.', '_' or '-', and begin with a letter or digit"
@@ -220,11 +219,12 @@ class _Reader:
                 mapping[last] = copy.deepcopy(value)
             return
         try:
-            parameter = parse_range(dotted, cast(dict[str, Any], value))
+            parameter = self.parameters[dotted] = parse_range(dotted, cast(dict[str, Any], value))
+            parameter = self.parameters[dotted] = with_prior(parameter, cast(dict[str, Any], value))
         except InputError as error:
-            self.add_problem(path, str(error))
+            for located in error.located:
+                self.add_problem((*path, *located.path), located.text)
             return
-        self.parameters[dotted] = parameter
         for choice in parameter.choices or (parameter.low, parameter.high):
             problem = check(choice)
             if problem:

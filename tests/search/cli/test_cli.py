@@ -40,6 +40,16 @@ def test_check_shows_what_would_run_and_builds_nothing(space_file, tmp_path, cap
     assert not (tmp_path / "storage").exists()
 
 
+def test_check_shows_the_priors_and_the_trial_that_comes_first(space_file, capsys):
+    assert main(["check", str(space_file), "--set", "experiment.loss.margin.prior=1.25"]) == 0
+    shown = capsys.readouterr().out
+    assert "loss.margin: uniform 0.5 to 3, prior 1.25" in shown
+    first = shown.split("first trial")[1].splitlines()[1]
+    assert "loss.margin=1.25" in first
+    assert main(["check", str(space_file), "--set", "search.baseline=false"]) == 0
+    assert "first trial" not in capsys.readouterr().out
+
+
 def test_changes_of_the_command_line(space_file, capsys):
     assert main(["check", str(space_file), "--set", "experiment.epochs=9", "--set", "search.trials=2"]) == 0
     assert "2 trials of up to 9 epochs" in capsys.readouterr().out

@@ -135,6 +135,13 @@ def test_the_first_trial_is_the_papers_as_nearly_as_the_space_holds_it():
     assert searcher.suggest("b")["values"] != baseline(searcher._space)
 
 
+def test_the_first_trial_has_the_priors_that_the_space_states():
+    text = PAPERS.replace("BASELINE", "true").replace("[0.5, 3]", "[0.5, 3], prior: 1.5")
+    values = new_searcher(text=text).suggest("a")["values"]
+    assert values["loss.margin"] == 1.5
+    assert values["backbone.name"] == "senet34"
+
+
 def test_a_search_without_the_papers_settings_begins_at_random():
     searcher = new_searcher(text=PAPERS.replace("BASELINE", "false"))
     assert searcher.suggest("a")["values"] != baseline(searcher._space)
