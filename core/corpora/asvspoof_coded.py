@@ -97,7 +97,7 @@ def asvspoof5(path: Path, *, protocols: str = "ASVspoof5_protocols") -> Corpus:
                     yield found
                     continue
                 where, (speaker, utterance, _, codec, _, original, _, attack, key, _) = found
-                conditions = (("codec", codec),) if codec != "-" else ()
+                conditions = (("codec", "none" if codec == "-" else codec),)  # the word of ASVspoof 2021
                 file = recordings / utterance
                 yield Line(where, utterance, key, speaker, attack, file, source=original, conditions=conditions)
 

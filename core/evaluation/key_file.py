@@ -20,14 +20,15 @@ PHASES = ("eval", "progress", "hidden")
 
 
 class KeyFormat(NamedTuple):
-    """Columns of a protocol: names separated by blanks, and whether further columns may follow."""
+    """Columns of a protocol: names separated by blanks, whether more may follow, and its word for no codec."""
 
     columns: str
     more: bool = False
+    uncoded: str = "none"
 
 
 FORMATS = (
-    KeyFormat("speaker utterance - codec - - - attack key -"),  # ASVspoof 5
+    KeyFormat("speaker utterance - codec - - - attack key -", uncoded="-"),  # ASVspoof 5
     KeyFormat("speaker utterance codec transmission attack key - phase", more=True),  # 2021
     KeyFormat("utterance key speaker - - - -"),  # 2017
     KeyFormat("speaker utterance - attack key score"),  # a score file
@@ -40,10 +41,10 @@ FORMATS = (
 """Formats without a header; the first one counts that has the number of columns and a key in its place."""
 
 HEADERS = {
-    "utterance": ("utterance", "filename", "file", "path"),
+    "utterance": ("utterance", "filename", "trial_anon", "file", "path"),
     "key": ("cm-label", "label", "key"),
-    "speaker": ("speaker", "spk"),
-    "attack": ("attack",),
+    "speaker": ("speaker", "spk", "tar_spk_anon"),
+    "attack": ("attack", "attack_anon"),
     "codec": ("codec",),
 }
 """Column -> its names in files with a header, whose columns are separated by tabs, commas or blanks."""
@@ -207,9 +208,10 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]] | str]:
     titles = [title.strip() for title in (header.split(delimiter))]
     named = {column: titles.index(name) for column, names in HEADERS.items() for name in names[::-1] if name in titles}
     has_header = {"utterance", "key"} <= set(named)
+    uncoded = "-"
     if not has_header:
         chosen = _format(path, first, header.split())
-        titles = chosen.columns.split()
+        titles, uncoded = chosen.columns.split(), chosen.uncoded
         named = {name: position for position, name in enumerate(titles) if name not in ("-", "score")}
         delimiter = None
     for number, line in lines[1:] if has_header else lines:
@@ -218,7 +220,10 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]] | str]:
         if len(words) < expected or (len(words) > expected and (has_header or not chosen.more)):
             yield f"{path}:{number}: {len(words)} columns; there are {expected}: {' '.join(titles)}"
         else:
-            yield f"{path}:{number}", {name: words[position].strip() for name, position in named.items()}
+            facts = {name: words[position].strip() for name, position in named.items()}
+            if facts.get("codec") == uncoded:
+                facts["codec"] = "none"
+            yield f"{path}:{number}", facts
 
 
 def _format(path: Path, number: int, words: list[str]) -> KeyFormat:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from core.evaluation.metrics import FloatArray, checked_scores, det_curve
 
@@ -11,6 +11,9 @@ from core.evaluation.metrics import FloatArray, checked_scores, det_curve
 @dataclass(frozen=True)
 class SpoofAwareCosts:
     """Priors and costs of the a-DCF. The defaults are those of ASVspoof 5 (track 2).
+
+    The package `a_dcf` of the metric's authors has others: priors 0.9, 0.05 and 0.05, and a cost of 20 for accepting
+    spoofed speech. Values with these and with those cannot be compared.
 
     Attributes:
         p_target: Prior of the claimed speaker.
@@ -21,12 +24,12 @@ class SpoofAwareCosts:
         false_alarm_spoof: Cost of accepting spoofed speech.
     """
 
-    p_target: float = 0.9
-    p_nontarget: float = 0.05
+    p_target: float = 0.9405
+    p_nontarget: float = 0.0095
     p_spoof: float = 0.05
     miss: float = 1.0
     false_alarm_nontarget: float = 10.0
-    false_alarm_spoof: float = 20.0
+    false_alarm_spoof: float = 10.0
 
 
 def a_dcf(
@@ -60,8 +63,9 @@ def t_eer(
 
     A tandem accepts an utterance that the countermeasure and the ASV accept, independently of each other. Its rate of
     misses, of false alarms by other speakers and of false alarms by spoofed speech are equal at one pair of thresholds.
-    As in the evaluation package of ASVspoof 5, the pairs with equal rates of misses and other speakers are listed, one
-    per threshold of the ASV, and the rate of spoofed speech is taken where it is nearest to the others.
+    As in the evaluation package of ASVspoof 5, the pairs with equal rates of misses and false alarms are listed, one
+    per threshold of the ASV; a false alarm is by another speaker or by spoofed speech with even odds. The value is the
+    rate of spoofed speech at the pair where it is nearest to that of other speakers.
 
     Args:
         bona_fide: CM scores `(n_bona_fide,)`; higher = more bona fide.
@@ -75,17 +79,22 @@ def t_eer(
     """
     p_miss, p_fa, _ = det_curve(bona_fide, spoof)
     asv_miss, asv_nontarget_fa, asv_spoof_fa = _asv_curves(asv_target, asv_nontarget, asv_spoof)
-    allowed = asv_miss < asv_nontarget_fa  # beyond, the ASV alone misses more than it falsely accepts
-    gain, asv_spoof_fa, asv_nontarget_fa = (
-        (asv_nontarget_fa - asv_miss)[allowed],
-        asv_spoof_fa[allowed],
-        asv_nontarget_fa[allowed],
-    )
-    # Tandem misses minus false alarms of other speakers are (1 + gain) P - gain for a CM that misses P.
-    levels, first = np.unique(p_miss, return_index=True)
-    above = np.clip(np.searchsorted(levels, gain / (1 + gain)), 1, len(levels) - 1)
-    distance = np.abs((1 + gain)[:, None] * levels[np.stack([above - 1, above], axis=1)] - gain[:, None])
-    chosen = first[above - 1 + np.argmin(distance, axis=1)]
+    allowed = asv_miss < (asv_nontarget_fa + asv_spoof_fa) / 2  # beyond, the ASV alone misses more than it accepts
+    asv_miss, asv_nontarget_fa, asv_spoof_fa = asv_miss[allowed], asv_nontarget_fa[allowed], asv_spoof_fa[allowed]
+
+    def excess(point: NDArray[np.int64]) -> FloatArray:
+        """Misses minus false alarms of the tandem, at a point of the CM for every threshold of the ASV."""
+        accepted = 1 - p_miss[point]
+        misses = p_miss[point] + accepted * asv_miss
+        return misses - accepted * asv_nontarget_fa / 2 - p_fa[point] * asv_spoof_fa / 2
+
+    # It rises with the threshold of the CM: halve the range until both ends are neighbours around zero.
+    low, high = np.zeros(len(asv_miss), dtype=np.int64), np.full(len(asv_miss), len(p_miss) - 1)
+    while np.any(high - low > 1):
+        middle = (low + high) // 2
+        below = excess(middle) < 0
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    chosen = np.where(np.abs(excess(low)) <= np.abs(excess(high)), low, high)
     with np.errstate(divide="ignore", invalid="ignore"):
         apart = np.abs(asv_nontarget_fa / asv_spoof_fa - p_fa[chosen] / (1 - p_miss[chosen]))
     best = int(np.nanargmin(apart))

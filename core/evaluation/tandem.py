@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,6 +44,28 @@ LA19_ATTACKS = {
     "eval": frozenset(f"A{number:02d}" for number in range(7, 20)),
 }
 """Attacks of ASVspoof 2019 LA by partition: the rates of `LA19_ASV` hold for them only."""
+
+
+class KnownAsv(NamedTuple):
+    """Error rates of the organisers' ASV on a partition, its name in messages, and the attacks that it has."""
+
+    partition: str
+    rates: AsvErrorRates
+    attacks: frozenset[str]
+
+
+KNOWN_ASV = {
+    **{
+        f"la19-{partition}": KnownAsv(f"ASVspoof 2019 LA's {partition}", rates, LA19_ATTACKS[partition])
+        for partition, rates in LA19_ASV.items()
+    },
+    "asvspoof5-eval": KnownAsv(
+        "ASVspoof 5's eval",
+        AsvErrorRates(p_fa=0.01881016557566423, p_miss=0.01880141010575793, p_miss_spoof=1 - 0.4607082907604729),
+        frozenset(f"A{number}" for number in range(17, 33)),
+    ),
+}
+"""Name -> known error rates. Those of ASVspoof 5 (track 2) are in its evaluation package."""
 
 
 def asv_error_rates(target: ArrayLike, nontarget: ArrayLike, spoof: ArrayLike) -> AsvErrorRates:

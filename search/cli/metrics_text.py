@@ -94,7 +94,7 @@ def describe_evaluation(result: dict[str, Any], *, hints: bool = True) -> str:
         if f"min_tdcf_{year}" in result:
             lines.append(f"min t-DCF {year} {result[f'min_tdcf_{year}']:.12f}")
     if hints and "min_tdcf_2019" not in result:
-        lines.append("min t-DCF      needs ASV error rates: --asv-scores FILE, or --asv-rates la19-dev or la19-eval")
+        lines.append("min t-DCF      needs ASV error rates: --asv-scores FILE, or --asv-rates la19-eval or another")
     if "by_attack" in result:
         lines += _table("attack", result["by_attack"])
     for condition, values in result.get("by_condition", {}).items():
@@ -115,7 +115,7 @@ def _costs(result: Mapping[str, Any]) -> list[str]:
     if "t_eer" in result:
         lines.append(f"t-EER          {100 * result['t_eer']:.9f} %")
     if "a_dcf" in result:
-        lines.append(f"a-DCF          {result['a_dcf']:.9f}")
+        lines.append(f"a-DCF          {result['a_dcf']:.9f}   (priors and costs of ASVspoof 5)")
     return lines
 
 

@@ -136,10 +136,10 @@ def evaluate(
         ),
     ] = None,
     asv_rates: Annotated[
-        Literal["la19-dev", "la19-eval"] | None,
+        Literal["la19-dev", "la19-eval", "asvspoof5-eval"] | None,
         typer.Option(
             "--asv-rates",
-            help="Instead of --asv-scores: known error rates of the ASV system of ASVspoof 2019 LA.",
+            help="Instead of --asv-scores: known error rates of the organisers' ASV system.",
             show_default="no min t-DCF",
         ),
     ] = None,

@@ -16,7 +16,7 @@ from core.evaluation.key_file import read_keys, with_keys
 from core.evaluation.measure import measure, swapped_sign, usable_speakers
 from core.evaluation.score_file import AsvScores, CmScores, numbered_cm_scores, read_asv_scores, read_cm_scores
 from core.evaluation.spoof_aware import a_dcf
-from core.evaluation.tandem import LA19_ASV, LA19_ATTACKS, AsvErrorRates, foreign_attacks
+from core.evaluation.tandem import KNOWN_ASV, AsvErrorRates, foreign_attacks
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Evaluation:
         negate: Whether the sign of the scores is turned.
         negate_other: Whether the sign of the other system's scores is turned.
         asv_scores: Score file of the ASV system on the same partition, for min t-DCF and t-EER.
-        asv_rates: `la19-dev` or `la19-eval`: known error rates instead of `asv_scores`.
+        asv_rates: Known error rates instead of `asv_scores`: one of `core.evaluation.tandem.KNOWN_ASV`.
         joint_scores: Score file of the whole system of ASV and countermeasure, for a-DCF.
         calibrate_on: Score file of the same system on dev: the scores become log-likelihood ratios.
         costs: Prior and costs of the detection costs.
@@ -150,15 +150,15 @@ def _asv(path: Path, scores: CmScores, options: Evaluation) -> AsvErrorRates | A
             raise InputError(f"{options.asv_scores}: does not belong to {path}: {reason}")
         return asv
     if options.asv_rates:
-        partition = options.asv_rates.removeprefix("la19-")
-        foreign = sorted(attacks - {"-"} - LA19_ATTACKS[partition])
+        known = KNOWN_ASV[options.asv_rates]
+        foreign = sorted(attacks - {"-"} - known.attacks)
         if foreign:
-            known = LA19_ATTACKS[partition]
             raise InputError(
-                f"--asv-rates {options.asv_rates}: {path} has the attack {foreign[0]}; ASVspoof 2019 LA's {partition} "
-                f"has {min(known)} to {max(known)}. Give the ASV scores of these utterances: --asv-scores FILE"
+                f"--asv-rates {options.asv_rates}: {path} has the attack {foreign[0]}; {known.partition} "
+                f"has {min(known.attacks)} to {max(known.attacks)}. Give the ASV scores of these utterances: "
+                "--asv-scores FILE"
             )
-        return LA19_ASV[partition]
+        return known.rates
     return None
 
 

@@ -68,7 +68,7 @@ def test_conditions_and_sources_of_the_coded_corpora(tmp_path):
     (coded,) = corpus.partition("eval")
     assert coded.conditions == (("codec", "C03"),)
     assert coded.source == "E_0000000009"
-    assert corpus.partition("dev")[0].conditions == ()
+    assert corpus.partition("dev")[0].conditions == (("codec", "none"),)
 
 
 def test_asvspoof2021_takes_a_track_or_a_named_file_of_keys(tmp_path):

@@ -10,14 +10,16 @@ from core.evaluation.calibration import Calibration, fit_calibration
 from core.evaluation.detection_cost import ASVSPOOF5, DetectionCosts, act_dcf, cllr, min_cllr, min_dcf
 from core.evaluation.metrics import eer
 from core.evaluation.spoof_aware import SpoofAwareCosts, a_dcf, t_eer
+from core.evaluation.tandem import KNOWN_ASV, min_tdcf_2021
 
 REFERENCE = {
     "eer": 0.138125,
     "min_dcf": 0.3433499999999999,
     "act_dcf": 0.35919999999999996,
     "cllr": 0.4725564054026668,
-    "a_dcf": 0.11372222222222222,
-    "t_eer": 0.12639375,
+    "a_dcf": 0.08330084033613445,
+    "t_eer": 0.12572587500000001,
+    "min_tdcf": 0.47345684029615653,
 }
 """Values of the public evaluation package of ASVspoof 5 on the scores of `made_scores`; its per cent are fractions."""
 
@@ -42,6 +44,7 @@ def test_values_are_those_of_the_asvspoof_5_evaluation_package(metric):
         "cllr": lambda: cllr(*cm),
         "a_dcf": lambda: a_dcf(*joint),
         "t_eer": lambda: t_eer(*cm, *asv),
+        "min_tdcf": lambda: min_tdcf_2021(*cm, KNOWN_ASV["asvspoof5-eval"].rates),
     }
     assert values[metric]() == pytest.approx(REFERENCE[metric], rel=0, abs=1e-12)
 
@@ -140,9 +143,12 @@ def test_scores_that_rank_the_wrong_way_are_not_calibrated():
 
 def test_a_dcf_and_t_eer_by_hand():
     assert a_dcf([2.0, 3.0], [0.0, 1.0], [-1.0]) == 0.0
-    # Accepting everything costs .5 + 1, rejecting everything .9: constant scores cost 1.
+    # Accepting everything costs .095 + .5, rejecting everything .9405: constant scores cost 1.
     assert a_dcf([1.0], [1.0], [1.0]) == 1.0
-    assert a_dcf([2.0], [1.0], [3.0]) == 1.0
+    # Rejecting the non-target leaves the spoofed utterance: .5 of .595.
+    assert a_dcf([2.0], [1.0], [3.0]) == pytest.approx(0.5 / 0.595)
+    of_the_authors = SpoofAwareCosts(0.9, 0.05, 0.05, false_alarm_spoof=20)
+    assert a_dcf([1.0, 3.0], [0.0], [2.0], of_the_authors) == pytest.approx(0.45 / 0.9)
     assert a_dcf([2.0], [1.0], [3.0], SpoofAwareCosts(false_alarm_spoof=0)) == 0.0
     assert t_eer([2.0, 3.0], [0.0, 1.0], [2.0], [0.0], [1.0]) == 0.0
     with pytest.raises(ValueError, match="non-target scores have shape"):
@@ -157,12 +163,13 @@ def test_t_eer_against_an_explicit_search_of_all_pairs(seed):
     best = (math.inf, math.nan)
     for asv_threshold in sorted(np.concatenate(asv)):
         misses, others, spoofs = np.mean(asv[0] < asv_threshold), *(np.mean(side >= asv_threshold) for side in asv[1:])
-        if misses >= others or spoofs == 0:
+        if misses >= (others + spoofs) / 2 or spoofs == 0:
             continue
         pairs = []
         for threshold in sorted(np.concatenate(cm)):
             p_miss, p_fa = np.mean(cm[0] < threshold), np.mean(cm[1] >= threshold)
-            pairs.append((abs(p_miss + (1 - p_miss) * misses - (1 - p_miss) * others), threshold, p_miss, p_fa))
+            accepted = ((1 - p_miss) * others + p_fa * spoofs) / 2
+            pairs.append((abs(p_miss + (1 - p_miss) * misses - accepted), threshold, p_miss, p_fa))
         least = min(pair[0] for pair in pairs)
         _, _, p_miss, p_fa = next(pair for pair in pairs if pair[0] <= least + 1e-12)
         if p_miss < 1 and abs(others / spoofs - p_fa / (1 - p_miss)) < best[0] - 1e-12:

@@ -18,6 +18,7 @@ PROTOCOLS = {
     "s1 b mp3m4a vcc2020 A07 spoof notrim eval neural - - - -\n",
     "5": "s1 a F - - - - bonafide bonafide -\ns1 b F C01 2 x AC1 A07 spoof -\n",
     "5 keys": "filename\tcm-label\na\tbonafide\nb\tspoof\n",
+    "5 table": "tar_spk_anon trial_anon codec attack_anon cm-label\ns1 a - bonafide bonafide\ns1 b C01 A07 spoof\n",
     "In-the-Wild": 'file,speaker,label\na.wav,"Ada, L",bona-fide\nb.wav,Bob,spoof\n',
     "CSV": "path,label,partition,attack\nx/a.flac,bonafide,eval,\nx/b.flac,spoof,eval,A07\n",
     "Codecfake": "a.wav real 0\nb.wav fake 3\n",
@@ -61,6 +62,12 @@ def test_codec_and_transmission_become_conditions(tmp_path):
         "codec": ["none", "alaw"],
         "transmission": ["-", "ita_tx"],
     }
+
+
+@pytest.mark.parametrize("protocol", ["5", "5 table"])
+def test_recordings_without_codec_are_a_condition_of_asvspoof_5(tmp_path, protocol):
+    scores, _ = joined(tmp_path, "a 1\nb -1\n", PROTOCOLS[protocol])
+    assert scores.conditions["codec"].tolist() == ["none", "C01"]
 
 
 def test_a_compressed_protocol(tmp_path):

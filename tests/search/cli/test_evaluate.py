@@ -124,6 +124,7 @@ def test_asv_scores_give_t_dcf_and_t_eer_and_joint_scores_a_dcf(files, capsys):
     [
         (["--asv-scores", "asv-dev.txt"], "the ASV has A01, A02 and lacks A07, A08"),
         (["--asv-rates", "la19-dev"], "has the attack A07; ASVspoof 2019 LA's dev has A01 to A06"),
+        (["--asv-rates", "asvspoof5-eval"], "has the attack A07; ASVspoof 5's eval has A17 to A32"),
     ],
 )
 def test_the_asv_of_another_partition_is_refused(files, capsys, options, words, monkeypatch):

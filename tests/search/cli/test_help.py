@@ -88,7 +88,7 @@ def test_help_lists_every_command_in_its_group(words, capsys):
         (["launch"], "Missing argument 'SPACE'. See spooftune launch --help"),
         (["stop", "a", "b"], "Got unexpected extra argument(s) (b). See spooftune stop --help"),
         (["status", "r", "--limit", "many"], "Invalid value for '--limit': Input should be a valid integer"),
-        (["evaluate", "s", "--asv-rates", "la20"], "'la20' is not one of 'la19-dev', 'la19-eval'."),
+        (["evaluate", "s", "--asv-rates", "la20"], "'la20' is not one of 'la19-dev', 'la19-eval', 'asvspoof5-eval'."),
         (["evaluate", "s", "--asv-rates", "la19-dev", "--asv-scores", "a"], "--asv-scores and --asv-rates exclude"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
