@@ -64,19 +64,36 @@ class Detector(nn.Module):
             return {}
         return dict(zip(self.layers, self.mix.weights().tolist(), strict=True))
 
-    def score_utterance(self, features: Tensor) -> float:
-        """CM score of one utterance, the same as from a store.
+    def windows(self, features: Tensor) -> Tensor:
+        """Scored windows of utterances of one length, `(batch, n_windows, n_features, n_frames)`, as a store has them.
 
         Args:
-            features: Features `(n_features, n_frames)` of the whole utterance, of all layers of the front end, in
+            features: Features `(batch, n_features, n_frames)` of whole utterances, of all layers of the front end, in
                 float32; they are rounded to float16 as in a store. Repeated if shorter than a window.
+
+        Returns:
+            The windows, one for each of `InputOptions.positions`, or the only one if all of them are the same.
         """
         features = read_layers(features, self.options.layer, self.layers)
-        n_frames = self.options.scored_frames(features.shape[1])
-        spare = np.array([max(features.shape[1] - n_frames, 0)])
+        length = features.shape[-1]
+        n_frames = self.options.scored_frames(length)
+        spare = np.array([max(length - n_frames, 0)])
         starts = [int(window_starts(spare, position)[0]) for position in self.options.positions()]
-        windows = [features[:, (start + np.arange(n_frames)) % features.shape[1]] for start in starts]
-        return float(self.classifier(self.embed(torch.stack(windows)).mean(dim=0, keepdim=True))[0])
+        if not spare[0]:
+            starts = starts[:1]
+        windows = [features[..., (start + np.arange(n_frames)) % length] for start in starts]
+        return torch.stack(windows, dim=1)
+
+    def score_windows(self, windows: Tensor) -> Tensor:
+        """CM scores `(batch,)` of utterances, from all of their `windows`; the same as from a store."""
+        embeddings = self.embed(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        # The mean of equal numbers may differ from them in the last bit, so it is taken as for a store.
+        embeddings = embeddings.expand(-1, max(len(self.options.positions()), windows.shape[1]), -1)
+        return cast(Tensor, self.classifier(embeddings.mean(dim=1)))
+
+    def score_utterance(self, features: Tensor) -> float:
+        """CM score of the features `(n_features, n_frames)` of one whole utterance; see `windows`."""
+        return float(self.score_windows(self.windows(features[None]))[0])
 
     def score_store(self, store: FeatureStore, *, device: torch.device | str = "cpu") -> NDArray[np.float64]:
         """CM scores `(n_utterances,)` of all utterances of a store; higher = more bona fide."""

@@ -101,6 +101,14 @@ class GmmDetector(nn.Module):
             features = features / features.std(dim=0, correction=0).clamp_min(1e-5)
         return (features - self.mean) / self.scale
 
+    def windows(self, features: Tensor) -> Tensor:
+        """The whole utterances as their only windows, `(batch, 1, n_features, n_frames)`; see `Detector.windows`."""
+        return read_layers(features, self.layer, self.layers)[:, None]
+
+    def score_windows(self, windows: Tensor) -> Tensor:
+        """CM scores `(batch,)` of the `windows` of utterances."""
+        return torch.tensor([self._score(window[0]) for window in windows], dtype=torch.float64)
+
     def score_utterance(self, features: Tensor) -> float:
         """CM score of the features of a whole utterance; higher = more bona fide.
 
@@ -108,7 +116,7 @@ class GmmDetector(nn.Module):
             features: `(n_features, n_frames)`, of all layers of the front end, in float32; they are rounded to float16
                 as in a store.
         """
-        return self._score(read_layers(features, self.layer, self.layers))
+        return float(self.score_windows(self.windows(features[None]))[0])
 
     def _score(self, features: Tensor) -> float:
         """CM score of the features `(n_features, n_frames)` of an utterance."""

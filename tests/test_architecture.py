@@ -17,6 +17,7 @@ SEARCH_FLOORS = [("methods",), ("space",), ("runs",), ("cluster",), ("prepare",)
 """Rooms of search/ from the ground up: a room imports from floors below its own, never from its own floor or above."""
 
 CORE_FLOORS = [
+    ("audio",),
     ("catalogue", "vocoders"),
     ("corpora",),
     ("features",),

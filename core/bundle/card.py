@@ -84,6 +84,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         "spooftune score THIS_FOLDER RECORDING.flac",
         "```",
         "",
+        *_durations(config),
         "Pretrained weights that the front end needs (SHA-256): "
         + (", ".join(f"{name} {digest}" for name, digest in config["front_end_weights"].items()) or "none"),
         "",
@@ -94,6 +95,23 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _durations(config: Mapping[str, Any]) -> list[str]:
+    """The lines of a model card about what the detector was trained on; empty for bundles of earlier versions."""
+    durations = config.get("durations_s")
+    if not durations:
+        return []
+    lasting = (
+        f"{values['shortest']:.1f} to {values['longest']:.1f} s on {name} (median {values['median']:.1f})"
+        for name, values in durations.items()
+    )
+    longest = max(values["longest"] for values in durations.values())
+    return [
+        f"Utterances last {', '.join(lasting)}. Recordings of up to {longest:.1f} s are scored as the search scored "
+        "them, longer ones in overlapping segments. No figure above is of longer or shorter recordings.",
+        "",
+    ]
 
 
 def _costs(config: Mapping[str, Any]) -> list[str]:

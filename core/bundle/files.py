@@ -15,6 +15,7 @@ import torch
 from core.backbones import ENCODER_BACKBONES
 from core.bundle.card import model_card
 from core.bundle.pretrained import WeightsMissing, checked_front_end
+from core.bundle.trained_on import Durations, durations_from_plain
 from core.config import Experiment, experiment_from_plain, experiment_to_plain
 from core.detector import Detector, build_detector
 from core.errors import InputError
@@ -46,6 +47,7 @@ class Bundle:
         layers: Indices of the layers that the front end returns; empty: it has no layers to choose from.
         weights_at: Folder with the pretrained weights of the front end inside a self-contained bundle; None: the
             weights are elsewhere, or the front end needs none.
+        durations: Durations of the utterances of train and dev, by partition; empty in bundles of earlier versions.
     """
 
     detector: Detector | GmmDetector
@@ -57,6 +59,7 @@ class Bundle:
     calibration: Calibration | None = None
     layers: tuple[int, ...] = ()
     weights_at: Path | None = None
+    durations: Mapping[str, Durations] = dataclasses.field(default_factory=dict)
 
 
 def save(
@@ -89,6 +92,7 @@ def save(
         **_layer_weights(bundle.detector),
         "threshold": bundle.threshold,
         "calibration": None if bundle.calibration is None else dataclasses.asdict(bundle.calibration),
+        "durations_s": {name: dataclasses.asdict(values) for name, values in bundle.durations.items()},
         "metrics": dict(bundle.metrics),
         "provenance": dict(bundle.provenance),
         "front_end_weights": dict(front_end_weights),
@@ -147,12 +151,15 @@ def load(folder: Path, weights_at: Path | None = None) -> Bundle:
         }
         threshold, metrics = float(config["threshold"]), config["metrics"]
         calibration = Calibration(**config["calibration"]) if config.get("calibration") else None
+        durations = durations_from_plain(config.get("durations_s"))
         inside = folder / FRONT_END if (folder / FRONT_END).is_dir() else None
         found = _with_encoder(experiment, weights_at or inside, config["front_end_weights"])
         detector = build_detector(found, n_features, layers)
         detector.load_state_dict(tensors)
         detector.eval()
-        return Bundle(detector, experiment, n_features, threshold, metrics, provenance, calibration, layers, inside)
+        return Bundle(
+            detector, experiment, n_features, threshold, metrics, provenance, calibration, layers, inside, durations
+        )
     except WeightsMissing:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:

@@ -1,14 +1,14 @@
 """CM scores of recordings with a bundle."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 
-from core import audio
 from core.bundle.files import Bundle
+from core.bundle.hearing import Heard, hear
+from core.bundle.listening import BY_DEFAULT, Listening
 from core.bundle.pretrained import checked_front_end
 from core.errors import InputError
 from core.features.weights import place_of, placed
@@ -41,26 +41,54 @@ def front_end_of(bundle: Bundle, weights_at: Path | None = None) -> torch.nn.Mod
     return cast(torch.nn.Module, front_end)
 
 
-@torch.inference_mode()
 def score(
     bundle: Bundle,
     paths: Iterable[Path],
     *,
+    listening: Listening = BY_DEFAULT,
     device: torch.device | str = "cpu",
     weights_at: Path | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[Path, float | InputError]]:
     """Yields every recording with its CM score (higher = more bona fide) or its error, in the given order.
 
-    An error of one recording, such as too little memory for it, does not end the others. Features are rounded to
-    float16 as in the feature store, so that a recording has the same score as in the search.
+    `score_recordings` also says how a recording was heard, and has the scores of its segments.
 
     Args:
         bundle: The bundle.
         paths: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts.
+        listening: Which recordings are heard in segments, and how the segments' scores become one.
         device: Device that computes.
         weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
         warn: Called with messages about suspect recordings; see `core.audio.load`.
+
+    Raises:
+        InputError: As for `score_recordings`.
+    """
+    for heard in score_recordings(bundle, paths, listening=listening, device=device, weights_at=weights_at, warn=warn):
+        yield heard.path, heard.result
+
+
+def score_recordings(
+    bundle: Bundle,
+    paths: Iterable[Path],
+    *,
+    listening: Listening = BY_DEFAULT,
+    device: torch.device | str = "cpu",
+    weights_at: Path | None = None,
+    warn: Callable[[str], None] | None = None,
+    progress: Callable[[float], None] | None = None,
+) -> Iterator[Heard]:
+    """Yields every recording with its score or its error, in the given order; see `core.bundle.hearing.hear`.
+
+    Args:
+        bundle: The bundle.
+        paths: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts.
+        listening: Which recordings are heard in segments, and how the segments' scores become one.
+        device: Device that computes.
+        weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
+        warn: Called with messages about suspect recordings; see `core.audio.load`.
+        progress: Called with the seconds of audio that were scored since the last call.
 
     Raises:
         InputError: The weights of the front end are missing or differ from those of the training, or the device is
@@ -68,26 +96,8 @@ def score(
     """
     device = checked_device(device)
     front_end = front_end_of(bundle, weights_at).to(device)
-    detector = bundle.detector.to(device)
-    min_samples: Any = front_end.min_samples
-    for path in paths:
-        try:
-            waveform = audio.load(path, bundle.experiment.audio, warn)
-            if len(waveform) < min_samples:
-                raise InputError(
-                    f"{path}: {len(waveform)} samples at 16 kHz; the front end needs at least {min_samples}"
-                )
-            features = front_end(torch.from_numpy(waveform)[None].to(device))[0]
-            cm_score = detector.score_utterance(features)
-            if not math.isfinite(cm_score):
-                raise InputError(f"{path}: its CM score is {cm_score}: the samples are too large, or damaged")
-            result: float | InputError = cm_score
-        except InputError as error:
-            result = error
-        except Exception as error:  # noqa: BLE001 - whatever one recording does, the others are scored
-            reason = str(error).partition("\n")[0]
-            result = InputError(f"{path}: cannot be scored: {type(error).__name__}: {reason}")
-        yield path, result
+    bundle.detector.to(device)
+    yield from hear(bundle, front_end, paths, listening=listening, device=device, warn=warn, progress=progress)
 
 
 def checked_device(device: torch.device | str) -> torch.device:

@@ -106,18 +106,19 @@ def n_layers_read(layer: Layer, layers: Sequence[int]) -> int:
 
 
 def read_layers(features: Tensor, layer: Layer, layers: Sequence[int]) -> Tensor:
-    """What a store reads of the features of an utterance, from the features of a front end.
+    """What a store reads of the features of utterances, from the features of a front end.
 
     Args:
-        features: `(n_layers * n_features, n_frames)`, layer after layer, in float32 as the front end returns them.
+        features: `(..., n_layers * n_features, n_frames)`, layer after layer, in float32 as the front end returns them.
         layer: As in `InputOptions.layer`.
         layers: Indices of the layers of the front end.
 
     Returns:
-        `(n_features, n_frames)` in float16, as in a store; of `mix` and `all`, `(n_layers * n_features, n_frames)`.
+        `(..., n_features, n_frames)` in float16, as in a store; of `mix` and `all`, `(..., n_layers * n_features,
+        n_frames)`.
     """
     if len(layers) > 1 and layer not in ("mix", "all"):
-        parts = features.chunk(len(layers))
+        parts = features.chunk(len(layers), dim=-2)
         features = parts[layers.index(layer)] if isinstance(layer, int) else mean_of_layers(parts)
     return features.half()
 

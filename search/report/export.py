@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 
 from core import bundle, checkpoint, table
-from core.config import experiment_from_plain
+from core.bundle.trained_on import durations_of_store
+from core.config import Experiment, experiment_from_plain
 from core.errors import InputError
 from core.evaluation import metrics, score_file
 from core.evaluation.calibration import Calibration, fit_calibration
@@ -17,6 +18,7 @@ from core.evaluation.score_file import CmScores
 from core.features import FRONT_ENDS
 from core.features.layers import narrowed
 from core.features.weights import files_of
+from core.stores.extraction import is_complete, store_path
 from core.stores.store import FeatureStore
 from core.table import Block
 from core.training.fit import best_detector
@@ -99,6 +101,7 @@ def export(
         measured["eval"]["look"] = look
         rates = [measured["eval"]["eer"], *measured["eval"].get("eer_by_seed", [])]
         record_result(run.path, look, dict(zip(names, rates, strict=True)))
+    trained = experiment
     # The bundle computes no more layers than the detector reads. Checkpoints of earlier versions do not name layers.
     block, detector.layers = narrowed(experiment.front_end, experiment.input.layer, stores["dev"].layers, FRONT_ENDS)
     experiment = replace(experiment, front_end=block)
@@ -124,6 +127,7 @@ def export(
         },
         calibration=calibration,
         layers=detector.layers,
+        durations=_durations(plan, trained, stores["dev"], front_end),
     )
     bundle.save(
         exported,
@@ -137,6 +141,17 @@ def export(
     if (run.path / LOOKS).exists():
         shutil.copyfile(run.path / LOOKS, folder / LOOKS)
     return record, measured
+
+
+def _durations(plan: Plan, experiment: Experiment, dev: FeatureStore, front_end: Any) -> dict[str, bundle.Durations]:
+    """Durations of the utterances of train and dev, from their stores; without those of a store that is not here."""
+    root = plan.storage.folder / "stores"
+    train = store_path(plan.corpus.partition("train"), experiment.front_end, experiment.audio, root=root)
+    stores = {"train": FeatureStore.open(train)} if is_complete(train) else {}
+    measured = {
+        name: durations_of_store(store, front_end.min_samples) for name, store in {**stores, "dev": dev}.items()
+    }
+    return {name: durations for name, durations in measured.items() if durations}
 
 
 def _calibration(dev: CmScores, console: Console) -> Calibration | None:

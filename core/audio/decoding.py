@@ -1,6 +1,7 @@
 """Recordings -> waveforms of 16 kHz, mono, from any format, sample rate and channel count that libsndfile reads."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -10,8 +11,8 @@ import scipy
 import soundfile
 from numpy.typing import NDArray
 
+from core.audio.wav_header import size_problem
 from core.errors import InputError
-from core.wav_header import size_problem
 
 SAMPLE_RATE = 16_000
 """Samples per second of every waveform in this package."""
@@ -78,27 +79,12 @@ def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None =
         AudioError: The recording is missing, cannot be decoded, is empty or too short, has a sample that is not finite
             or a sample rate outside `RATES`, or is entirely silent while `trim_silence` is on.
     """
-    try:
-        with soundfile.SoundFile(path) as file:
-            rate = file.samplerate
-            if not RATES[0] <= rate <= RATES[1]:
-                raise AudioError(f"{path}: its sample rate is {rate} Hz; it must be from {RATES[0]} to {RATES[1]}")
-            samples = file.read(dtype="float32", always_2d=True)
-    except AudioError:
-        raise
-    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError) as error:
-        # soundfile raises TypeError for headerless formats, whose sample rate it would need. error_string is the reason
-        # without the path.
-        why = getattr(error, "error_string", error)
-        reason = "no such file" if not Path(path).exists() else f"cannot be decoded: {why}"
-        raise AudioError(f"{path}: {reason}") from error
-    if not len(samples):
-        raise AudioError(f"{path}: holds no samples")
-    waveform = samples.mean(axis=1)
-    if not np.isfinite(waveform).all():
-        raise AudioError(f"{path}: holds samples that are not finite")
-    if warn:
-        _warn_of(path, samples, waveform, warn)
+    with opened(path) as file:
+        rate = int(file.samplerate)
+        samples = file.read(dtype="float32", always_2d=True)
+    sound = Sound(measured=warn is not None)
+    waveform = sound.mono(path, samples)
+    sound.check(path, warn)
     if rate != SAMPLE_RATE:
         divisor = gcd(rate, SAMPLE_RATE)
         waveform = scipy.signal.resample_poly(waveform, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
@@ -106,9 +92,7 @@ def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None =
         waveform = trim_silence(waveform, options.trim_top_db)
         if not len(waveform):
             raise AudioError(f"{path}: holds only silence")
-    if len(waveform) < options.min_duration_s * SAMPLE_RATE:
-        seconds = len(waveform) / SAMPLE_RATE
-        raise AudioError(f"{path}: {seconds:.3f} s is too short; audio.min_duration_s is {options.min_duration_s}")
+    check_duration(path, len(waveform), options)
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
@@ -121,20 +105,93 @@ def duration(path: Path) -> float:
     return float(info.frames / info.samplerate) if info.samplerate else 0.0
 
 
-def _warn_of(
-    path: Path, samples: NDArray[np.float32], waveform: NDArray[np.float32], warn: Callable[[str], None]
-) -> None:
-    """Calls `warn` for everything suspect about decoded samples `(time, channels)` and their mean `(time,)`."""
-    peak = float(np.abs(samples).max())
-    if not peak:
-        warn(f"{path}: holds digital silence")
-    elif np.square(waveform, dtype=np.float64).mean() < CANCELLED * np.square(samples, dtype=np.float64).mean():
-        warn(f"{path}: its channels cancel each other: hardly anything is left in their mean")
-    if peak > LOUDEST:
-        warn(f"{path}: its peak is {peak:,.6g}; full scale is 1, so the samples are probably scaled wrongly")
-    problem = size_problem(path)
-    if problem:
-        warn(f"{path}: {problem}")
+@contextmanager
+def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+    """A recording, open for reading. Whatever libsndfile refuses in the `with` block becomes an `AudioError`.
+
+    Raises:
+        AudioError: The recording is missing, cannot be decoded, or has a sample rate outside `RATES`.
+    """
+    try:
+        with soundfile.SoundFile(path) as file:
+            if not RATES[0] <= file.samplerate <= RATES[1]:
+                text = f"its sample rate is {file.samplerate} Hz; it must be from {RATES[0]} to {RATES[1]}"
+                raise AudioError(f"{path}: {text}")
+            yield file
+    except AudioError:
+        raise
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError) as error:
+        # soundfile raises TypeError for headerless formats, whose sample rate it would need. error_string is the reason
+        # without the path.
+        why = getattr(error, "error_string", error)
+        reason = "no such file" if not Path(path).exists() else f"cannot be decoded: {why}"
+        raise AudioError(f"{path}: {reason}") from error
+
+
+def check_duration(path: Path, n_samples: int, options: AudioOptions) -> None:
+    """Refuses a recording of too few samples at 16 kHz, after trimming.
+
+    Raises:
+        AudioError: The recording is too short.
+    """
+    if n_samples < options.min_duration_s * SAMPLE_RATE:
+        seconds = n_samples / SAMPLE_RATE
+        raise AudioError(f"{path}: {seconds:.3f} s is too short; audio.min_duration_s is {options.min_duration_s}")
+
+
+@dataclass
+class Sound:
+    """What the decoded samples of a recording tell about it, gathered over its blocks.
+
+    Attributes:
+        measured: Whether peak and energies are wanted, for warnings.
+        n_samples: Samples so far.
+        peak: Highest magnitude of a sample in any channel.
+        mono_energy: Sum of the squares of the channels' mean.
+        channel_energy: Sum over samples of the mean square of the channels.
+    """
+
+    measured: bool
+    n_samples: int = 0
+    peak: float = 0.0
+    mono_energy: float = 0.0
+    channel_energy: float = 0.0
+
+    def mono(self, path: Path, samples: NDArray[np.float32]) -> NDArray[np.float32]:
+        """The mean `(time,)` of the channels of further samples `(time, channels)`.
+
+        Raises:
+            AudioError: A sample is not finite.
+        """
+        waveform: NDArray[np.float32] = samples.mean(axis=1)
+        if not np.isfinite(waveform).all():
+            raise AudioError(f"{path}: holds samples that are not finite")
+        self.n_samples += len(samples)
+        if self.measured and len(samples):
+            self.peak = max(self.peak, float(np.abs(samples).max()))
+            self.mono_energy += float(np.square(waveform, dtype=np.float64).sum())
+            self.channel_energy += float(np.square(samples, dtype=np.float64).sum()) / samples.shape[1]
+        return waveform
+
+    def check(self, path: Path, warn: Callable[[str], None] | None) -> None:
+        """Refuses a recording without samples; calls `warn` for everything that is suspect about it.
+
+        Raises:
+            AudioError: There are no samples.
+        """
+        if not self.n_samples:
+            raise AudioError(f"{path}: holds no samples")
+        if warn is None:
+            return
+        if not self.peak:
+            warn(f"{path}: holds digital silence")
+        elif self.mono_energy < CANCELLED * self.channel_energy:
+            warn(f"{path}: its channels cancel each other: hardly anything is left in their mean")
+        if self.peak > LOUDEST:
+            warn(f"{path}: its peak is {self.peak:,.6g}; full scale is 1, so the samples are probably scaled wrongly")
+        problem = size_problem(path)
+        if problem:
+            warn(f"{path}: {problem}")
 
 
 def trim_silence(waveform: NDArray[np.float32], top_db: float) -> NDArray[np.float32]:

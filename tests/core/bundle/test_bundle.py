@@ -235,14 +235,14 @@ def test_whatever_one_recording_does_the_others_are_scored(folder, tmp_path, mon
     noise = np.random.default_rng(0).normal(size=16000) * 0.1
     for path, gain in ((good, 1), (huge, 1e25), (greedy, 1)):
         soundfile.write(path, gain * noise, 16000, subtype="FLOAT")
-    real = bundle.scoring.audio.load
+    real = bundle.pieces.audio.load
 
     def load(path, *arguments):
         if path == greedy:
             raise MemoryError("too long")
         return real(path, *arguments)
 
-    monkeypatch.setattr(bundle.scoring.audio, "load", load)
+    monkeypatch.setattr(bundle.pieces.audio, "load", load)
     heard = []
     results = dict(bundle.score(bundle.load(folder), [greedy, huge, good], warn=heard.append))
     assert isinstance(results[good], float)
