@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from core.evaluation.measure import swapped_sign
+from core.evaluation.objectives import METRICS
 
 
 def _about_eval(config: Mapping[str, Any]) -> str:
@@ -76,6 +77,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
             lines += [f"| {attack} | {100 * rate:.2f} |" for attack, rate in values["eer_per_attack"].items()]
     lines += [
         "",
+        *_about_seeds(provenance.get("confirmation")),
         f"Dev was used to select this detector, so its EER on dev is optimistic. {_about_eval(config)}",
         f"The detector was trained only on {provenance.get('corpus', 'an unnamed corpus')}. Expect a higher EER on "
         "other speech, channels and attacks.",
@@ -112,6 +114,25 @@ def _durations(config: Mapping[str, Any]) -> list[str]:
         "them, longer ones in overlapping segments. No figure above is of longer or shorter recordings.",
         "",
     ]
+
+
+def _about_seeds(confirmation: Mapping[str, Any] | None) -> list[str]:
+    """The line of a model card about the fresh seeds with which the configuration was trained."""
+    if confirmation is None:
+        return []
+    describe = METRICS[confirmation["objective"]].describe
+    mean, worst = describe(confirmation["mean"]), describe(confirmation["worst"])
+    seeds = f"{len(confirmation['by_seed'])} fresh seeds"
+    line = (
+        f"Trained with {seeds}, this configuration has a mean {confirmation['objective']} of {mean}, at worst {worst}."
+    )
+    race = confirmation.get("race")
+    if race:
+        line += (
+            f" Fresh seeds were given while they could change the choice, at level {race['level']:g}: "
+            f"{race['trainings']} trainings instead of {race['at_most']}."
+        )
+    return [line]
 
 
 def _costs(config: Mapping[str, Any]) -> list[str]:

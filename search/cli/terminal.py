@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from search.runs.confirmed import best_in_search, confirmed_configurations
+from search.runs.confirmed import best_in_search, confirmed_configurations, race_of
 from search.runs.describe import describe_objective, describe_value, describe_values, trial_table
 from search.runs.run import ALIVE, Run
 from search.runs.storage import Storage
@@ -160,8 +160,10 @@ def show_confirmation(run: Run, console: Console) -> None:
         return
     table = Table(box=None, pad_edge=False)
     n_seeds = max(len(configuration.trainings) + configuration.n_failed for configuration in configurations)
-    heads = ("trial", f"{objective} in the search", f"mean of {n_seeds} fresh seeds", "95 % interval", "worst seed")
-    for head in heads:
+    race = race_of(run)
+    mean_head = "mean of fresh seeds" if race else f"mean of {n_seeds} fresh seeds"
+    heads = ("trial", f"{objective} in the search", mean_head, "95 % interval", "worst seed")
+    for head in (*heads, "seeds") if race else heads:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("configuration", overflow="fold")
 
@@ -175,9 +177,12 @@ def show_confirmation(run: Run, console: Console) -> None:
         if configuration.n_failed:
             values += f" ({configuration.n_failed} seeds failed)"
         results = (shown(record.objective), shown(mean), interval, shown(configuration.worst))
-        table.add_row(str(record.number), *results, values)
+        n_seeds_here = [str(len(configuration.trainings))] if race else []
+        table.add_row(str(record.number), *results, *n_seeds_here, values)
     console.print("confirmation: configurations retrained with fresh seeds, best mean first")
     console.print(table)
+    if race:
+        console.print(race.words, highlight=False)
     best = best_in_search(configurations)
     if best is not None and run.info().get("proxy") in (None, "none"):
         bias = f"search {shown(best.record.objective)}, mean of fresh seeds {shown(best.mean)}"

@@ -8,7 +8,7 @@ from core.errors import InputError
 from search.methods.confirmations import NUMBER_STRIDE
 from search.report.scoring import Result
 from search.report.tables import Table
-from search.runs.confirmed import ConfirmedConfiguration, best_in_search, half_width
+from search.runs.confirmed import ConfirmedConfiguration, Race, best_in_search, half_width
 from search.runs.describe import describe_objective, describe_values
 from search.runs.run import Run
 
@@ -52,6 +52,7 @@ def confirmation_table(
     exported: Mapping[int, int],
     *,
     comparable: bool,
+    race: Race | None = None,
 ) -> Table:
     """One row per configuration that was retrained: its value in the search, and the results of its fresh seeds.
 
@@ -61,6 +62,7 @@ def confirmation_table(
         exported: Index of the exported seed by number of the trial; only trials that were exported.
         comparable: Whether the search trained as the confirmation does, without a proxy. Otherwise the title does not
             compare their values.
+        race: How many trainings a race took; None: every configuration got all seeds.
     """
 
     def shown(value: float) -> str:
@@ -90,6 +92,8 @@ def confirmation_table(
     title, best = "Configurations retrained with fresh seeds", best_in_search(configurations)
     if best is not None and comparable:
         title += f"; selection bias: search {shown(best.record.objective)}, mean of fresh seeds {shown(best.mean)}"
+    if race is not None:
+        title += f"; {race.words}"
     return Table(title, heads, tuple(rows))
 
 

@@ -27,7 +27,7 @@ from search.prepare.identity import check_identity, placed_experiment
 from search.prepare.plan import Plan
 from search.prepare.stores import store_opener
 from search.report.scoring import scores_of, with_speakers
-from search.runs.confirmed import ConfirmedConfiguration, select_trial
+from search.runs.confirmed import ConfirmedConfiguration, race_data, select_trial
 from search.runs.eval_looks import LOOKS, n_looks, record_look, record_result
 from search.runs.journal import TrialRecord, now
 from search.runs.run import Run
@@ -183,6 +183,7 @@ def _confirmation(run: Run, configuration: ConfirmedConfiguration) -> dict[str, 
         "mean": configuration.mean,
         "worst": configuration.worst,
         "failed_seeds": configuration.n_failed,
+        "race": race_data(run),
         # The index of the seed with the median result: its detector is exported.
         "seed_index": configuration.median.number % NUMBER_STRIDE,
     }

@@ -44,7 +44,7 @@ from search.report.tables import (
     paper_table,
     results_table,
 )
-from search.runs.confirmed import confirmed_configurations
+from search.runs.confirmed import confirmed_configurations, race_data, race_of
 from search.runs.eval_looks import EvalAct, looks, n_looks
 from search.runs.journal import TrialRecord, finite, now
 from search.runs.run import Run
@@ -128,8 +128,8 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         tables.append(bundles_table(bundles))
     if configurations:
         comparable = run.info().get("proxy") in (None, "none")
-        exported = exported_seeds(bundles)
-        tables.append(confirmation_table(configurations, plan.space.metric, exported, comparable=comparable))
+        exported, race = exported_seeds(bundles), race_of(run)
+        tables.append(confirmation_table(configurations, plan.space.metric, exported, comparable=comparable, race=race))
         tables.append(seeds_table(configurations, by_seed, options.partitions))
     tables.append(results_table(results, options.partitions))
     tables += [attacks_table(results, partition) for partition in options.partitions]
@@ -153,6 +153,7 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         "exported": bundles,
         "layer_weights": weights,
         "confirmation": [confirmation_data(configuration, by_seed) for configuration in configurations],
+        "race": race_data(run),
     }
     forms = {
         "text": "\n".join([*map(as_text, tables), about_looks(run), ""]),

@@ -9,13 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from core.errors import InputError
 from core.seeds import derived_seed
-from search.methods.confirmations import NUMBER_STRIDE, Confirmation
+from search.methods.confirmations import FIRST_SEEDS, NUMBER_STRIDE, Confirmation, undecided
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
 
 if TYPE_CHECKING:
     from core.config import Experiment
     from search.space.space import Space
+
+
+ENDED = ("finished", "failed")
+"""Statuses of trainings that are not repeated."""
 
 
 @dataclass(frozen=True)
@@ -81,13 +85,17 @@ def confirmation_candidates(space: "Space", run: Run, confirmation: Confirmation
 
 
 def confirmation_trainings(space: "Space", run: Run, confirmation: Confirmation) -> list[dict[str, Any]]:
-    """The trainings of a confirmation.
+    """The trainings of a confirmation that are needed as far as the record shows, ended ones included.
+
+    A race needs more of them as its rounds end. They follow from the values of the rounds that have ended, and not from
+    the time at which trainings ended.
 
     Returns:
         One dict per training with `number`, `values` and `confirmation_seed`. The first seeds of all configurations
         come first, then the second seeds, and so on.
     """
     records = confirmation_candidates(space, run, confirmation)
+    n_seeds = _n_seeds(run, [record.number for record in records], confirmation)
     return [
         {
             "number": record.number * NUMBER_STRIDE + index,
@@ -96,7 +104,32 @@ def confirmation_trainings(space: "Space", run: Run, confirmation: Confirmation)
         }
         for index in range(confirmation.seeds)
         for record in records
+        if index < n_seeds[record.number]
     ]
+
+
+def _n_seeds(run: Run, numbers: Sequence[int], confirmation: Confirmation) -> dict[int, int]:
+    """Number of trainings per configuration, by number of the trial: repeats the rounds of a race from the record."""
+    if confirmation.level is None:
+        return dict.fromkeys(numbers, confirmation.seeds)
+    ended = {training.number: training for training in run.confirmation().journal.trials() if training.status in ENDED}
+    n_seeds = dict.fromkeys(numbers, FIRST_SEEDS)
+    while True:
+        wanted = {number: [number * NUMBER_STRIDE + index for index in range(n)] for number, n in n_seeds.items()}
+        if not all(training in ended for trainings in wanted.values() for training in trainings):
+            return n_seeds
+        # A configuration with a failed training comes last, so it needs no further seed.
+        values = {
+            number: [ended[training].objective for training in trainings]
+            for number, trainings in wanted.items()
+            if all(ended[training].status == "finished" for training in trainings)
+        }
+        racing = list(values)
+        further = undecided(list(values.values()), seeds=confirmation.seeds, level=confirmation.level)
+        if not further:
+            return n_seeds
+        for index in further:
+            n_seeds[racing[index]] += 1
 
 
 def confirmed_configurations(run: Run) -> list[ConfirmedConfiguration]:
@@ -104,25 +137,72 @@ def confirmed_configurations(run: Run) -> list[ConfirmedConfiguration]:
 
     Returns:
         The configurations whose trainings have all ended, at least one with success; sorted by the mean, best first.
+        In a race the first two trainings are enough: an interrupted one would else show only those that are out.
         Configurations with failed trainings come last. Empty if the run has no confirmation.
     """
     confirmation = run.confirmation()
     if not (confirmation.path / "run.json").exists():
         return []
-    trainings = confirmation.journal.trials()
-    ended = {training.number: training for training in trainings if training.status in ("finished", "failed")}
+    info, trainings = confirmation.info(), confirmation.journal.trials()
+    ended = {training.number: training for training in trainings if training.status in ENDED}
     numbers_by_trial: dict[int, list[int]] = {}
-    for number in confirmation.info()["wanted"]:
+    for number in info["wanted"]:
         numbers_by_trial.setdefault(number // NUMBER_STRIDE, []).append(number)
     records = {record.number: record for record in run.journal.trials()}
     configurations = []
     for trial, numbers in numbers_by_trial.items():
-        finished = [ended[number] for number in numbers if number in ended and ended[number].status == "finished"]
-        if ended.keys() >= set(numbers) and finished and trial in records:
+        needed = numbers[:FIRST_SEEDS] if info.get("race") else numbers
+        known = [ended[number] for number in numbers if number in ended]
+        finished = [training for training in known if training.status == "finished"]
+        if ended.keys() >= set(needed) and finished and trial in records:
             best_first = tuple(sorted(finished, key=lambda training: training.objective))
-            n_failed = len(numbers) - len(finished)
+            n_failed = len(known) - len(finished)
             configurations.append(ConfirmedConfiguration(records[trial], best_first, n_failed))
     return sorted(configurations, key=lambda configuration: (configuration.n_failed > 0, configuration.mean))
+
+
+class Race(NamedTuple):
+    """How many trainings a race took.
+
+    Attributes:
+        trainings: Number of trainings that have ended.
+        at_most: Number of trainings with all seeds for every configuration.
+        level: Probability at which the race is settled.
+        settled: Whether no further training is needed.
+    """
+
+    trainings: int
+    at_most: int
+    level: float
+    settled: bool
+
+    @property
+    def words(self) -> str:
+        """The race in one line."""
+        if not self.settled:
+            return f"race: not settled yet, {self.trainings} trainings of at most {self.at_most}"
+        saved = f"{self.at_most - self.trainings} saved"
+        return f"race: settled at level {self.level:g} after {self.trainings} of {self.at_most} trainings, {saved}"
+
+
+def race_of(run: Run) -> Race | None:
+    """The race of a run's confirmation; None if the confirmation is no race, or has not started."""
+    confirmation = run.confirmation()
+    if not (confirmation.path / "run.json").exists():
+        return None
+    info = confirmation.info()
+    if not info.get("race"):
+        return None
+    ended = {training.number for training in confirmation.journal.trials() if training.status in ENDED}
+    wanted = set(info["wanted"])
+    race = info["race"]
+    return Race(len(wanted & ended), int(race["at_most"]), float(race["level"]), wanted <= ended)
+
+
+def race_data(run: Run) -> dict[str, Any] | None:
+    """The race of a run's confirmation as plain data; None as for `race_of`."""
+    race = race_of(run)
+    return None if race is None else {**race._asdict(), "saved": race.at_most - race.trainings}
 
 
 def best_in_search(configurations: Sequence[ConfirmedConfiguration]) -> ConfirmedConfiguration | None:

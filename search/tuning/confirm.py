@@ -1,6 +1,7 @@
 """Confirmation: trains the best configurations of a search again with fresh seeds, if its space says so."""
 
 import dataclasses
+from typing import Any
 
 from rich.console import Console
 
@@ -9,14 +10,11 @@ from core.table import Block
 from search.methods.confirmations import CONFIRMATIONS
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
-from search.runs.confirmed import confirmation_trainings
+from search.runs.confirmed import ENDED, confirmation_candidates, confirmation_trainings
 from search.runs.journal import now
 from search.runs.run import Run, this_process
 from search.space.space import Space
 from search.tuning.tuner import METRIC, TuneSettings, fair_share, run_tune
-
-ENDED = ("finished", "failed")
-"""Statuses of trainings that are not repeated."""
 
 
 def confirmation_left(space: Space, run: Run) -> bool:
@@ -60,27 +58,39 @@ def confirm_trials(
         return state
     trainings = run.confirmation()
     trainings.path.mkdir(exist_ok=True)
-    wanted = confirmation_trainings(plan.space, run, confirmation)
-    known = {record.number: record.status for record in trainings.journal.trials()}
-    todo = [training for training in wanted if known.get(training["number"]) not in ENDED]
-    trainings.update(state="running", wanted=[training["number"] for training in wanted])
-    if todo:
+    n_configurations = len(confirmation_candidates(plan.space, run, confirmation))
+    most = n_configurations * confirmation.seeds
+    race = None if confirmation.level is None else {"level": confirmation.level, "at_most": most}
+
+    def todo() -> list[dict[str, Any]]:
+        """The trainings that are needed and have not ended; a race needs others once these have ended."""
+        wanted = confirmation_trainings(plan.space, run, confirmation)
+        trainings.update(wanted=[training["number"] for training in wanted], race=race)
+        ended = {record.number for record in trainings.journal.trials() if record.status in ENDED}
+        return [training for training in wanted if training["number"] not in ended]
+
+    trainings.update(state="running")
+    first = todo()
+    if first:
         run.update(state="confirming", **this_process())
-        size = f"{len(wanted) // confirmation.seeds} configurations, {confirmation.seeds} fresh seeds each"
+        known = {record.number for record in trainings.journal.trials()}
+        unfinished = known & {training["number"] for training in first}
+        n_ended = len(confirmation_trainings(plan.space, run, confirmation)) - len(first)
+        at_most = "" if race is None else "at most "
+        size = f"{n_configurations} configurations, {at_most}{confirmation.seeds} fresh seeds each"
         console.print(f"confirming the best: {size}", highlight=False)
-        n_ended = sum(status in ENDED for status in known.values())
         with fair_share(plan, run, shared=shared) as max_running:
             settings = TuneSettings(
                 searcher=FixedSearcher(todo, max_running=max_running),
                 scheduler=table.build("search.scheduler", SCHEDULERS, Block("none"), METRIC, 1),
                 options=dataclasses.replace(plan.space.search, hours=None, gpu_hours=None, patience=None),
-                n_trials=n_ended + len(todo),
-                unfinished=frozenset(training["number"] for training in todo if training["number"] in known),
+                n_trials=len(known - unfinished) + most - n_ended,
+                unfinished=frozenset(unfinished),
             )
             ended_as = run_tune(
                 plan, trainings, settings, run=run.name, title=f"{run.name} (confirmation)", folders=folders
             )
-        state = state if ended_as == "finished" else ended_as
+        state = state if not todo() else ended_as
     trainings.update(state=state)
     run.update(state=state, finished=now())
     return state

@@ -1,4 +1,4 @@
-"""Searchers of Ray Tune: one suggests configurations by Optuna, one goes through a fixed list."""
+"""Searchers of Ray Tune: one suggests configurations by Optuna, one goes through given trainings."""
 
 import itertools
 import json
@@ -166,27 +166,37 @@ class OptunaSearcher(Searcher):
 
 
 class FixedSearcher(Searcher):
-    """Suggests the trainings of a fixed list in their order, and learns nothing."""
+    """Suggests given trainings in their order, round by round, and learns nothing."""
 
-    def __init__(self, trainings: Sequence[dict[str, Any]], *, max_running: Callable[[], int] | None = None) -> None:
-        """A searcher for a list of trainings.
+    def __init__(
+        self, next_round: Callable[[], Sequence[dict[str, Any]]], *, max_running: Callable[[], int] | None = None
+    ) -> None:
+        """A searcher for given trainings.
 
         Args:
-            trainings: Fields of the TrialConfig of every training.
+            next_round: Returns the fields of the TrialConfig of every training that is needed. It is asked at the start
+                and whenever all its trainings have ended; trainings that it has returned before are not repeated.
             max_running: Returns the trainings that may run at a time now; None: no limit but Tune's.
         """
         super().__init__(metric="objective", mode="min")
-        self._waiting = list(trainings)
+        self._next_round = next_round
+        self._waiting: list[dict[str, Any]] = []
+        self._suggested: set[int] = set()
         self._running: set[str] = set()
         self._max_running = max_running
 
     def suggest(self, trial_id: str) -> Any:
-        """The next training; FINISHED after the last one; None while `max_running` trainings run."""
+        """The next training; FINISHED after the last one; None while `max_running` trainings or a whole round run."""
         if self._max_running is not None and len(self._running) >= self._max_running():
             return None
+        if not self._waiting and not self._running:
+            self._waiting = [config for config in self._next_round() if config["number"] not in self._suggested]
+            if not self._waiting:
+                return Searcher.FINISHED
         if not self._waiting:
-            return Searcher.FINISHED
+            return None
         self._running.add(trial_id)
+        self._suggested.add(self._waiting[0]["number"])
         return self._waiting.pop(0)
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -27,6 +27,7 @@ from search.runs.confirmed import (
     confirmation_trainings,
     confirmed_configurations,
     fresh_seed,
+    race_of,
     select_trial,
 )
 from search.runs.eval_looks import n_looks
@@ -193,7 +194,7 @@ def killed_and_resumed(tmp_path_factory):
     corpus = make_corpus(folder / "LA")
     shutil.rmtree(corpus / "ASVspoof2019_LA_eval")
     (corpus / "ASVspoof2019_LA_cm_protocols/ASVspoof2019.LA.cm.eval.trl.txt").unlink()
-    options = {"proxy": "{name: part, epochs: 1}", "confirm": "{name: retrain, top: 1, seeds: 3}"}
+    options = {"proxy": "{name: part, epochs: 1}", "confirm": "{name: race, top: 1, seeds: 3, level: 0.99}"}
     space = written(folder, corpus, **options)
     space.write_text(space.read_text().replace("trials: 6", "trials: 2").replace("epochs: 4", "epochs: 6"))
     command = Command("launch", space, "--name", "c")
@@ -217,7 +218,9 @@ def test_a_killed_confirmation_goes_on_and_nothing_is_trained_twice(killed_and_r
     again = run.confirmation()
     after = {each.number: each for each in again.journal.trials()}
     n_configurations = len({each // NUMBER_STRIDE for each in after})
-    assert len(after) == 3 * n_configurations
+    assert 2 * n_configurations <= len(after) <= 3 * n_configurations
+    assert sorted(again.info()["wanted"]) == sorted(after)
+    assert race_of(run) == (len(after), 3 * n_configurations, 0.99, True)
     assert {each.status for each in after.values()} == {"finished"}
     for each in before:
         if each.status == "finished":
@@ -243,7 +246,10 @@ def test_what_is_exported_is_a_training_with_a_fresh_seed(killed_and_resumed):
     assert told["mean"] == pytest.approx(best.mean)
     assert told["by_seed"] == [each.objective for each in best.trainings]
     assert config["experiment"]["seed"] == state["experiment"]["seed"]
+    assert told["race"]["trainings"] == len(run.confirmation().journal.trials())
+    assert f"{told['race']['trainings']} trainings instead of" in (run.path / "export" / "README.md").read_text()
     assert "confirmation: configurations retrained with fresh seeds, best mean first" in done.stdout
+    assert race_of(run).words in done.stdout
     assert f"exported trial {best.record.number} (rank 1)" in done.stdout
 
 
