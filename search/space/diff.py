@@ -28,6 +28,7 @@ CHANGEABLE_PREFIXES = (
     "search.seed",
     "search.baseline",
     "search.cost",
+    "search.lag",
     "search.warm_start",
     "name",
 )

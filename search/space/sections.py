@@ -123,7 +123,7 @@ def read_search(section: Mapping[str, Any], add_problem: AddProblem) -> SearchOp
     if options.objective not in OBJECTIVES:
         known = f"there are {', '.join(OBJECTIVES)}{did_you_mean(options.objective, OBJECTIVES)}"
         add_problem(("search", "objective"), f"search.objective is {options.objective!r}; {known}")
-    for key in ("trials", "concurrency", "cpus", "patience", *HOURS):
+    for key in ("trials", "concurrency", "lag", "cpus", "patience", *HOURS):
         text = limit_problem(f"search.{key}", key, getattr(options, key))
         if text:
             add_problem(("search", key), text)
@@ -132,6 +132,9 @@ def read_search(section: Mapping[str, Any], add_problem: AddProblem) -> SearchOp
     if options.proxy.name != "none" and options.confirm.name == "none":
         reason = "shortened trainings give no detector to export; add confirm: retrain"
         add_problem(("search", "proxy"), f"search.proxy: {reason}")
+    if options.lag is not None and options.scheduler.name == "hyperband":
+        reason = "hyperband lets trials wait for each other; with a lag, use asha, median or none"
+        add_problem(("search", "lag"), f"search.lag: {reason}")
     if options.deaths < 0:
         add_problem(("search", "deaths"), f"search.deaths is {options.deaths}; it must be at least 0")
     if options.gpus < 0 or (options.gpus > 1 and options.gpus != int(options.gpus)):

@@ -83,7 +83,7 @@ def confirm_trials(
             settings = TuneSettings(
                 searcher=FixedSearcher(todo, max_running=max_running),
                 scheduler=table.build("search.scheduler", SCHEDULERS, Block("none"), METRIC, 1),
-                options=dataclasses.replace(plan.space.search, hours=None, gpu_hours=None, patience=None),
+                options=dataclasses.replace(plan.space.search, lag=None, hours=None, gpu_hours=None, patience=None),
                 n_trials=len(known - unfinished) + most - n_ended,
                 unfinished=frozenset(unfinished),
             )

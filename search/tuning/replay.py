@@ -32,13 +32,8 @@ def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
         scheduler: A new scheduler, built from a row of SCHEDULERS.
         events: Events of the run's journal, in order.
     """
-    from ray.tune.schedulers import ASHAScheduler
-
-    if isinstance(scheduler, ASHAScheduler):
-        earlier: Any = _Rungs(scheduler)
-    elif hasattr(scheduler, "replay_report"):
-        earlier = scheduler
-    else:
+    earlier = adapter_of(scheduler)
+    if earlier is None:
         return Replayed(set(), lambda number, trial_id: None)
     stopped: set[int] = set()
     for event in events:
@@ -50,6 +45,15 @@ def replay(scheduler: Any, events: Iterable[Mapping[str, Any]]) -> Replayed:
         elif event["event"] == "end" and event.get("status") in ("finished", "stopped"):
             earlier.replay_end(number)
     return Replayed(stopped, earlier.adopt)
+
+
+def adapter_of(scheduler: Any) -> Any:
+    """An object with `replay_report`, `replay_end` and `adopt` for a scheduler; None if it cannot be restored."""
+    from ray.tune.schedulers import ASHAScheduler
+
+    if isinstance(scheduler, ASHAScheduler):
+        return _Rungs(scheduler)
+    return scheduler if hasattr(scheduler, "replay_report") else None
 
 
 class _Rungs:

@@ -6,6 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from core import table
@@ -70,11 +71,13 @@ def tune_trials(
         Unavailable: The storage was lost.
     """
     from search.runs.warm_start import warm_start_trials
+    from search.tuning.lagged import LaggedScheduler, LaggedSearcher
     from search.tuning.searcher import OptunaSearcher
 
     space, options = plan.space, plan.space.search
     epochs = max(trial_epochs(space, values) for values in corners(space))
-    scheduler = table.build("search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
+    scheduler_of = partial(table.build, "search.scheduler", SCHEDULERS, options.scheduler, METRIC, epochs)
+    scheduler = LaggedScheduler(options.lag, scheduler_of) if options.lag else scheduler_of()
     replayed = replay(scheduler, run.journal.events())
     ended = record_missing_ends(space, run, unfinished, replayed.stopped)
     unfinished = [record for record in unfinished if record.number not in ended]
@@ -82,15 +85,17 @@ def tune_trials(
     history = [record for record in run.journal.trials() if record.number not in numbers]
     warm_start = warm_start_trials(space, plan.storage)
     state = "finished"
+    searcher_of = partial(OptunaSearcher, space, warm_start=warm_start, cost=cost_function(plan))
     with fair_share(plan, run, shared=shared) as max_running:
-        searcher = OptunaSearcher(
-            space,
-            history=history,
-            unfinished=unfinished,
-            on_resumed=replayed.adopt,
-            max_running=max_running,
-            warm_start=warm_start,
-            cost=cost_function(plan),
+        how: dict[str, Any] = {
+            "unfinished": unfinished,
+            "on_resumed": replayed.adopt,
+            "max_running": max_running,
+        }
+        searcher = (
+            LaggedSearcher(space, options.lag, searcher_of, run.journal.trials, **how)
+            if options.lag
+            else searcher_of(history=history, **how)
         )
         settings = TuneSettings(searcher, scheduler, options, plan.n_trials, numbers)
         if plan.n_trials > len(history):
@@ -192,7 +197,9 @@ def run_tune(
             search_alg=settings.searcher,
             scheduler=settings.scheduler,
             num_samples=n_trials - sum(record.number not in settings.unfinished for record in journal.trials()),
-            max_concurrent_trials=min(n for n in (options.concurrency, capacity, n_trials) if n is not None),
+            max_concurrent_trials=min(
+                n for n in (options.concurrency, options.lag, capacity, n_trials) if n is not None
+            ),
             trial_dirname_creator=trial_folder_name,
             reuse_actors=True,
         ),
