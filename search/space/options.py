@@ -60,9 +60,9 @@ class SearchOptions:
         patience: The search ends after this number of consecutive trials without an improvement; None = never.
         deaths: Maximum number of restarts of a trial whose process or node died. It resumes after its last epoch.
         concurrency: Maximum number of trials that run at the same time; None = as many as the resources allow.
-        lag: Decisions about trial n use only the trials up to n - `lag`. So the search depends on its seed alone, not on
-            time or the number of workers. At most `lag` trials run at the same time. None = decisions use all that is
-            known when they are made.
+        lag: Decisions about trial n use only the trials up to n - `lag`. So the search depends on its seed alone, and
+            neither on time nor on the number of workers. At most `lag` trials run at the same time. None = decisions
+            use all that is known when they are made.
         cpus: CPUs per trial, which is also its number of threads.
         gpus: GPUs per trial; trials with a fraction share a GPU.
         seed: Seed of the suggestions.
