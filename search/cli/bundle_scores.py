@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from core.errors import InputError
+from search.cli.score import FractionOfSegments, LongerThan, RuleOfSegments, listening_of
 from search.cli.scores import CostOfFalseAlarm, CostOfMiss, PriorOfSpoof, costs_of
 from search.cli.shared_arguments import open_console
 
@@ -59,6 +60,9 @@ def evaluate_bundle(
         Literal["stop", "skip"],
         typer.Option("--on-bad-audio", help="Stop at a recording that cannot be scored, or leave it out."),
     ] = "stop",
+    rule: RuleOfSegments = "quantile",
+    fraction: FractionOfSegments = 0.1,
+    longer_than: LongerThan = None,
     asv_scores: Annotated[
         Path | None,
         typer.Option(
@@ -84,6 +88,7 @@ def evaluate_bundle(
     from search.space.yaml_file import changed
 
     costs = costs_of(p_spoof, cost_miss, cost_false_alarm)
+    listening = listening_of(rule, fraction, longer_than)
     if space:
         opened, files = _of_space(space, corpus, options)
         asv_scores = asv_scores or (Path(files[partition]) if partition in files else None)
@@ -104,6 +109,7 @@ def evaluate_bundle(
         utterances,
         folder,
         title=f"{opened.name} {partition}",
+        listening=listening,
         on_bad_audio=on_bad_audio,
         device=device,
         asv=asv,

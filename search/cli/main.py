@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from core.errors import InputError, Unavailable
-from search.cli import bundle_scores, corpora, front_ends, results, runs, scores, searches
+from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches
 from search.cli.typer_classes import FastCommand, GroupedCommands
 
 EXIT_CODES = (
@@ -40,7 +40,7 @@ COMMANDS = {
     "tensorboard": Command(runs.tensorboard, "Runs", "spooftune tensorboard monday --port 6007"),
     "report": Command(results.report, "Results", "spooftune report monday --top 10 --format markdown"),
     "export": Command(results.export, "Results", "spooftune export monday --rank 2 --output second-best"),
-    "score": Command(scores.score, "Results", "spooftune score storage/runs/monday/export recording.flac"),
+    "score": Command(score.score, "Results", "spooftune score storage/runs/monday/export recording.flac"),
     "evaluate": Command(scores.evaluate, "Results", "spooftune evaluate scores.txt --asv-rates la19-eval"),
     "evaluate-bundle": Command(
         bundle_scores.evaluate_bundle, "Results", "spooftune evaluate-bundle my-bundle /data/itw --layout in_the_wild"

@@ -1,4 +1,4 @@
-"""Commands about recordings and score files: score, evaluate. They need no run."""
+"""The command evaluate: metrics of score files. It needs no run."""
 
 import json
 import sys
@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from core.errors import InputError
-from search.cli.shared_arguments import check_output
 
 if TYPE_CHECKING:
     from core.evaluation.detection_cost import DetectionCosts
@@ -22,82 +21,6 @@ CostOfMiss = Annotated[
 CostOfFalseAlarm = Annotated[
     float, typer.Option("--cost-false-alarm", metavar="C", help="Cost of accepting spoofed speech, with --p-spoof.")
 ]
-
-
-def score(
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Folder of the exported bundle.")],
-    audio: Annotated[
-        list[Path], typer.Argument(metavar="AUDIO", help="Recordings: WAV, FLAC or OGG, of any sample rate.")
-    ],
-    *,
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "--output",
-            metavar="FILE",
-            help="Also write the output to this file; it must not exist.",
-            show_default="only print",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None,
-        typer.Option(
-            "--weights",
-            metavar="FILE",
-            help="File or folder with the pretrained weights of the front end; their SHA-256 is checked.",
-            show_default="where they were at the export",
-        ),
-    ] = None,
-    llr: Annotated[
-        bool, typer.Option("--llr", help="Print log-likelihood ratios, calibrated on dev, instead of CM scores.")
-    ] = False,
-    p_spoof: Annotated[
-        float | None,
-        typer.Option(
-            "--p-spoof",
-            metavar="P",
-            help="Decide for this prior probability of spoofed speech.",
-            show_default="the threshold of the equal error rate on dev",
-        ),
-    ] = None,
-    cost_miss: CostOfMiss = 1.0,
-    cost_false_alarm: CostOfFalseAlarm = 10.0,
-    device: Annotated[str, typer.Option("--device", metavar="DEVICE", help="Compute on cpu or cuda.")] = "cpu",
-) -> int:
-    """Score recordings with an exported bundle.
-
-    A line of output has the path, the CM score (higher means more bona fide) and the decision.
-    """
-    check_output(output)
-
-    from core import bundle as bundles
-
-    costs = None if p_spoof is None else costs_of(p_spoof, cost_miss, cost_false_alarm)
-    loaded = bundles.load(bundle, weights)
-    calibration, threshold = loaded.calibration, loaded.threshold
-    if (llr or costs) and calibration is None:
-        raise InputError(f"{bundle}: has no calibration to log-likelihood ratios; export the trial again")
-    if costs and calibration:
-        threshold = calibration.threshold(costs)
-    n_failed = 0
-    lines = []
-    for path, result in bundles.score(loaded, audio, device=device, weights_at=weights, warn=_warn):
-        if isinstance(result, InputError):
-            n_failed += 1
-            print(f"spooftune: {result}", file=sys.stderr)
-            continue
-        decision = "bonafide" if result >= threshold else "spoof"
-        shown = float(calibration.llr(result)) if llr and calibration else result
-        line = f"{path}\t{shown:.6f}\t{decision}"
-        lines.append(line)
-        print(line, flush=True)
-    if output:
-        _write_text(output, "".join(line + "\n" for line in lines))
-    return 1 if n_failed else 0
-
-
-def _warn(message: str) -> None:
-    print(f"spooftune: warning: {message}", file=sys.stderr)
 
 
 def evaluate(
@@ -218,13 +141,3 @@ def costs_of(p_spoof: float, miss: float, false_alarm: float) -> "DetectionCosts
         return DetectionCosts(p_spoof, miss, false_alarm)
     except ValueError as error:
         raise InputError(f"--p-spoof, --cost-miss, --cost-false-alarm: {error}") from error
-
-
-def _write_text(path: Path, text: str) -> None:
-    if path.exists():
-        raise InputError(f"--output {path}: exists already and was not changed; choose another --output")
-    try:
-        # Names of files that are not UTF-8 have surrogates for their bytes; the output has the bytes.
-        path.write_text(text, encoding="utf-8", errors="surrogateescape")
-    except OSError as error:
-        raise InputError(f"--output {path}: cannot be written: {error}") from error

@@ -4,18 +4,16 @@ import dataclasses
 import json
 import re
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from core import bundle as bundles
-from core.bundle import Bundle
+from core.bundle import Bundle, Listening
+from core.bundle.listening import BY_DEFAULT
 from core.corpora.corpus import Corpus, Utterance
 from core.errors import InputError
 from core.evaluation import score_file
@@ -23,13 +21,11 @@ from core.evaluation.detection_cost import ASVSPOOF5, DetectionCosts
 from core.evaluation.measure import measure, swapped_sign
 from core.evaluation.score_file import AsvScores, CmScores
 from core.evaluation.tandem import AsvErrorRates
+from search.report.progress import scoring_progress
 from search.report.scoring import Result, with_speakers
 from search.runs.journal import TrialRecord
 
 SCORES, METRICS = "scores.txt", "metrics.json"
-
-SECONDS_BETWEEN_LINES = 30.0
-"""Seconds between two lines of progress where the output is no terminal."""
 
 
 def evaluation_folder(bundle: Path, corpus: Corpus, partition: str) -> Path:
@@ -60,6 +56,7 @@ def evaluate_bundle(
     folder: Path,
     *,
     title: str,
+    listening: Listening = BY_DEFAULT,
     on_bad_audio: Literal["stop", "skip"] = "stop",
     device: str = "cpu",
     asv: AsvErrorRates | AsvScores | None = None,
@@ -74,6 +71,7 @@ def evaluate_bundle(
         utterances: Utterances of both classes.
         folder: New folder of the results. It appears when all of them are complete.
         title: Corpus and partition, for messages and figures.
+        listening: Which recordings are heard in segments, and how the segments' scores become one.
         on_bad_audio: `stop` raises an error at the first recording that cannot be scored; `skip` leaves such recordings
             out and lists them in the metrics.
         device: Device that computes.
@@ -83,13 +81,16 @@ def evaluate_bundle(
         console: Where progress is shown.
 
     Returns:
-        The metrics as `search.report.evaluate.evaluate` returns them, with `skipped`, the recordings left out.
+        The metrics as `search.report.evaluate.evaluate` returns them, with `skipped`, the recordings left out, and
+        `n_in_segments`, the number of those that are longer than utterances of the search.
 
     Raises:
         InputError: A recording cannot be scored, weights of the front end are missing or differ, or the folder cannot
             be written.
     """
-    values, scored, skipped = _scores(bundle, utterances, title, on_bad_audio, device, console)
+    values, scored, skipped, n_in_segments = _scores(
+        bundle, utterances, title, on_bad_audio, device, console, listening
+    )
     labels = np.array([utterance.label for utterance in scored], dtype=np.int8)
     if len(set(labels.tolist())) < 2:
         raise InputError(f"{title}: {len(skipped)} recordings could not be scored, so that one class is missing")
@@ -104,6 +105,7 @@ def evaluate_bundle(
         "scores": str(folder / SCORES),
         **measure(scores, asv, costs=costs, calibration=bundle.calibration),
         "skipped": skipped,
+        "n_in_segments": n_in_segments,
     }
     warning = swapped_sign(result)
     result["warnings"] = [f"{title}: {warning}"] if warning else []
@@ -122,12 +124,16 @@ def _scores(
     on_bad_audio: str,
     device: str,
     console: Console,
-) -> tuple[list[float], list[Utterance], list[str]]:
-    """Scores, their utterances, and the problems of recordings that were left out."""
-    values, scored, skipped = [], [], []
-    results = bundles.score(bundle, [utterance.path for utterance in utterances], device=device)
-    with _progress(console, title, len(utterances)) as advance:
-        for utterance, (_, value) in zip(utterances, results, strict=True):
+    listening: Listening,
+) -> tuple[list[float], list[Utterance], list[str], int]:
+    """Scores, their utterances, the problems of recordings left out, and the number of those heard in segments."""
+    values, scored, skipped, n_in_segments = [], [], [], 0
+    paths = [utterance.path for utterance in utterances]
+    with scoring_progress(console, title, len(utterances), unit="utterances") as progress:
+        results = bundles.score_recordings(bundle, paths, listening=listening, device=device, progress=progress.heard)
+        for utterance, heard in zip(utterances, results, strict=True):
+            value = heard.result
+            n_in_segments += heard.in_segments
             if not isinstance(value, InputError) and not np.isfinite(value):
                 value = InputError(f"{utterance.path}: the score is not finite: {value}")
             if not isinstance(value, InputError):
@@ -138,33 +144,13 @@ def _scores(
                 raise InputError([*value.problems, f"{title}: nothing was written; {hint}"])
             else:
                 skipped.append(str(value))
-            advance()
+            progress.advance()
     if skipped:
         console.print(f"{title}: {len(skipped)} recordings left out; {METRICS} lists them", highlight=False)
-    return values, scored, skipped
-
-
-@contextmanager
-def _progress(console: Console, title: str, total: int) -> Iterator[Any]:
-    """Yields a function that counts an utterance: a bar on a terminal, otherwise a line now and then."""
-    started = printed = time.monotonic()
-    done = 0
-    text = TextColumn("{task.description}", markup=False)
-    columns = (text, BarColumn(), TextColumn("{task.completed}/{task.total} utterances"), TimeRemainingColumn())
-    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        task = progress.add_task(f"scoring {title}", total=total)
-
-        def advance() -> None:
-            nonlocal done, printed
-            done += 1
-            progress.advance(task)
-            if not console.is_terminal and time.monotonic() - printed > SECONDS_BETWEEN_LINES:
-                printed = time.monotonic()
-                console.print(f"{title}: {done} of {total} utterances scored", highlight=False)
-
-        yield advance
-    seconds = time.monotonic() - started
-    console.print(f"{title}: {total} utterances scored in {seconds:.1f} s", highlight=False, soft_wrap=True)
+    if n_in_segments:
+        text = f"{title}: {n_in_segments} recordings are longer than utterances of the search: scored in segments"
+        console.print(text, highlight=False, soft_wrap=True)
+    return values, scored, skipped, n_in_segments
 
 
 def _write(
