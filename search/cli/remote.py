@@ -3,7 +3,6 @@
 import contextlib
 import functools
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from search.cluster.connection import require_token
 from search.cluster.jobs import Cluster, Job, check_for_cluster, connect, launch_on
 from search.runs.journal import now
 from search.runs.run import check_name
+from search.runs.scratch import scratch_folder
 
 # In this module `place` is the YAML file of the cluster or the URL of its Jobs API. `storage` is the folder or URL of
 # runs; None means that the cluster knows the storage of the run.
@@ -106,17 +106,17 @@ def ask(place: str, command: str, run: str, *, storage: str | None, **options: o
 
 def tensorboard(place: str, run: str, *, storage: str | None, port: int) -> int:
     """Copies the event files of a run every few seconds, and runs TensorBoard on them until Ctrl-C."""
-    with _head(place) as cluster, tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
+    with _head(place) as cluster, scratch_folder() as folder:
         source = f"{cluster.storage_of(run, storage)}/runs/{run}/tensorboard"
-        cluster.fetch(source, Path(folder))
+        cluster.fetch(source, folder)
 
         def refresh() -> None:
             try:
-                cluster.fetch(source, Path(folder))
+                cluster.fetch(source, folder)
             except InputError as error:  # the cluster may be reachable again at the next copy
                 print(f"spooftune: {error}", file=sys.stderr)
 
-        return show_folder(Path(folder), port=port, refresh=refresh)
+        return show_folder(folder, port=port, refresh=refresh)
 
 
 def export(

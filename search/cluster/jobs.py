@@ -6,7 +6,6 @@ import os
 import shlex
 import shutil
 import subprocess
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import yaml
 
 from core.errors import InputError, Unavailable
 from search.cluster.connection import first_line, last_line, ray_program, read_cluster, tunnel
+from search.runs.scratch import scratch_folder
 from search.runs.storage import Storage
 
 if TYPE_CHECKING:
@@ -80,10 +80,10 @@ class Cluster:
         candidates = (f"{run}.{command}-{k}" for k in range(1, 100_000))
         job_id = next(candidate for candidate in candidates if candidate not in taken)
         space_arguments = [] if space is None else [SPACE_FILE] if command == "launch" else ["--space", SPACE_FILE]
-        with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
+        with scratch_folder() as folder:
             if space is not None:
                 text = yaml.safe_dump(dict(space.plain), sort_keys=False)
-                (Path(folder) / SPACE_FILE).write_text(text, encoding="utf-8")
+                (folder / SPACE_FILE).write_text(text, encoding="utf-8")
             submission_id = self._client.submit_job(
                 entrypoint=shlex.join(["env", f"{JOB}=1", "spooftune", command, *arguments, *space_arguments]),
                 submission_id=job_id,

@@ -57,9 +57,11 @@ def start_ray(address: str | None) -> None:
                 num_gpus=torch.cuda.device_count() if address is None else None,
                 **(_memory_options() if address is None else {}),
             )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:
+        # Ray does not say which classes of exceptions it raises: a machine under load gives a plain Exception.
         if address is None:
-            raise Unavailable(f"Ray did not start: {error}") from error
+            hint = "the machine may be overloaded; try again"
+            raise Unavailable(f"Ray did not start: {' '.join(str(error).split())}; {hint}") from error
         hint = "if the cluster has a token, set RAY_AUTH_MODE=token in the environment"
         raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
     # A failed trial does not make the search fail: the run's folder and the table report it without a traceback.

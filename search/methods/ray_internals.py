@@ -13,6 +13,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from core.atomic import copy_folder
+
 
 def report_to_rungs(scheduler: Any, name: str, epoch: int, objective: float) -> bool:
     """Passes a report to the rungs of an ASHAScheduler, for a trial that Ray Tune does not have.
@@ -50,6 +52,45 @@ def median_reports(rule: Any) -> dict[Any, list[dict[str, Any]]]:
 def forget_stopped(rule: Any, trial: Any) -> None:
     """Removes a trial from the set of trials that a MedianStoppingRule has stopped; it may be absent."""
     rule._stopped_trials.discard(trial)
+
+
+@contextlib.contextmanager
+def whole_checkpoints() -> Iterator[None]:
+    """During the block, a report of this trial stores its checkpoint completely or not at all.
+
+    Ray copies a checkpoint file by file into the folder that readers see. After a copy that failed it uses the next
+    name, so that a full disk would leave a row of empty folders. During the block, a copy on a file system is made
+    aside, flushed and renamed. After a failure nothing is left, and the next report uses the same name.
+
+    Raises:
+        OSError: The storage could not be written; the report may be repeated.
+    """
+    from pyarrow import fs
+    from ray.train._internal.session import get_session
+
+    session: Any = get_session()
+    storage = session.storage
+    copy_to_storage = storage.persist_current_checkpoint
+
+    def persist(checkpoint: Any) -> Any:
+        target = Path(storage.checkpoint_fs_path)
+        try:
+            if not isinstance(storage.storage_filesystem, fs.LocalFileSystem):
+                return copy_to_storage(checkpoint)
+            storage._check_validation_file()
+            copy_folder(Path(checkpoint.path), target)
+            return type(checkpoint)(filesystem=storage.storage_filesystem, path=str(target))
+        except BaseException:
+            with contextlib.suppress(OSError):
+                storage.storage_filesystem.delete_dir(str(target))
+            storage.current_checkpoint_index -= 1
+            raise
+
+    storage.persist_current_checkpoint = persist
+    try:
+        yield
+    finally:
+        del storage.persist_current_checkpoint
 
 
 def autoscaler_groups() -> list[Any] | None:

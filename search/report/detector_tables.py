@@ -104,18 +104,22 @@ def seeds_table(
 
     Args:
         configurations: The configurations, best mean first.
-        results: Results of the trainings by their number in the confirmation.
+        results: Results of the trainings by their number in the confirmation. A training without a whole checkpoint
+            has none.
         partitions: Partitions on which they were scored.
     """
     rows = []
     for configuration in configurations:
+        scored = [results[training.number] for training in configuration.trainings if training.number in results]
+        if not scored:
+            continue
         cells = []
         for partition in partitions:
-            rates = [results[training.number].measured[partition]["eer"] for training in configuration.trainings]
+            rates = [result.measured[partition]["eer"] for result in scored]
             mean, width = sum(rates) / len(rates), half_width(rates)
             interval = "-" if width is None else f"{100 * (mean - width):.1f} to {100 * (mean + width):.1f}"
             cells += [f"{100 * mean:.2f}", interval, f"{100 * max(rates):.2f}"]
-        rows.append((str(configuration.record.number), str(len(configuration.trainings)), *cells))
+        rows.append((str(configuration.record.number), str(len(scored)), *cells))
     heads = [f"{partition} {head}" for partition in partitions for head in ("EER %", "95 % interval", "worst seed")]
     return Table(
         "EER of the fresh seeds (mean, Student's interval of the mean)", ("trial", "seeds", *heads), tuple(rows)
@@ -139,6 +143,7 @@ def confirmation_data(configuration: ConfirmedConfiguration, results: Mapping[in
                 "metrics": {name: dict(values) for name, values in results[training.number].measured.items()},
             }
             for training in configuration.trainings
+            if training.number in results
         ],
     }
 

@@ -1,6 +1,7 @@
 """Exports the detector of a trial as a bundle, and scores it on dev and eval."""
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,9 @@ def export(
     detector = best_detector(state, experiment.front_end)
     store_of = store_opener(plan, run, console=console)
     stores = {"dev": store_of(experiment, "dev")}
+    trainings = confirmed.trainings if confirmed and eval_command is not None else ()
+    whole = {training.number: run.confirmation().checkpoint(training.number) for training in trainings}
+    checkpoints = {number: path for number, path in whole.items() if path is not None}
     look, names = None, [folder.name]
     if eval_command is not None:
         try:
@@ -84,8 +88,7 @@ def export(
         except InputError as error:  # eval may be missing on this machine: the bundle is complete without it
             console.print(f"eval: not scored: {error.problems[0]}", highlight=False, markup=False)
         else:
-            trainings = confirmed.trainings if confirmed else ()
-            names += [f"{folder.name}, fresh seed {training.number % NUMBER_STRIDE}" for training in trainings]
+            names += [f"{folder.name}, fresh seed {number % NUMBER_STRIDE}" for number in checkpoints]
             look = record_look(run.path, command=eval_command, detectors=names, corpus=plan.corpus.name)
     scores: dict[str, CmScores] = {
         partition: with_speakers(scores_of(detector, store), plan.corpus.partition(partition))
@@ -96,7 +99,7 @@ def export(
         partition: measure(of_partition, calibration=calibration) for partition, of_partition in scores.items()
     }
     if confirmed and "eval" in stores:
-        measured["eval"]["eer_by_seed"] = _eer_by_seed(run, confirmed, stores["eval"], experiment.front_end)
+        measured["eval"]["eer_by_seed"] = _eer_by_seed(checkpoints.values(), stores["eval"], experiment.front_end)
     if look is not None:
         measured["eval"]["look"] = look
         rates = [measured["eval"]["eer"], *measured["eval"].get("eer_by_seed", [])]
@@ -163,12 +166,10 @@ def _calibration(dev: CmScores, console: Console) -> Calibration | None:
         return None
 
 
-def _eer_by_seed(run: Run, configuration: ConfirmedConfiguration, store: FeatureStore, front_end: Block) -> list[float]:
-    """EER of the detector of every fresh seed on the utterances of a store, in the order of the trainings."""
+def _eer_by_seed(checkpoints: Iterable[Path], store: FeatureStore, front_end: Block) -> list[float]:
+    """EER of the detectors of fresh seeds on the utterances of a store, in the order of their checkpoints."""
     rates = []
-    for training in configuration.trainings:
-        path = run.confirmation().checkpoint(training.number)
-        assert path is not None
+    for path in checkpoints:
         scores = scores_of(best_detector(checkpoint.load(path), front_end), store)
         rates.append(metrics.eer(scores.bona_fide, scores.spoof)[0])
     return rates

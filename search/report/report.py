@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -98,13 +99,16 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
     if folder.exists():
         raise InputError(f"--output {folder}: exists already and was not changed; choose another --output")
     check_identity(run, plan)
-    ranked = run.ranked()[: options.top]
+    whole = (record for record in run.ranked() if run.checkpoint(record.number))
+    ranked = list(itertools.islice(whole, options.top))
     if not ranked:
         raise InputError(f"run {run.name}: no trial has a detector yet, so a report has no content")
     store_of = store_opener(plan if "eval" in options.partitions else plan.sealed(), run, console=console)
     place: Place = functools.partial(placed_experiment, run=run, plan=plan)
     configurations, bundles = confirmed_configurations(run), bundles_of(run)
+    confirmation = run.confirmation()
     trainings = [training for configuration in configurations for training in configuration.trainings]
+    trainings = [training for training in trainings if confirmation.checkpoint(training.number)]
     names = [f"trial {record.number}" for record in ranked] + [seed_name(training) for training in trainings]
     act = EvalAct(run.path, command="spooftune report --eval", detectors=names, corpus=plan.corpus.name)
     score: Any = functools.partial(
@@ -118,7 +122,7 @@ def write_report(run: Run, plan: Plan, folder: Path, options: ReportOptions, con
         console=console,
     )
     results = score(run, ranked)
-    retrained = score(run.confirmation(), trainings)
+    retrained = score(confirmation, trainings)
     if act.number is not None:
         rates = [result.measured["eval"]["eer"] for result in [*results, *retrained]]
         act.end(dict(zip(names, rates, strict=True)))

@@ -12,6 +12,7 @@ from core.seeds import derived_seed
 from search.methods.confirmations import FIRST_SEEDS, NUMBER_STRIDE, Confirmation, undecided
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
+from search.runs.trial_folder import TrialFolder
 
 if TYPE_CHECKING:
     from core.config import Experiment
@@ -232,7 +233,7 @@ def select_trial(run: Run, rank: int, number: int | None = None) -> SelectedTria
     """Selects the trial whose detector is exported, by its rank or by its number.
 
     Confirmed configurations have the first ranks, by the mean over their seeds. The other trials follow, by their
-    objective.
+    objective. A trial without a whole checkpoint has no rank.
 
     Args:
         run: The run.
@@ -242,23 +243,45 @@ def select_trial(run: Run, rank: int, number: int | None = None) -> SelectedTria
     Raises:
         InputError: The run has no trial with this rank, or with this number, that has a detector.
     """
-    confirmed = confirmed_configurations(run)
-    numbers = [configuration.record.number for configuration in confirmed]
-    rest = [record for record in run.ranked() if record.number not in numbers]
-    numbers += [record.number for record in rest]
+    candidates = _candidates(run)
     if number is not None:
-        if number not in numbers:
-            known = ", ".join(map(str, sorted(numbers)))
+        matches = [candidate for candidate in candidates if candidate.record.number == number]
+        if not matches:
+            known = ", ".join(map(str, sorted(candidate.record.number for candidate in candidates)))
             raise InputError(f"run {run.name}: trial {number} has no detector to export; these have: {known}")
-        rank = numbers.index(number) + 1
-    if not 1 <= rank <= len(numbers):
-        raise InputError(f"run {run.name}: no trial of rank {rank}; {len(numbers)} trials have a detector to export")
-    if rank <= len(confirmed):
-        configuration = confirmed[rank - 1]
-        path = run.confirmation().checkpoint(configuration.median.number)
-        assert path is not None
-        return SelectedTrial(configuration.record, path, configuration)
-    record = rest[rank - len(confirmed) - 1]
-    path = run.checkpoint(record.number)
-    assert path is not None
-    return SelectedTrial(record, path, None)
+        selected = matches[0].selected()
+        if selected is None:
+            raise InputError(f"run {run.name}: trial {number} has no whole checkpoint; choose another trial")
+        return selected
+    if rank < 1:
+        raise InputError(f"run {run.name}: no trial of rank {rank}; {len(candidates)} trials have a detector to export")
+    n_whole = 0
+    for candidate in candidates:
+        selected = candidate.selected()
+        n_whole += selected is not None
+        if selected is not None and n_whole == rank:
+            return selected
+    raise InputError(f"run {run.name}: no trial of rank {rank}; {n_whole} trials have a detector to export")
+
+
+class _Candidate(NamedTuple):
+    """A trial that may be exported: its record, and the training in a folder whose detector it would be."""
+
+    record: TrialRecord
+    folder: TrialFolder
+    training: int
+    confirmed: ConfirmedConfiguration | None = None
+
+    def selected(self) -> SelectedTrial | None:
+        """The trial with its checkpoint; None if it has no whole one."""
+        path = self.folder.checkpoint(self.training)
+        return None if path is None else SelectedTrial(self.record, path, self.confirmed)
+
+
+def _candidates(run: Run) -> list[_Candidate]:
+    """The trials in the order of their ranks. Their checkpoints have not been read yet."""
+    configurations, trainings = confirmed_configurations(run), run.confirmation()
+    first = [_Candidate(known.record, trainings, known.median.number, known) for known in configurations]
+    numbers = {known.record.number for known in configurations}
+    rest = [record for record in run.ranked() if record.number not in numbers]
+    return [*first, *(_Candidate(record, run, record.number) for record in rest)]

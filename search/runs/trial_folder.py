@@ -1,12 +1,15 @@
 """The trials of a search or of its confirmation on disk: run.json, journal, checkpoints and learning curves."""
 
+import functools
 import json
 import math
 import secrets
+import sys
 from pathlib import Path
 from typing import Any
 
 from core.atomic import replacing
+from core.checkpoint import damage, has_end
 from core.errors import InputError
 from search.runs.journal import Journal, TrialRecord, finite
 from search.runs.retry import with_retries
@@ -65,23 +68,73 @@ class TrialFolder:
         return f"tune-{len(self.legs()) + 1:03d}-{secrets.token_hex(4)}"
 
     def checkpoint(self, number: int) -> Path | None:
-        """The latest checkpoint of a trial, which also contains its best detector; None if there is none."""
-        for leg in reversed(self.legs()):
-            checkpoints = sorted((leg / f"{number:05d}").glob(f"checkpoint_*/{CHECKPOINT}"))
-            if checkpoints:
-                return checkpoints[-1]
+        """The latest whole checkpoint of a trial, which also contains its best detector; None if it has none.
+
+        A process that was killed or a full disk may leave a checkpoint incomplete, and a disk may damage one. Such a
+        checkpoint is named on stderr, and the one before it is returned.
+        """
+        damaged: list[str] = []
+        for path in self._checkpoints(number):
+            problem = _known_damage(path)
+            if problem is None:
+                for line in damaged:
+                    _say(f"trial {number}: {line}; the checkpoint {path.parent} is used")
+                return path
+            if path.exists():
+                damaged.append(f"{path}: {problem}")
+        for line in damaged:
+            _say(f"trial {number}: {line}; the trial has no whole checkpoint")
         return None
 
+    def keeps_last_epoch(self, number: int) -> bool:
+        """Whether the latest checkpoint of a trial is whole, so that no epoch has to be trained again."""
+        return self._checkpoints(number)[:1] == [self.checkpoint(number)]
+
+    def has_checkpoint(self, number: int) -> bool:
+        """Whether a trial has a checkpoint that was written to its end. Unlike `checkpoint`, this reads only ends."""
+        return any(has_end(path) for path in self._checkpoints(number))
+
+    def _checkpoints(self, number: int) -> list[Path]:
+        """Files of the checkpoints of a trial, the latest first; some may be damaged or missing."""
+        return [
+            folder / CHECKPOINT
+            for leg in reversed(self.legs())
+            for folder in sorted((leg / f"{number:05d}").glob("checkpoint_*"), reverse=True)
+        ]
+
     def ranked(self) -> list[TrialRecord]:
-        """The trials with a checkpoint and a finite objective, best first; equal objectives by the loss on dev."""
+        """The trials with a checkpoint and a finite objective, best first; equal objectives by the loss on dev.
+
+        `checkpoint` may still return None for one of them: only the ends of the files are read here.
+        """
         usable = [
             record
             for record in self.journal.trials()
-            if math.isfinite(record.objective) and self.checkpoint(record.number)
+            if math.isfinite(record.objective) and self.has_checkpoint(record.number)
         ]
         return sorted(
             usable, key=lambda record: (record.objective, record.metrics.get("best_dev_loss", 0.0), record.number)
         )
+
+
+def _known_damage(path: Path) -> str | None:
+    try:
+        stat = path.stat()
+    except OSError as error:
+        return f"the checkpoint cannot be read: {error.strerror}"
+    return _damage(path, stat.st_size, stat.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _damage(path: Path, size: int, mtime_ns: int) -> str | None:
+    """`damage`, which reads a file once unless its size or its time changes."""
+    return damage(path)
+
+
+@functools.lru_cache(maxsize=10_000)
+def _say(line: str) -> None:
+    """Prints a line on stderr, once per process."""
+    print(f"spooftune: {line}", file=sys.stderr, flush=True)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -95,7 +95,7 @@ def record_missing_ends(space: Space, run: Run, unfinished: Sequence[TrialRecord
     curves, ended = TensorBoardWriter(run.tensorboard, columns), set()
     for record in unfinished:
         finished = record.epoch >= trial_epochs(space, record.values)
-        complete = finished or record.number in stopped
+        complete = record.number in stopped or (finished and run.keeps_last_epoch(record.number))
         if record.status == "failed" or not complete or not run.checkpoint(record.number):
             continue
         status = "finished" if finished else "stopped"

@@ -1,24 +1,28 @@
 """The training of one trial. Only this module connects Ray with core."""
 
 import math
-import tempfile
+import sys
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import torch
+from pyarrow import fs
 from ray import tune
 
 from core import checkpoint, table
+from core.errors import InputError, Unavailable
 from core.evaluation.folds import VALIDATIONS, Origins
 from core.evaluation.tandem import AsvErrorRates
 from core.stores.store import FeatureStore
 from core.training.fit import fit
 from core.training.fit_folds import fit_folds
 from search.methods.proxies import PROXIES
-from search.runs.retry import StorageLost, with_retries
+from search.methods.ray_internals import whole_checkpoints
+from search.runs.retry import with_retries
+from search.runs.scratch import clear_scratch, scratch_folder
 from search.runs.storage import Storage
 from search.runs.trial_folder import CHECKPOINT
 from search.space.parameter import Values
@@ -76,9 +80,10 @@ def run_trial(config: Mapping[str, Any], setup: TrialSetup) -> None:
         setup: Settings that all trials share.
     """
     torch.set_num_threads(setup.space.search.cpus)
+    clear_scratch()
     try:
         _train(TrialConfig(**config), setup)
-    except StorageLost as error:
+    except Unavailable as error:
         tune.report({"objective": math.inf, "storage_lost": str(error)})
     except Exception as error:  # noqa: BLE001 - every other error means that the configuration failed
         text = f"{type(error).__name__}: {error}\n\n{traceback.format_exc()}"
@@ -103,12 +108,13 @@ def _train(trial: TrialConfig, setup: TrialSetup) -> None:
     if device == "cuda" and options.gpus < 1:
         torch.cuda.set_per_process_memory_fraction(options.gpus)
     saved = tune.get_checkpoint()
-    resume = None
-    if saved is not None:
-        with saved.as_directory() as folder:
-            resume = checkpoint.load(Path(folder) / CHECKPOINT)
-    elif trial.number in setup.checkpoints:
-        resume = checkpoint.load(storage.file(setup.checkpoints[trial.number]))
+    resume = _latest_state(saved) if saved is not None else None
+    if resume is None and trial.number in setup.checkpoints:
+        path = storage.file(setup.checkpoints[trial.number])
+        try:
+            resume = checkpoint.load(path)
+        except InputError as error:  # It was whole when the search was resumed.
+            raise Unavailable(f"the checkpoint of trial {trial.number} cannot be read: {error}") from error
     if resume is not None:
         ended = resume["epoch"] == experiment.epochs  # The trial was interrupted after its last checkpoint.
         if ended or (saved is None and resume["epoch"] > setup.recorded_epochs[trial.number]):
@@ -136,7 +142,36 @@ def _report(metrics: dict[str, float], state: dict[str, Any]) -> None:
         "best_epoch": best.get("epoch", 0),
         "epochs": state["experiment"]["epochs"],
     }
-    with tempfile.TemporaryDirectory(prefix="spooftune-") as folder:
-        checkpoint.save(Path(folder) / CHECKPOINT, {**state, "measured": metrics})
-        saved = tune.Checkpoint.from_directory(folder)
-        with_retries(lambda: tune.report(reported, checkpoint=saved), "the trial's checkpoint")
+
+    def save() -> None:
+        with scratch_folder() as folder:
+            try:
+                checkpoint.save(folder / CHECKPOINT, {**state, "measured": metrics})
+            except InputError as error:  # the disk of this node is full, which may pass
+                raise OSError(str(error)) from error
+            tune.report(reported, checkpoint=tune.Checkpoint.from_directory(folder))
+
+    with whole_checkpoints():
+        with_retries(save, "the trial's checkpoint")
+
+
+def _latest_state(saved: Any) -> dict[str, Any] | None:
+    """State of the latest whole checkpoint that this trial has reported; None if all are damaged.
+
+    Args:
+        saved: The latest checkpoint. Earlier ones lie beside it.
+    """
+    path = PurePosixPath(saved.path)
+    infos = saved.filesystem.get_file_info(fs.FileSelector(str(path.parent)))
+    earlier = sorted(
+        (info.base_name for info in infos if info.base_name.startswith("checkpoint_") and info.base_name < path.name),
+        reverse=True,
+    )
+    for name in (path.name, *earlier):
+        candidate = tune.Checkpoint(str(path.with_name(name)), filesystem=saved.filesystem)
+        try:
+            with candidate.as_directory() as folder:
+                return checkpoint.load(Path(folder) / CHECKPOINT)
+        except (InputError, OSError) as error:
+            print(f"spooftune: {candidate.path}: {error}; the checkpoint before it is used", file=sys.stderr)
+    return None

@@ -4,6 +4,7 @@ import pickle
 
 import pytest
 
+from core.checkpoint import save
 from core.errors import InputError
 from search.runs.journal import finite
 from search.runs.run import Run
@@ -24,8 +25,7 @@ def end(run, number, *, objective, status="finished", checkpoint=True, **what):
     if checkpoint:
         for epoch in (1, 2):
             path = run.path / "tune" / f"{number:05d}" / f"checkpoint_{epoch:06d}" / "checkpoint.pt"
-            path.parent.mkdir(parents=True)
-            path.touch()
+            save(path, {"epoch": epoch})
 
 
 def test_names_are_numbered_and_never_reused(tmp_path):
