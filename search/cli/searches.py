@@ -20,6 +20,7 @@ from search.cli.shared_arguments import (
     open_console,
     open_run,
     open_storage,
+    owning_run,
     pushing_run,
     read_plan,
 )
@@ -27,6 +28,7 @@ from search.cli.shared_arguments import (
 if TYPE_CHECKING:
     from search.prepare.plan import Plan
     from search.runs.run import Run
+    from search.runs.storage import Storage
     from search.space.space import Space
 
 # Every command imports what it needs, so that commands that need no torch and no Ray start without them.
@@ -95,6 +97,7 @@ def launch(
 
     from search.cli.terminal import show_corpus
     from search.prepare.preflight import join_cluster
+    from search.runs.lease import owning
     from search.runs.run import Run
     from search.tuning.launch import run_search
 
@@ -105,10 +108,12 @@ def launch(
     check_eval(plan, eval_command)
     run = Run.create(plan.storage, prefix=plan.space.name, name=name)
     print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
-    with pushing_run(run, plan):
-        show_corpus(plan.sealed(), console)
-        state = run_search(plan, run, address=address, console=console)
-        return _conclude(run, plan, state, eval_command)
+    with owning(plan.storage, run.name, command="spooftune launch") as lease:
+        run.hold(lease)
+        with pushing_run(run, plan):
+            show_corpus(plan.sealed(), console)
+            state = run_search(plan, run, address=address, console=console)
+            return _conclude(run, plan, state, eval_command)
 
 
 def resume(
@@ -154,7 +159,7 @@ def resume(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Continue although the run is marked as running, on a host that no longer exists."
+            "--force", help="Take the run over although another process owns it, on a host that no longer exists."
         ),
     ] = False,
     score_eval: ScoreEval = False,
@@ -189,32 +194,36 @@ def resume(
     from search.prepare.preflight import join_cluster
     from search.tuning.launch import resume_search
 
-    former = None
-    if space:
-        opened, former, plan = _changed(run, storage, space, changes, allowed=allow_changed_space)
-    else:
-        opened, plan = open_run(run, storage, changes)
-    eval_command = "spooftune resume --eval" if score_eval else None
-    check_eval(plan, eval_command)
-    console = open_console()
-    if address:
-        join_cluster(plan, address, console)
-    else:
-        check_machine(plan.storage.place)
-    with pushing_run(opened, plan):
-        state = resume_search(
-            plan,
-            opened,
-            n_trials=trials,
-            hours=hours,
-            gpu_hours=gpu_hours,
-            retry_failed=retry_failed,
-            force=force,
-            address=address,
-            console=console,
-            former=former,
-        )
-        return _conclude(opened, plan, state, eval_command)
+    place = open_storage(storage)
+    with owning_run(place, run, "spooftune resume", force=force) as lease:
+        former = None
+        if space:
+            opened, former, plan = _changed(run, place, space, changes, allowed=allow_changed_space)
+        else:
+            opened, plan = open_run(run, place, changes)
+        if lease.first and not force:
+            opened.refuse_former_owner()
+        opened.hold(lease)
+        eval_command = "spooftune resume --eval" if score_eval else None
+        check_eval(plan, eval_command)
+        console = open_console()
+        if address:
+            join_cluster(plan, address, console)
+        else:
+            check_machine(plan.storage.place)
+        with pushing_run(opened, plan):
+            state = resume_search(
+                plan,
+                opened,
+                n_trials=trials,
+                hours=hours,
+                gpu_hours=gpu_hours,
+                retry_failed=retry_failed,
+                address=address,
+                console=console,
+                former=former,
+            )
+            return _conclude(opened, plan, state, eval_command)
 
 
 def _conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) -> int:
@@ -250,7 +259,7 @@ def _conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) ->
 
 
 def _changed(
-    name: str, storage: str | None, path: Path, changes: list[str], *, allowed: bool
+    name: str, storage: "Storage", path: Path, changes: list[str], *, allowed: bool
 ) -> "tuple[Run, Space | None, Plan]":
     """A run, its own space and the plan of a changed space with which it continues; prints the changes.
 
@@ -261,10 +270,9 @@ def _changed(
     from search.space.diff import check_change
     from search.space.reader import read_space
 
-    place = open_storage(storage)
-    run = Run.open(place, name)
+    run = Run.open(storage, name)
     former, space = read_space(run.path / "space.yaml"), read_space(path, changes, absolute=True)
     lines = check_change(run.name, former, space, allowed=allowed)
     for line in lines:
         print(f"changed: {line}", flush=True)
-    return run, former if lines else None, make_plan(space, place)
+    return run, former if lines else None, make_plan(space, storage)

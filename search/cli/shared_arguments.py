@@ -1,5 +1,8 @@
 """Arguments that several commands share, and functions that open the space, storage or run that they name."""
 
+import contextlib
+import functools
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,6 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from search.prepare.plan import Plan
+    from search.runs.lease import Lease
     from search.runs.run import Run
     from search.runs.storage import Storage
 
@@ -152,12 +156,12 @@ def check_output(path: Path | None, *, empty_folder: bool = False) -> None:
         raise InputError(f"--output {path}: {problem}")
 
 
-def open_run(name: str, storage: str | None, changes: list[str] | None = None) -> "tuple[Run, Plan]":
+def open_run(name: str, storage: "str | Storage | None", changes: list[str] | None = None) -> "tuple[Run, Plan]":
     """A run and its plan.
 
     Args:
         name: Name of the run.
-        storage: Folder or URL of runs; None = the folder STORAGE.
+        storage: The storage, or its folder or URL; None = the folder STORAGE.
         changes: `KEY=VALUE`: new places of the run's corpus or weights.
 
     Raises:
@@ -172,7 +176,7 @@ def open_run(name: str, storage: str | None, changes: list[str] | None = None) -
         if not is_place(change.partition("=")[0].strip()):
             valid = "corpus.path, or the path of weights in experiment.front_end"
             raise InputError(f"--set {change}: of a run that exists, only places can be named again: {valid}")
-    place = open_storage(storage)
+    place = open_storage(storage) if storage is None or isinstance(storage, str) else storage
     run = Run.open(place, name)
     space = read_space(run.path / "space.yaml", changes, absolute=bool(changes))
     try:
@@ -198,11 +202,29 @@ def pushing_run(run: "Run", plan: "Plan") -> "AbstractContextManager[None]":
         InputError: The folder of the run cannot be written, so that the results of the command would be lost.
     """
     from search.prepare.early import unwritable
+    from search.runs.run import LEASE
 
     problem = unwritable(run.path)
     if problem:
         raise InputError(f"run {run.name}: {problem}")
-    return plan.storage.pushing(f"runs/{run.name}", skip=("tune",))
+    before = functools.partial(run.check_lease, look=True)
+    return plan.storage.pushing(f"runs/{run.name}", skip=("tune", LEASE), before=before)
+
+
+@contextlib.contextmanager
+def owning_run(storage: "Storage", name: str, command: str, *, force: bool = False) -> "Iterator[Lease]":
+    """Owns a run during the block, from before its first write; arguments and exceptions as for `lease.owning`.
+
+    Raises:
+        InputError: The storage has no such run.
+    """
+    from search.runs.lease import owning
+    from search.runs.run import Run
+
+    if not Run.exists(storage, name):
+        Run.open(storage, name)  # raises the error that lists the runs
+    with owning(storage, name, command=command, force=force) as lease:
+        yield lease
 
 
 def open_console(*, stderr: bool = False) -> "Console":

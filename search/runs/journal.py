@@ -4,7 +4,7 @@ import dataclasses
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -55,15 +55,17 @@ class Journal:
 
     Attributes:
         path: The file; it need not exist yet.
+        before_write: Called before a line is written; it raises if this process may not write.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self.before_write: Callable[[], None] = _allowed
         self._trials: dict[int, TrialRecord] = {}
         self._known = 0  # bytes of the file that `_trials` includes
 
     def __getstate__(self) -> dict[str, Any]:
-        return {"path": self.path, "_trials": {}, "_known": 0}
+        return {"path": self.path, "before_write": _allowed, "_trials": {}, "_known": 0}
 
     def record(self, event: str, number: int, **fields: Any) -> None:
         """Appends a line with the current time.
@@ -75,10 +77,12 @@ class Journal:
 
         Raises:
             StorageLost: The file could not be written for a long time.
+            LeaseLost: Another process owns the run now.
         """
         line = json.dumps({"event": event, "trial": number, "time": now(), **finite(fields)})
 
         def append() -> None:
+            self.before_write()
             # A full disk may have left an incomplete line. It is ended first, and readers skip it.
             incomplete = self.path.exists() and self.path.stat().st_size and not _ends_a_line(self.path)
             with self.path.open("a", encoding="utf-8") as file:
@@ -128,6 +132,10 @@ class Journal:
             file.seek(start)
             lines = file.read()
         return lines[: lines.rfind(b"\n") + 1]
+
+
+def _allowed() -> None:
+    """Allows every write."""
 
 
 def _parsed(lines: bytes | None) -> Iterator[dict[str, Any]]:

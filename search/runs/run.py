@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from core.errors import InputError
+from search.runs.lease_files import FolderFiles
+from search.runs.owner import Owner, process_start
 from search.runs.storage import Storage
 from search.runs.trial_folder import TRIALS, TrialFolder
 
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
     from search.space.space import Space
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+LEASE = "lease"
+"""Folder of the lease in the folder of a run."""
+
 ALIVE = ("extracting", "running", "confirming")
 """States of a run whose process should exist."""
 
@@ -36,7 +41,9 @@ class Run(TrialFolder):
     def confirmation(self) -> TrialFolder:
         """The folder of the trainings with fresh seeds; it exists once the confirmation has started."""
         name = "confirmation"
-        return TrialFolder(self.path / name, place=f"{self.place}/{name}", tensorboard=self.tensorboard / name)
+        folder = TrialFolder(self.path / name, place=f"{self.place}/{name}", tensorboard=self.tensorboard / name)
+        folder.hold(self._lease)
+        return folder
 
     @classmethod
     def create(cls, storage: Storage, *, prefix: str, name: str | None = None) -> "Run":
@@ -72,6 +79,19 @@ class Run(TrialFolder):
         )
 
     @classmethod
+    def exists(cls, storage: Storage, name: str) -> bool:
+        """Whether a storage has a run with this name.
+
+        Raises:
+            Unavailable: The storage cannot be read.
+        """
+        if not NAME.fullmatch(name):
+            return False
+        if storage.remote:
+            return "run.json" in storage.names(f"runs/{name}")
+        return (storage.folder / "runs" / name / "run.json").is_file()
+
+    @classmethod
     def open(cls, storage: Storage, name: str) -> "Run":
         """The run with this name.
 
@@ -91,6 +111,9 @@ class Run(TrialFolder):
         """All runs of a storage, oldest first. Of a URL, only the states and records of the runs are read."""
         storage.pull("runs", only=("run.json", TRIALS))
         runs = [cls(path.parent) for path in (storage.folder / "runs").glob("*/run.json")]
+        for run in runs:
+            if run.info()["state"] in ALIVE:
+                storage.pull(f"{run.place}/{LEASE}")
         return sorted(runs, key=lambda run: (str(run.info().get("created")), run.name))
 
     def change_space(self, space: "Space") -> None:
@@ -104,14 +127,41 @@ class Run(TrialFolder):
                 (self.path / f"{name}.yaml").rename(path)
             (self.path / f"{name}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
 
+    def owner(self) -> Owner | None:
+        """The process that owns the run, or was the last to own it; None before the first launch with a lease."""
+        newest = FolderFiles(self.path / LEASE).newest()
+        return None if newest is None else newest.owner
+
     def alive(self) -> bool:
-        """Whether the process of the search exists; a process on another host is assumed to exist."""
+        """Whether the process of the search exists. A process of another host must have shown a sign of life lately."""
+        if self.info()["state"] not in ALIVE:
+            return False
+        owner = self.owner()
+        return self.alive_without_lease() if owner is None else owner.exists()
+
+    def alive_without_lease(self) -> bool:
+        """Whether the process in run.json exists, which may be of a version without leases.
+
+        A process on another host is assumed to exist.
+        """
         info = self.info()
         if info["state"] not in ALIVE:
             return False
         if info.get("host", socket.gethostname()) != socket.gethostname():
             return True
         return process_start(int(info["pid"])) == info.get("pid_start") if Path("/proc/self").exists() else True
+
+    def refuse_former_owner(self) -> None:
+        """Refuses a run without a lease that a process of an earlier version may still run.
+
+        Raises:
+            InputError: The process seems to exist.
+        """
+        if self.alive_without_lease():
+            info = self.info()
+            where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
+            hint = "stop it first; if that process no longer exists, pass --force"
+            raise InputError(f"run {self.name}: is still running, {where}; {hint}")
 
     def stop(self) -> None:
         """Asks the process of the search to stop, as Ctrl-C does.
@@ -121,15 +171,21 @@ class Run(TrialFolder):
         Raises:
             InputError: The search is not running, runs on another host, or its process cannot be stopped.
         """
-        info = self.info()
+        info, owner = self.info(), self.owner()
         if not self.alive():
-            raise InputError(f"run {self.name}: is not running; its state is {info['state']}")
-        if info.get("host", socket.gethostname()) != socket.gethostname():
-            raise InputError(f"run {self.name}: runs on host {info['host']}; stop it there (or stop its Ray job)")
+            state = info["state"]
+            if state in ALIVE:
+                reason = f"its process has ended without a word, in the state {state}; spooftune resume continues it"
+            else:
+                reason = f"its state is {state}"
+            raise InputError(f"run {self.name}: is not running; {reason}")
+        host, pid = (owner.host, owner.pid) if owner else (info.get("host", socket.gethostname()), int(info["pid"]))
+        if owner.gone() is None if owner else host != socket.gethostname():
+            raise InputError(f"run {self.name}: runs on host {host}; stop it there (or stop its Ray job)")
         try:
-            os.kill(int(info["pid"]), signal.SIGTERM)
+            os.kill(pid, signal.SIGTERM)
         except (ProcessLookupError, PermissionError) as error:
-            raise InputError(f"run {self.name}: process {info['pid']} cannot be stopped: {error}") from error
+            raise InputError(f"run {self.name}: process {pid} cannot be stopped: {error}") from error
 
     def free_folder(self, name: str) -> Path:
         """A path in the run's folder that does not exist yet: `name`, or the first free one of `name-002`, ..."""
@@ -154,17 +210,3 @@ def check_name(name: str) -> None:
 def this_process() -> dict[str, Any]:
     """The identity of this process, for run.json: process number, start and host."""
     return {"pid": os.getpid(), "pid_start": process_start(os.getpid()), "host": socket.gethostname()}
-
-
-def process_start(pid: int) -> str | None:
-    """Identifies a process of this machine beyond its number, which the system may use again.
-
-    Returns:
-        The boot of the machine and the start of the process, to be compared only; None if the process does not exist.
-    """
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8")
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="utf-8").strip()
-    except OSError:
-        return None
-    return f"{boot} {stat.rsplit(')', 1)[1].split()[19]}"

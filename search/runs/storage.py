@@ -6,14 +6,14 @@ import hashlib
 import os
 import shlex
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
 from core.atomic import replacing
 from core.errors import InputError, Unavailable
-from search.runs.retry import StorageLost, with_retries
+from search.runs.retry import with_retries
 
 STORAGE = "storage"
 """Folder of runs and feature stores if neither the command line nor a space names one."""
@@ -135,10 +135,15 @@ class Storage:
                 self._pushed[path] = state
 
     @contextlib.contextmanager
-    def pushing(self, relative: str, *, skip: Sequence[str] = ()) -> Iterator[None]:
+    def pushing(
+        self, relative: str, *, skip: Sequence[str] = (), before: Callable[[], None] = lambda: None
+    ) -> Iterator[None]:
         """Pushes a folder of the working copy every PUSH_SECONDS seconds while the block runs, and at its end.
 
-        Arguments as in `push`.
+        Args:
+            relative: As in `push`.
+            skip: As in `push`.
+            before: Called before every push; it raises Unavailable if this process may not push.
 
         Raises:
             StorageLost: The last push failed. Failures before it are ignored, since the last push repeats them.
@@ -150,7 +155,8 @@ class Storage:
 
         def push_often() -> None:
             while not ended.wait(PUSH_SECONDS):
-                with contextlib.suppress(StorageLost):  # the last push reports the failure
+                with contextlib.suppress(Unavailable):  # the last push reports the failure
+                    before()
                     self.push(relative, skip=skip)
 
         thread = threading.Thread(target=push_often, daemon=True)
@@ -160,6 +166,7 @@ class Storage:
         finally:
             ended.set()
             thread.join()
+            before()
             self.push(relative, skip=skip)
 
     def local_store(self, relative: str) -> Path:

@@ -6,13 +6,16 @@ import math
 import secrets
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from core.atomic import replacing
 from core.checkpoint import damage, has_end
 from core.errors import InputError
 from search.runs.journal import Journal, TrialRecord, finite
 from search.runs.retry import with_retries
+
+if TYPE_CHECKING:
+    from search.runs.lease import Lease
 
 CHECKPOINT = "checkpoint.pt"
 TRIALS = "trials.jsonl"
@@ -33,6 +36,24 @@ class TrialFolder:
         self.place = place
         self.journal = Journal(path / TRIALS)
         self.tensorboard = tensorboard
+        self._lease: Lease | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lease": None}  # Ray Tune copies its callbacks, which do not own the run.
+
+    def hold(self, lease: "Lease | None") -> None:
+        """Makes every write of the record check a lease first."""
+        self._lease = lease
+        self.journal.before_write = self.check_lease
+
+    def check_lease(self, *, look: bool = False) -> None:
+        """Checks that this process still owns the run, if it has a lease; argument as for `Lease.check`.
+
+        Raises:
+            LeaseLost: Another process has taken the run over.
+        """
+        if self._lease is not None:
+            self._lease.check(look=look)
 
     def info(self) -> dict[str, Any]:
         """The content of run.json, which `update` writes: for a run its state, times, versions, seed and stores.
@@ -51,7 +72,9 @@ class TrialFolder:
 
         Raises:
             StorageLost: The file could not be written for a long time.
+            LeaseLost: Another process owns the run now.
         """
+        self.check_lease()
         known = self.info() if (self.path / "run.json").exists() else {}
         with_retries(lambda: write_json(self.path / "run.json", {**known, **changes}), f"{self.path / 'run.json'}")
 

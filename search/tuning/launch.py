@@ -4,7 +4,7 @@ import dataclasses
 
 from rich.console import Console
 
-from core.errors import InputError, Unavailable
+from core.errors import InputError
 from core.versions import versions
 from search.cluster.jobs import announce_start
 from search.cluster.ray_session import start_ray
@@ -70,7 +70,6 @@ def resume_search(
     hours: float | None,
     gpu_hours: float | None,
     retry_failed: bool,
-    force: bool,
     address: str | None,
     console: Console,
     former: Space | None = None,
@@ -82,12 +81,11 @@ def resume_search(
 
     Args:
         plan: Plan of the run's own space, or of a changed space.
-        run: The run.
+        run: The run, which this process owns.
         n_trials: Trials in total, kept ones included; None: as many as before.
         hours: Limit of wall-clock hours from now; None: the limit of the space.
         gpu_hours: Limit of GPU-hours from now; None: the limit of the space.
         retry_failed: Whether failed trials are run again.
-        force: Whether to resume a run that still seems to be running.
         address: Address of the cluster to which this process is connected; None: a Ray is started on this machine.
         console: Console for the progress.
         former: The run's own space, if `plan` has a changed space; None: only places of corpus or weights differ.
@@ -98,17 +96,13 @@ def resume_search(
     Raises:
         InputError: Corpus or weights are not those of the launch, a limit is not positive, there is nothing to do, a
             recording cannot be used, or no node has the CPUs and GPUs of a trial.
-        Unavailable: The run is still running, Ray cannot be reached, or the storage was lost.
+        Unavailable: Ray cannot be reached, or the storage or the lease of the run was lost.
     """
     limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
     problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
     if any(problems):
         raise InputError(filter(None, problems))
     info, records = run.info(), run.journal.trials()
-    if run.alive() and not force:
-        where = f"in process {info['pid']} on host {info.get('host', 'unknown')}"
-        hint = "stop it first; if that process no longer exists, pass --force"
-        raise Unavailable(f"run {run.name}: is still running, {where}; {hint}")
     total = n_trials if n_trials is not None else int(info["n_trials"])
     if total < len(records):
         raise InputError(f"--trials {total}: run {run.name} has already started {len(records)} trials")

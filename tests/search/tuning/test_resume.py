@@ -17,6 +17,7 @@ from search.cli.main import main
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import make_plan
 from search.runs.eval_looks import looks, n_looks
+from search.runs.lease import owning
 from search.runs.run import Run, this_process
 from search.runs.storage import Storage
 from search.space.reader import read_space
@@ -149,17 +150,23 @@ def test_a_finished_run_has_nothing_to_resume_but_can_be_extended(killed, resume
 
 def test_a_run_that_goes_on_is_left_alone(killed, resumed, capsys):
     folder, run, _ = killed
-    state = run.info()
     storage = str(folder / "storage")
+    with owning(Storage(storage), "k", command="spooftune resume"):
+        assert main(["resume", "k", "--storage", storage]) == 2
+        assert f"is owned by process {os.getpid()} on host" in capsys.readouterr().err
+    assert main(["stop", "k", "--storage", storage]) == 2
+    assert "is not running; its state is finished" in capsys.readouterr().err
+    # A run of a version without leases.
+    former = Run(shutil.copytree(run.path, folder / "storage" / "runs" / "former"))
+    shutil.rmtree(former.path / "lease")
     for where in (this_process(), {"pid": 1, "host": "elsewhere"}):
-        run.update(state="running", **where)
-        assert main(["resume", "k", "--storage", storage]) == 1
+        former.update(state="running", **where)
+        assert main(["resume", "former", "--storage", storage]) == 2
         assert "is still running" in capsys.readouterr().err
-    assert main(["stop", "k", "--storage", storage]) == 2
+        shutil.rmtree(former.path / "lease")
+    assert main(["stop", "former", "--storage", storage]) == 2
     assert "runs on host elsewhere" in capsys.readouterr().err
-    run.update(**{key: state[key] for key in ("state", "pid", "pid_start", "host")})
-    assert main(["stop", "k", "--storage", storage]) == 2
-    assert "is not running" in capsys.readouterr().err
+    shutil.rmtree(former.path)
 
 
 def test_stop_which_is_sigterm_exports_the_best_so_far_and_resume_finishes(tmp_path, corpus):
