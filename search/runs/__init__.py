@@ -2,6 +2,7 @@
 
 - `run`: the folder of a run.
 - `trial_folder`: the trials of a search or of a confirmation; `journal`: the record of their epochs and ends.
+- `lease`: one process owns a run; `owner`: that process; `lease_files`: where the lease lies.
 - `storage`: the folder or URL of runs and feature stores; `retry`: repeats a write when a storage fails for a while.
 - `scratch`: temporary folders that do not outlive their process.
 - `confirmed`: configurations trained again with fresh seeds, and the selection of the detector to export.
