@@ -3,6 +3,7 @@
 import logging
 import os
 import secrets
+import sys
 from typing import Any
 
 import torch
@@ -16,6 +17,10 @@ OBJECT_STORE = 0.3
 
 OBJECT_STORE_BYTES = (75 * 2**20, 10**10)
 """Minimum and maximum of the object store. Ray refuses less, and refuses more if /dev/shm is smaller."""
+
+
+ATTEMPTS = 4
+"""Number of times that a Ray of this process is started: on a machine under load, its parts wait too short a time."""
 
 
 def start_ray(address: str | None) -> None:
@@ -46,26 +51,38 @@ def start_ray(address: str | None) -> None:
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")  # Ray's new output prints even when it is told not to.
     import ray
 
-    try:
-        with deaf_to_sigterm():
-            ray.init(
-                address=address or "local",
-                include_dashboard=False if address is None else None,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                num_cpus=usable_cpus() if address is None else None,
-                num_gpus=torch.cuda.device_count() if address is None else None,
-                **(_memory_options() if address is None else {}),
-            )
-    except Exception as error:
-        # Ray does not say which classes of exceptions it raises: a machine under load gives a plain Exception.
-        if address is None:
-            hint = "the machine may be overloaded; try again"
-            raise Unavailable(f"Ray did not start: {' '.join(str(error).split())}; {hint}") from error
-        hint = "if the cluster has a token, set RAY_AUTH_MODE=token in the environment"
-        raise Unavailable(f"--address {address}: Ray cannot be reached there: {error}; {hint}") from error
+    attempts = ATTEMPTS if address is None else 1
+    for attempt in range(1, attempts + 1):
+        try:
+            _init(address)
+            break
+        except Exception as error:
+            # Ray does not say which classes of exceptions it raises.
+            reason = " ".join(str(error).split())
+            if address is not None:
+                hint = "if the cluster has a token, set RAY_AUTH_MODE=token in the environment"
+                raise Unavailable(f"--address {address}: Ray cannot be reached there: {reason}; {hint}") from error
+            if attempt == attempts or isinstance(error, ValueError):  # a wrong option will not be right later
+                raise Unavailable(f"Ray did not start: {reason}") from error
+            ray.shutdown()
+            print(f"spooftune: Ray did not start; attempt {attempt + 1} of {attempts}", file=sys.stderr, flush=True)
     # A failed trial does not make the search fail: the run's folder and the table report it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
+
+
+def _init(address: str | None) -> None:
+    import ray
+
+    with deaf_to_sigterm():
+        ray.init(
+            address=address or "local",
+            include_dashboard=False if address is None else None,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            num_cpus=usable_cpus() if address is None else None,
+            num_gpus=torch.cuda.device_count() if address is None else None,
+            **(_memory_options() if address is None else {}),
+        )
 
 
 def _memory_options() -> dict[str, Any]:

@@ -129,11 +129,12 @@ def deaf_to_sigterm() -> Iterator[None]:
     A terminal and `timeout` signal all processes of a group; systemd and SLURM signal all processes of a cgroup. The
     driver then still needs Ray, to stop the trials and to export a detector. Ray's processes therefore get sessions of
     their own and block SIGTERM, as Ray already makes them block SIGINT. They end with the driver all the same: it kills
-    them, and if it is killed itself, the kernel does.
+    them, and if it is killed itself, the kernel does. If the block fails, they are killed at once.
     """
     from ray._private import services
 
     original: Any = services.ConsolePopen
+    started: list[Any] = []
 
     class Detached(original):  # type: ignore[misc]
         """A process of Ray with a session of its own, which its children share."""
@@ -144,6 +145,7 @@ def deaf_to_sigterm() -> Iterator[None]:
                 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 
             super().__init__(*arguments, preexec_fn=prepare, start_new_session=True, **options)
+            started.append(self)
 
         def terminate(self) -> None:
             """Kills all processes of the session: they block the signal by which Ray would ask them to end."""
@@ -157,5 +159,9 @@ def deaf_to_sigterm() -> Iterator[None]:
     setattr(services, "ConsolePopen", Detached)  # noqa: B010 - the types of the two classes differ
     try:
         yield
+    except BaseException:
+        for process in started:  # A Ray that has started only in part would outlive the block.
+            process.terminate()
+        raise
     finally:
         setattr(services, "ConsolePopen", original)  # noqa: B010
