@@ -128,7 +128,13 @@ class Simulator:
                 best = trial.best
                 changes.append((spent, trial.configuration, trial.seed, trial.best_at))
             epoch = int(self.table.epochs[trial.at])
-            result = {"epoch": epoch, "training_iteration": epoch, METRIC: trial.best, "time_total_s": clock}
+            result = {
+                "epoch": epoch,
+                "epochs": longest,
+                "training_iteration": epoch,
+                METRIC: trial.best,
+                "time_total_s": clock,
+            }
             trial.last_result = result
             decision = scheduler.on_trial_result(controller, trial, result)
             trial.at += 1

@@ -264,7 +264,7 @@ class _Reader:
         elif space.search.sampler.name == "grid" and n_configurations(space) == MOST_CONFIGURATIONS:
             text = f"search.sampler: grid would enumerate {MOST_CONFIGURATIONS:,} configurations or more; use another"
             self.add_problem(("search", "sampler"), text)
-        arguments_of: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0,)}
+        arguments_of: dict[str, tuple[Any, ...]] = {"scheduler": ("objective", 10), "sampler": (0, ())}
         for key, rows in SEARCH_TABLES.items():
             try:
                 table.build(f"search.{key}", rows, getattr(space.search, key), *arguments_of.get(key, ()))

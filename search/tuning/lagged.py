@@ -11,7 +11,7 @@ from typing import Any
 from ray.tune.schedulers import FIFOScheduler
 from ray.tune.search import Searcher
 
-from search.runs.journal import TrialRecord
+from search.runs.journal import Journal, TrialRecord
 from search.space.space import Space
 from search.tuning.replay import adapter_of
 
@@ -24,7 +24,7 @@ class LaggedSearcher(Searcher):
         space: Space,
         lag: int,
         searcher_of: Callable[..., Searcher],
-        records: Callable[[], Sequence[TrialRecord]],
+        journal: Journal,
         *,
         unfinished: Sequence[TrialRecord] = (),
         on_resumed: Callable[[int, str], None] = lambda number, trial_id: None,
@@ -35,15 +35,16 @@ class LaggedSearcher(Searcher):
         Args:
             space: Space of the search.
             lag: Number of trials that trial n may overtake, itself included; at least 1. 1 = one after the other.
-            searcher_of: Returns an OptunaSearcher for a `history` of ended trials and `unfinished` ones.
-            records: Returns the recorded trials of the search as they are now.
+            searcher_of: Returns an OptunaSearcher for a `history` of ended trials, their `reports`, and `unfinished`
+                trials.
+            journal: Journal of the search.
             unfinished: Trials to be resumed. They are suggested first and keep their numbers.
             on_resumed: Called with the number of a resumed trial and the ID that Ray gives it now.
             max_running: Returns the trials that may run at a time now; None: no limit but Tune's and the lag.
         """
         super().__init__(metric="objective", mode="min")
         self._space, self._lag = space, lag
-        self._searcher_of, self._records = searcher_of, records
+        self._searcher_of, self._journal = searcher_of, journal
         self._unfinished = list(unfinished)
         self._on_resumed = on_resumed
         self._max_running = max_running
@@ -59,7 +60,7 @@ class LaggedSearcher(Searcher):
             self._running[trial_id] = record.number
             self._on_resumed(record.number, trial_id)
             return {"number": record.number, "values": record.values}
-        known = {**self._suggested, **{record.number: record for record in self._records()}}
+        known = {**self._suggested, **{record.number: record for record in self._journal.trials()}}
         number = 0
         while number in known:  # an interrupted search may lack a trial that was suggested but did not start
             number += 1
@@ -74,7 +75,8 @@ class LaggedSearcher(Searcher):
                 running.append(TrialRecord(earlier, values))
             else:  # a trial of an earlier space: it only takes its number
                 history.append(TrialRecord(earlier, values, status="interrupted"))
-        searcher = self._searcher_of(history=history, unfinished=running)
+        reports = [report for report in self._journal.epochs() if report[0] <= last]
+        searcher = self._searcher_of(history=history, reports=reports, unfinished=running)
         for record in running:
             searcher.suggest(f"trial {record.number}")
         config: Any = searcher.suggest(trial_id)

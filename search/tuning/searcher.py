@@ -4,11 +4,12 @@ import itertools
 import json
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.trial import TrialState
 from ray.tune.search import Searcher
 
 from core import table
@@ -40,6 +41,7 @@ class OptunaSearcher(Searcher):
         *,
         history: Sequence[TrialRecord] = (),
         unfinished: Sequence[TrialRecord] = (),
+        reports: Sequence[tuple[int, int, float]] = (),
         on_resumed: Callable[[int, str], None] = lambda number, trial_id: None,
         max_running: Callable[[], int] | None = None,
         warm_start: Sequence[TrialRecord] = (),
@@ -51,6 +53,7 @@ class OptunaSearcher(Searcher):
             space: Space of the search.
             history: Ended trials of the search. Trials that the space cannot suggest are not learnt from.
             unfinished: Trials to be resumed. They are suggested first and keep their numbers.
+            reports: Number, epoch and objective of every report of these trials.
             on_resumed: Called with the number of a resumed trial and the ID that Ray gives it now.
             max_running: Returns the trials that may run at a time now; None: no limit but Tune's.
             warm_start: Ended trials of other runs to learn from. The space can suggest all of them.
@@ -61,7 +64,11 @@ class OptunaSearcher(Searcher):
         self._space = space
         self._cost = cost
         self._study = optuna.create_study(directions=["minimize"] * (2 if cost else 1))
+        self._curves: dict[int, dict[int, float]] = {}
+        for number, epoch, objective in reports:
+            self._curves.setdefault(number, {})[epoch] = objective
         self._running: dict[str, optuna.Trial] = {}
+        self._epochs: dict[str, int] = {}  # last reported epoch by ID
         self._taken: set[int] = set()
         self._observed: list[float] = []
         self._grid: list[Values] = list(all_configurations(space)) if space.search.sampler.name == "grid" else []
@@ -73,7 +80,9 @@ class OptunaSearcher(Searcher):
         for record in sorted([*history, *unfinished], key=lambda record: record.number):
             self._taken.add(record.number)
             if record in history and record.status != "interrupted" and space.contains(record.values):
-                self._learn(record.values, math.nan if record.status == "failed" else record.objective)
+                curve = self._curves.get(record.number, {})
+                failed = record.status == "failed"
+                self._learn(record.values, math.nan if failed else record.objective, curve, record.status == "stopped")
 
     def suggest(self, trial_id: str) -> Any:
         """The next configuration as `{"number": int, "values": {path: value}}`.
@@ -93,7 +102,9 @@ class OptunaSearcher(Searcher):
         elif number == 0 and self._space.search.baseline:
             self._study.enqueue_trial(baseline(self._space))
         seed = derived_seed(self._space.search.seed, "suggest", number) % 2**32
-        self._study.sampler = table.build("search.sampler", SAMPLERS, self._space.search.sampler, seed)
+        self._study.sampler = table.build(
+            "search.sampler", SAMPLERS, self._space.search.sampler, seed, self._space.searched
+        )
         trial = self._study.ask()
         values = suggest(self._space, trial)
         self._running[trial_id] = trial
@@ -104,11 +115,15 @@ class OptunaSearcher(Searcher):
         self._study.enqueue_trial(record.values)
         trial = self._study.ask()
         suggest(self._space, trial)
+        for epoch, objective in self._curves.get(record.number, {}).items():
+            self._report(trial, epoch, objective)
         self._running[trial_id] = trial
         self._on_resumed(record.number, trial_id)
         return {"number": record.number, "values": record.values}
 
-    def _learn(self, values: Values, value: float) -> None:
+    def _learn(
+        self, values: Values, value: float, curve: Mapping[int, float] | None = None, stopped: bool = False
+    ) -> None:
         """Adds an ended trial to the study. A value that is not finite means that the trial failed."""
         failed = not math.isfinite(value)
         if failed:
@@ -116,30 +131,50 @@ class OptunaSearcher(Searcher):
         else:
             self._observed.append(value)
         ranges = distributions(self._space)
+        pruned = stopped and not failed and not self._cost
         self._study.add_trial(
             optuna.trial.create_trial(
+                state=TrialState.PRUNED if pruned else TrialState.COMPLETE,
                 params=values,
                 distributions={path: ranges[path] for path in values},
                 values=self._objectives(values, value),
+                intermediate_values={} if failed else {e: v for e, v in (curve or {}).items() if math.isfinite(v)},
                 user_attrs={"failed": True} if failed else {},
             )
         )
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Does nothing: samplers learn only from ended trials."""
+        """Reports the best value of a trial so far to the study, with its epoch."""
+        epoch = int(result.get("epoch", 0))  # a trial that has failed reports no epoch
+        if trial_id in self._running and epoch > self._epochs.get(trial_id, 0):
+            self._epochs[trial_id] = epoch
+            self._report(self._running[trial_id], epoch, float(result["objective"]))
+
+    def _report(self, trial: optuna.Trial, epoch: int, objective: float) -> None:
+        if math.isfinite(objective) and not self._cost:  # Optuna knows no curves of two objectives
+            trial.report(objective, epoch)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        """Reports the best value of a trial to the study. The class docstring says how a failed trial counts."""
-        trial = self._running.pop(trial_id, None)
-        if trial is None:
+        """Tells the study how a trial ended. The class docstring says how a failed trial counts.
+
+        A trial that was stopped early is `pruned` for Optuna: its sampler does not take the value for a final one.
+        """
+        if trial_id not in self._running:
             return
-        value = float((result or {}).get("objective", math.nan))
+        trial, result = self._running[trial_id], result or {}
+        value = float(result.get("objective", math.nan))
         if error or not math.isfinite(value):
+            del self._running[trial_id]
             trial.set_user_attr("failed", True)
-            value = self._worst()
+            self._study.tell(trial, self._objectives(trial.params, self._worst()))
+            return
+        self._observed.append(value)
+        self.on_trial_result(trial_id, result)
+        del self._running[trial_id]
+        if result.get("epoch", 1) < result.get("epochs", 1) and not self._cost:
+            self._study.tell(trial, state=TrialState.PRUNED)
         else:
-            self._observed.append(value)
-        self._study.tell(trial, self._objectives(trial.params, value))
+            self._study.tell(trial, self._objectives(trial.params, value))
 
     def _objectives(self, values: Values, value: float) -> list[float]:
         return [value, self._cost(values)] if self._cost else [value]

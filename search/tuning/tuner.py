@@ -93,9 +93,9 @@ def tune_trials(
             "max_running": max_running,
         }
         searcher = (
-            LaggedSearcher(space, options.lag, searcher_of, run.journal.trials, **how)
+            LaggedSearcher(space, options.lag, searcher_of, run.journal, **how)
             if options.lag
-            else searcher_of(history=history, **how)
+            else searcher_of(history=history, reports=run.journal.epochs(), **how)
         )
         settings = TuneSettings(searcher, scheduler, options, plan.n_trials, numbers)
         if plan.n_trials > len(history):

@@ -182,3 +182,35 @@ def test_a_history_is_taken_up_with_its_costs():
     history = [TrialRecord(0, {"mode": "siamese", "loss.margin": 1.5}, "finished", 4, 0.2)]
     searcher = OptunaSearcher(space, history=history, cost=lambda values: 7.0)
     assert [trial.values for trial in searcher._study.trials] == [[0.2, 7.0]]
+
+
+def test_a_trial_that_was_stopped_early_is_no_final_value():
+    searcher = new_searcher()
+    for trial_id in ("stopped", "finished"):
+        searcher.suggest(trial_id)
+        searcher.on_trial_result(trial_id, {"objective": math.inf, "epoch": 1, "epochs": 4})
+        searcher.on_trial_result(trial_id, {"objective": 0.4, "epoch": 2, "epochs": 4})
+    searcher.on_trial_complete("stopped", {"objective": 0.3, "epoch": 3, "epochs": 4})
+    searcher.on_trial_complete("finished", {"objective": 0.2, "epoch": 4, "epochs": 4})
+    stopped, finished = searcher._study.trials
+    assert (stopped.state.name, stopped.intermediate_values) == ("PRUNED", {2: 0.4, 3: 0.3})
+    assert (finished.state.name, finished.intermediate_values, finished.value) == ("COMPLETE", {2: 0.4, 4: 0.2}, 0.2)
+
+
+@pytest.mark.parametrize("sampler", ["gp", "tpe"])
+def test_a_resumed_search_knows_the_curves(sampler):
+    """Its next suggestion is the one that the search would have made without the interruption."""
+    searcher = new_searcher(f"{{name: {sampler}, n_startup_trials: 3}}")
+    history, reports = [], []
+    for number in range(8):
+        config = searcher.suggest(str(number))
+        last = 2 if number % 2 else 4
+        curve = [(epoch, value_of(config) + 1 / epoch) for epoch in range(1, last + 1)]
+        for epoch, objective in curve:
+            searcher.on_trial_result(str(number), {"objective": objective, "epoch": epoch, "epochs": 4})
+            reports.append((number, epoch, objective))
+        searcher.on_trial_complete(str(number), {"objective": curve[-1][1], "epoch": last, "epochs": 4})
+        status = "finished" if last == 4 else "stopped"
+        history.append(TrialRecord(number, config["values"], status, last, curve[-1][1]))
+    resumed = OptunaSearcher(searcher._space, history=history, reports=reports)
+    assert resumed.suggest("next") == searcher.suggest("next")
