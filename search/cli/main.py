@@ -12,6 +12,7 @@ import typer
 from core.errors import InputError, Unavailable
 from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches
 from search.cli.typer_classes import FastCommand, GroupedCommands
+from search.runs.interruption import forwarding_sigterm
 
 EXIT_CODES = (
     "Exit codes: 0 done; 1 part of the work failed, or something is not available now; 2 wrong input; 130 interrupted."
@@ -136,18 +137,19 @@ def _help_alone(context: typer.Context) -> None:
 
 
 def _guarded(command: Callable[..., int]) -> Callable[..., int]:
-    """The command with a message and an exit code for wrong input and interrupts."""
+    """The command with a message and an exit code for wrong input and interrupts, also for SIGTERM."""
 
     @functools.wraps(command)
     def guarded(**arguments: Any) -> int:
         try:
-            return command(**arguments)
+            with forwarding_sigterm():
+                return command(**arguments)
         except InputError as error:
             for problem in error.problems:
                 print(f"spooftune: {problem}", file=sys.stderr)
             return 1 if isinstance(error, Unavailable) else 2
-        except KeyboardInterrupt:
-            print("spooftune: interrupted", file=sys.stderr)
+        except KeyboardInterrupt as error:
+            print(f"spooftune: {str(error) or 'interrupted'}", file=sys.stderr)
             return 130
         except BrokenPipeError:
             # The reader of a pipe has ended: the output is discarded, so that the final flush does not fail.

@@ -97,6 +97,7 @@ def launch(
 
     from search.cli.terminal import show_corpus
     from search.prepare.preflight import join_cluster
+    from search.runs.interruption import resumable
     from search.runs.lease import owning
     from search.runs.run import Run
     from search.tuning.launch import run_search
@@ -110,7 +111,7 @@ def launch(
     print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
     with owning(plan.storage, run.name, command="spooftune launch") as lease:
         run.hold(lease)
-        with pushing_run(run, plan):
+        with resumable(run, plan.storage.option), pushing_run(run, plan):
             show_corpus(plan.sealed(), console)
             state = run_search(plan, run, address=address, console=console)
             return _conclude(run, plan, state, eval_command)
@@ -192,6 +193,7 @@ def resume(
 
     from search.prepare.early import check_machine
     from search.prepare.preflight import join_cluster
+    from search.runs.interruption import resumable
     from search.tuning.launch import resume_search
 
     place = open_storage(storage)
@@ -211,7 +213,7 @@ def resume(
             join_cluster(plan, address, console)
         else:
             check_machine(plan.storage.place)
-        with pushing_run(opened, plan):
+        with resumable(opened, place.option), pushing_run(opened, plan):
             state = resume_search(
                 plan,
                 opened,

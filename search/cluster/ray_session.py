@@ -10,7 +10,7 @@ import torch
 
 from core.errors import Unavailable
 from search.cluster.machine import memory_limit, usable_cpus
-from search.methods.ray_internals import deaf_to_sigterm
+from search.methods.ray_internals import deaf_to_sigterm, end_with_ray
 
 OBJECT_STORE = 0.3
 """Fraction of the memory that Ray's object store may use: Ray's own default."""
@@ -66,6 +66,8 @@ def start_ray(address: str | None) -> None:
                 raise Unavailable(f"Ray did not start: {reason}") from error
             ray.shutdown()
             print(f"spooftune: Ray did not start; attempt {attempt + 1} of {attempts}", file=sys.stderr, flush=True)
+    if address is None:
+        end_with_ray()
     # A failed trial does not make the search fail: the run's folder and the table report it without a traceback.
     logging.getLogger("ray").setLevel(logging.CRITICAL)
 

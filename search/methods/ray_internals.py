@@ -3,11 +3,14 @@
 Importing this module imports no Ray.
 """
 
+import atexit
 import contextlib
 import copy
 import io
 import os
 import signal
+import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -122,6 +125,31 @@ def check_cluster_config(config: dict[str, Any]) -> None:
         validate_config(prepare_config(copy.deepcopy(config)))
 
 
+def end_with_ray() -> None:
+    """Ends this process with exit code 1 and one sentence when Ray's raylet or its control service ends on its own.
+
+    Ray would end the process without a word, seconds or minutes later.
+    """
+    import ray
+    from ray._private import worker as ray_worker
+
+    worker: Any = ray_worker
+    ended = threading.Event()
+    atexit.register(ended.set)  # before Ray's own function, which ends the processes
+
+    def watch(node: Any) -> None:
+        while not ended.wait(1.0):
+            if not ray.is_initialized() or worker._global_node is not node:
+                return
+            dead = [kind for kind, _ in node.dead_processes() if kind in ("raylet", "gcs_server")]
+            if dead and not ended.wait(2.0) and worker._global_node is node:
+                hint = "what was recorded is kept, and spooftune resume RUN continues the run"
+                print(f"spooftune: a part of Ray, {dead[0]}, has ended on its own; {hint}", file=sys.stderr, flush=True)
+                os._exit(1)
+
+    threading.Thread(target=watch, args=(worker._global_node,), daemon=True).start()
+
+
 @contextlib.contextmanager
 def deaf_to_sigterm() -> Iterator[None]:
     """The processes of a Ray that the driver starts during the block ignore the signals that are meant for the driver.
@@ -131,9 +159,10 @@ def deaf_to_sigterm() -> Iterator[None]:
     their own and block SIGTERM, as Ray already makes them block SIGINT. They end with the driver all the same: it kills
     them, and if it is killed itself, the kernel does. If the block fails, they are killed at once.
     """
-    from ray._private import services
+    from ray._private import services, utils
 
     original: Any = services.ConsolePopen
+    set_handler: Any = utils.set_sigterm_handler
     started: list[Any] = []
 
     class Detached(original):  # type: ignore[misc]
@@ -157,6 +186,8 @@ def deaf_to_sigterm() -> Iterator[None]:
             self.kill()
 
     setattr(services, "ConsolePopen", Detached)  # noqa: B010 - the types of the two classes differ
+    # Ray's own handler would end the driver without a word while Ray starts.
+    utils.set_sigterm_handler = lambda handler: None
     try:
         yield
     except BaseException:
@@ -165,3 +196,4 @@ def deaf_to_sigterm() -> Iterator[None]:
         raise
     finally:
         setattr(services, "ConsolePopen", original)  # noqa: B010
+        utils.set_sigterm_handler = set_handler

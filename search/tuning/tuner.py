@@ -1,9 +1,6 @@
 """Runs trials on Ray Tune: those of a search, or any that a searcher suggests."""
 
 import contextlib
-import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +13,7 @@ from core.errors import InputError, Unavailable
 from search.cluster.capacity import trial_capacity
 from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
+from search.runs.interruption import forward_sigterm
 from search.runs.journal import TrialRecord, now
 from search.runs.retry import StorageLost
 from search.runs.run import Run
@@ -261,18 +259,3 @@ def _trial_setup(
 def trial_folder_name(trial: Any) -> str:
     """Name of a trial's folder: its number, padded to five digits."""
     return f"{trial.config['number']:05d}"
-
-
-def forward_sigterm() -> None:
-    """Makes SIGTERM end the search as Ctrl-C does: trials stop, and can be resumed from their last epoch.
-
-    Further SIGTERMs are ignored, so that they do not end the export: `timeout` sends one to its command and one to the
-    process group.
-    """
-
-    def interrupt(number: int, frame: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
-        os.kill(os.getpid(), signal.SIGINT)
-
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, interrupt)

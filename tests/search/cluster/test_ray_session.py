@@ -11,6 +11,7 @@ import pytest
 from core.errors import Unavailable
 from search.cluster.ray_session import start_ray
 from search.methods.ray_internals import deaf_to_sigterm
+from search.runs.interruption import forward_sigterm
 
 
 def test_processes_of_ray_outlive_the_signals_of_their_driver_and_end_with_their_children():
@@ -57,8 +58,6 @@ def test_a_ray_that_starts_in_part_leaves_no_process_and_is_started_again(monkey
 
 
 def test_a_second_sigterm_does_not_end_the_export():
-    from search.tuning.tuner import forward_sigterm
-
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     heard = []
     try:
