@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from core.errors import InputError, Unavailable
-from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches
+from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches, segment_scores
 from search.cli.typer_classes import FastCommand, GroupedCommands
 from search.runs.interruption import forwarding_sigterm
 
@@ -45,6 +45,9 @@ COMMANDS = {
     "evaluate": Command(scores.evaluate, "Results", "spooftune evaluate scores.txt --asv-rates la19-eval"),
     "evaluate-bundle": Command(
         bundle_scores.evaluate_bundle, "Results", "spooftune evaluate-bundle my-bundle /data/itw --layout in_the_wild"
+    ),
+    "evaluate-segments": Command(
+        segment_scores.evaluate_segments, "Results", "spooftune evaluate-segments over-time labels.txt --unit 0.16"
     ),
     "pretrain": Command(corpora.pretrain, "Corpora", "spooftune pretrain spaces/pretrain/small.yaml"),
 }

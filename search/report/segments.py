@@ -10,8 +10,8 @@ import numpy as np
 
 from core.atomic import replacing
 from core.bundle.hearing import Heard
-from core.bundle.timeline import score_over_time, stretches
 from core.evaluation.calibration import Calibration
+from core.evaluation.timeline import score_over_time, stretches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

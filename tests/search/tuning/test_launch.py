@@ -87,6 +87,11 @@ def test_the_best_is_exported_and_can_score(searched, tmp_path, capsys):
     assert config["provenance"]["seed"] == config["experiment"]["seed"] == 0  # that of the search
     assert config["metrics"]["dev"]["eer"] == pytest.approx(best.objective, abs=1e-9)
     assert config["calibration"]["slope"] > 0
+    durations = config["durations_s"]
+    assert set(durations) == {"train", "dev"}
+    assert all(
+        0 < lasting["shortest"] <= lasting["median"] <= lasting["longest"] < 10 for lasting in durations.values()
+    )
     assert config["metrics"]["eval"]["calibrated"]
     assert config["metrics"]["dev"]["min_cllr"] <= config["metrics"]["dev"]["cllr"]
     good, bad = tmp_path / "good.wav", tmp_path / "bad.flac"

@@ -1,6 +1,6 @@
 import numpy as np
 
-from core.bundle.timeline import Stretch, score_over_time, stretches
+from core.evaluation.timeline import Stretch, score_over_time, stretches
 
 BEGINS, ENDS = np.array([0.0, 2.0, 4.0, 5.0]), np.array([4.0, 6.0, 8.0, 9.0])
 
