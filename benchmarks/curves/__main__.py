@@ -3,10 +3,12 @@
     python -m benchmarks.curves train --set corpus.path=/data/LA --output study
     python -m benchmarks.curves collect study
     python -m benchmarks.curves replay --repetitions 1000
+    python -m benchmarks.curves objectives
 
 `train` trains every configuration of `space.yaml` with every seed; it goes on where it stopped. `collect` writes the
 table beside this file. `replay` runs searches on the table with the searcher and the scheduler of the product, and a
 clock instead of Ray. Its table has the regret of what a search would export, after 5 to 60 full trainings.
+`objectives` shows how well the metrics on dev rank the configurations for eval.
 """
 
 import argparse
@@ -71,47 +73,59 @@ def collect(options: argparse.Namespace) -> None:
 def repeated(
     method: str, workers: int, seeds: range, folder: Path, objective: str
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Regret on dev and eval of one method with some seeds."""
-    from benchmarks.curves.simulation import METHODS, Simulator, regrets
+    """Regret on dev and eval of one method with some seeds, after every half of a full training."""
+    from benchmarks.curves.methods import METHODS
+    from benchmarks.curves.simulation import Simulator, regrets
     from benchmarks.curves.table import read
     from search.space.reader import read_space
 
     simulator = Simulator(read_space(SPACE), read(folder), objective)
-    longest = int(simulator.table.epochs[-1])
-    budgets = np.array(TRAININGS) * longest
+    budgets = half_trainings(int(simulator.table.epochs[-1]))
     found = (simulator.search(METHODS[method], budget=int(budgets[-1]), seed=seed, workers=workers) for seed in seeds)
     regret = regrets(simulator, found, budgets)
     return regret.dev, regret.eval
 
 
-def replay(options: argparse.Namespace) -> None:
-    """Prints the regret of every method after every budget, with 95 % intervals of the mean."""
-    from benchmarks.curves.simulation import METHODS
+def objectives(options: argparse.Namespace) -> None:
+    """Prints how well the objectives rank configurations for eval."""
+    from benchmarks.curves.rankings import print_rankings
+    from benchmarks.curves.table import read
 
-    parts = np.array_split(np.arange(options.repetitions), max(1, options.repetitions // 25))
-    names = options.methods or list(METHODS)
+    print_rankings(read(options.table))
+
+
+def half_trainings(epochs: int) -> NDArray[np.int64]:
+    """Budgets in epochs: every half of a training, up to the largest of TRAININGS."""
+    return np.round(np.arange(1, 2 * TRAININGS[-1] + 1) * epochs / 2).astype(np.int64)
+
+
+def replay(options: argparse.Namespace) -> None:
+    """Prints the regret of every method after every budget, with 95 % intervals of the mean, and how much it saves."""
+    from benchmarks.curves.methods import METHODS
+    from benchmarks.curves.results import print_savings, print_table, save_plot
+
+    size = 25
+    parts = [range(start, min(start + size, options.repetitions)) for start in range(0, options.repetitions, size)]
     with ProcessPoolExecutor(options.processes) as pool:
         waiting = {
             (name, workers): [
-                pool.submit(repeated, name, workers, range(int(p[0]), int(p[-1]) + 1), options.table, options.objective)
-                for p in parts
+                pool.submit(repeated, name, workers, part, options.table, options.objective) for part in parts
             ]
             for workers in options.workers
-            for name in names
+            for name in options.methods or METHODS
         }
-        for partition in (0, 1):
-            print(f"\nregret on {('dev', 'eval')[partition]}, points; {options.repetitions} repetitions\n")
-            print(f"| method | at a time | {' | '.join(f'{n} trainings' for n in TRAININGS)} |")
-            print(f"|---|---|{'---|' * len(TRAININGS)}")
-            for (name, workers), futures in waiting.items():
-                values = np.concatenate([future.result()[partition] for future in futures])
-                means, widths = values.mean(axis=0), 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
-                cells = [f"{mean:.2f} ± {width:.2f}" for mean, width in zip(means, widths, strict=True)]
-                print(f"| {name} | {workers} | {' | '.join(cells)} |", flush=True)
+        regret = {}
+        for case, futures in waiting.items():
+            results = [future.result() for future in futures]
+            regret[case] = [np.concatenate([result[partition] for result in results]) for partition in (0, 1)]
+    print_table(regret, TRAININGS)
+    print_savings(regret, (20, 60))
+    if options.plot:
+        save_plot(regret, options.plot)
 
 
 def main() -> None:
-    """Runs the command `train`, `collect` or `replay`."""
+    """Runs one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(required=True)
     train_parser = commands.add_parser("train")
@@ -132,7 +146,11 @@ def main() -> None:
     replay_parser.add_argument("--methods", nargs="*", help="all by default")
     replay_parser.add_argument("--repetitions", type=int, default=1000)
     replay_parser.add_argument("--workers", type=int, nargs="*", default=[1, 8], help="trials at a time")
+    replay_parser.add_argument("--plot", type=Path, help="file of the plot, such as replay.svg")
     replay_parser.add_argument("--processes", type=int, default=2)
+    objectives_parser = commands.add_parser("objectives")
+    objectives_parser.set_defaults(command=objectives)
+    objectives_parser.add_argument("--table", type=Path, default=HERE)
     options = parser.parse_args()
     options.command(options)
 

@@ -2,7 +2,7 @@
 
 import heapq
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 from typing import Any
@@ -11,22 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from ray.tune.schedulers import TrialScheduler
 
+from benchmarks.curves.methods import Method
 from benchmarks.curves.table import Table, key_of
 from core import table as tables
-from core.table import Block
 from search.methods.schedulers import SCHEDULERS
 from search.space.space import Space
-from search.tuning.searcher import OptunaSearcher
 
 METRIC = "objective"
-
-
-@dataclass(frozen=True)
-class Method:
-    """A way to search: a row of SAMPLERS and a row of SCHEDULERS."""
-
-    sampler: Block
-    scheduler: Block = Block("none")
 
 
 @dataclass
@@ -95,7 +86,7 @@ class Simulator:
             workers: Trials at a time.
         """
         options = replace(self.space.search, sampler=method.sampler, scheduler=method.scheduler, seed=seed)
-        searcher = OptunaSearcher(replace(self.space, search=options))
+        searcher = method.searcher(replace(self.space, search=options))
         np.random.seed(seed)  # noqa: NPY002 - Ray's ASHA draws a bracket from the global generator
         longest = int(self.table.epochs[-1])
         scheduler: Any = tables.build("search.scheduler", SCHEDULERS, method.scheduler, METRIC, longest)
@@ -182,13 +173,3 @@ def regrets(simulator: Simulator, traces: Iterator[Trace], budgets: NDArray[np.i
         dev.append(worth[configuration] - worth.min())
         unseen.append(on_eval[configuration, seed, at] - np.nanmin(at_best))
     return Regret(100 * np.array(dev), 100 * np.array(unseen))
-
-
-METHODS: Mapping[str, Method] = {
-    "random": Method(Block("random")),
-    "random + asha": Method(Block("random"), Block("asha")),
-    "tpe": Method(Block("tpe")),
-    "tpe + asha": Method(Block("tpe"), Block("asha")),
-    "tpe + median": Method(Block("tpe"), Block("median")),
-    "gp": Method(Block("gp")),
-}

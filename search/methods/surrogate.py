@@ -211,7 +211,7 @@ class GaussianProcess:
     @staticmethod
     def _kernel(first: Array, second: Array) -> Array:
         squared = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
-        return np.exp(-np.maximum(squared, 0))
+        return np.asarray(np.exp(-np.maximum(squared, 0)))
 
 
 class Hyperparameters(NamedTuple):
