@@ -104,7 +104,8 @@ def replay(options: argparse.Namespace) -> None:
     from benchmarks.curves.methods import METHODS
     from benchmarks.curves.results import print_savings, print_table, save_plot
 
-    size = 25
+    size = 10
+    # Small parts, so that the processes end together.
     parts = [range(start, min(start + size, options.repetitions)) for start in range(0, options.repetitions, size)]
     with ProcessPoolExecutor(options.processes) as pool:
         waiting = {

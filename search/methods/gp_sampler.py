@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
 from scipy.special import ndtr
 from scipy.stats import norm, rankdata
+from threadpoolctl import ThreadpoolController
 
 from search.methods.samplers import Range
 from search.methods.surrogate import Encoding, GaussianProcess, Hyperparameters, estimated
@@ -81,7 +83,8 @@ class GaussianProcessSampler(optuna.samplers.BaseSampler):
         trials = [other for other in study.get_trials(deepcopy=False) if other.number != trial.number and other.params]
         if sum(_last(other) is not None for other in trials) < max(2, self._n_startup_trials):
             return {}
-        return dict(self._best(trials))
+        with _libraries().limit(limits=1):  # several threads on small matrices wait for each other, and for trials
+            return dict(self._best(trials))
 
     def sample_independent(
         self, study: optuna.Study, trial: FrozenTrial, param_name: str, param_distribution: Any
@@ -136,16 +139,23 @@ class GaussianProcessSampler(optuna.samplers.BaseSampler):
         return np.concatenate([random, near])
 
 
+@cache
+def _libraries() -> ThreadpoolController:
+    """The linear algebra of this process; to look for it takes milliseconds."""
+    return ThreadpoolController()
+
+
 def observations(trials: Sequence[FrozenTrial]) -> Observed:
     """The trials that have a value, with estimates of the last values of those that did not end.
 
     The estimate adds to the last value what other trainings gained on average in the epochs to come: an epoch's gain is
     the mean over the trials that ran it. Objectives of a trial are the best so far, so a curve never rises.
     """
-    kept = [trial for trial in trials if _last(trial) is not None]
-    longest = max((epoch for trial in kept for epoch in trial.intermediate_values), default=0)
+    lasts = [_last(trial) for trial in trials]
+    kept = [(trial, last) for trial, last in zip(trials, lasts, strict=True) if last is not None]
+    longest = max((epoch for trial, _ in kept for epoch in trial.intermediate_values), default=0)
     curves = np.full((len(kept), longest + 1), np.nan)
-    for curve, trial in zip(curves, kept, strict=True):
+    for curve, (trial, _) in zip(curves, kept, strict=True):
         for epoch, value in trial.intermediate_values.items():
             curve[epoch] = value
     gains = np.diff(np.where(np.isfinite(curves), curves, np.nan), axis=1)
@@ -153,13 +163,12 @@ def observations(trials: Sequence[FrozenTrial]) -> Observed:
     mean_gains = np.divide(np.nansum(gains, axis=0), n_gains, out=np.zeros(longest), where=n_gains > 0)
     to_come = np.append(np.cumsum(mean_gains[::-1])[::-1], 0.0)
     values, openness = np.empty(len(kept)), np.zeros(len(kept))
-    for index, trial in enumerate(kept):
-        epoch, value = _last(trial) or (longest, math.nan)
+    for index, (trial, (epoch, value)) in enumerate(kept):
         ended = trial.state == TrialState.COMPLETE
         values[index] = value if ended else value + to_come[epoch]
         openness[index] = 0.0 if ended else 1 - epoch / longest
-    costs = [trial.values[1] for trial in kept if trial.values and len(trial.values) == 2]
-    return Observed([trial.params for trial in kept], values, openness, np.array(costs) if costs else None)
+    costs = [trial.values[1] for trial, _ in kept if trial.values and len(trial.values) == 2]
+    return Observed([trial.params for trial, _ in kept], values, openness, np.array(costs) if costs else None)
 
 
 def _last(trial: FrozenTrial) -> tuple[int, float] | None:

@@ -20,6 +20,9 @@ Values = Mapping[str, Any]
 WEIGHT, NOISE = math.log(0.6), math.log(0.2)
 """Logarithms of the prior medians: of a parameter's weight, and of the noise as a share of the variance."""
 
+FARTHEST = 40.0
+"""Largest weighted distance: the kernel is then far below the rounding errors, and no number is denormal, thus slow."""
+
 SPREAD = 1.0
 """Deviation of those logarithms in their (normal) prior."""
 
@@ -211,7 +214,7 @@ class GaussianProcess:
     @staticmethod
     def _kernel(first: Array, second: Array) -> Array:
         squared = (first**2).sum(1)[:, None] + (second**2).sum(1)[None] - 2 * first @ second.T
-        return np.asarray(np.exp(-np.maximum(squared, 0)))
+        return np.asarray(np.exp(-np.clip(squared, 0, FARTHEST)))
 
 
 class Hyperparameters(NamedTuple):
@@ -245,7 +248,7 @@ def _estimated(vectors: bytes, values: bytes, openness: bytes, owner: tuple[int,
     def density(logarithms: Array) -> tuple[float, Array]:
         """The negative logarithm of the posterior density, and its gradient."""
         weights, noise, of_open = np.exp(logarithms[:-2]), math.exp(logarithms[-2]), math.exp(logarithms[-1])
-        kernel = np.exp(-(weights @ flat)).reshape(n, n)
+        kernel = np.exp(-np.minimum(weights @ flat, FARTHEST)).reshape(n, n)
         covariance = kernel.copy()
         covariance[np.diag_indices(n)] += noise + of_open * is_open
         from_median = (logarithms - median) / SPREAD
