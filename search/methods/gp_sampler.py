@@ -9,12 +9,11 @@ import numpy as np
 import optuna
 from numpy.typing import NDArray
 from optuna.trial import FrozenTrial, TrialState
-from scipy.special import ndtr
-from scipy.stats import norm, rankdata
+from scipy.special import ndtr, ndtri
 from threadpoolctl import ThreadpoolController
 
 from search.methods.samplers import Range
-from search.methods.surrogate import Encoding, GaussianProcess, Hyperparameters, estimated
+from search.methods.surrogate import GaussianProcess, Hyperparameters, encoding_of, estimated
 
 Array = NDArray[np.float64]
 
@@ -46,11 +45,11 @@ class Observed(NamedTuple):
         Args:
             weight: Of the values against the costs, from 0 to 1: augmented Tchebycheff scalarisation (Knowles 2006).
         """
-        ranks = rankdata(self.values)
+        ranks = _ranks(self.values)
         if self.costs is not None:
-            both = np.array([weight * ranks, (1 - weight) * rankdata(self.costs)])
-            ranks = rankdata(both.max(axis=0) + 0.05 * both.sum(axis=0))
-        return np.asarray(norm.ppf((ranks - 0.5) / len(ranks)), dtype=np.float64)
+            both = np.array([weight * ranks, (1 - weight) * _ranks(self.costs)])
+            ranks = _ranks(both.max(axis=0) + 0.05 * both.sum(axis=0))
+        return np.asarray(ndtri((ranks - 0.5) / len(ranks)), dtype=np.float64)
 
 
 class GaussianProcessSampler(optuna.samplers.BaseSampler):
@@ -71,7 +70,7 @@ class GaussianProcessSampler(optuna.samplers.BaseSampler):
         """
         self._rng = np.random.default_rng(seed)
         self._random = optuna.samplers.RandomSampler(seed=seed)
-        self._encoding = Encoding(ranges)
+        self._encoding = encoding_of(ranges)
         self._n_startup_trials = n_startup_trials
 
     def infer_relative_search_space(self, study: optuna.Study, trial: FrozenTrial) -> dict[str, Any]:
@@ -145,20 +144,24 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()
 
 
+def _ranks(values: Array) -> Array:
+    """Ranks from 1; equal values share their mean rank."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return (np.cumsum(counts) - (counts - 1) / 2)[places]
+
+
 def observations(trials: Sequence[FrozenTrial]) -> Observed:
     """The trials that have a value, with estimates of the last values of those that did not end.
 
     The estimate adds to the last value what other trainings gained on average in the epochs to come: an epoch's gain is
     the mean over the trials that ran it. Objectives of a trial are the best so far, so a curve never rises.
     """
-    lasts = [_last(trial) for trial in trials]
-    kept = [(trial, last) for trial, last in zip(trials, lasts, strict=True) if last is not None]
-    longest = max((epoch for trial, _ in kept for epoch in trial.intermediate_values), default=0)
+    kept = [(trial, last) for trial in trials if (last := _last(trial)) is not None]
+    longest = max((epoch for trial, _ in kept if (epoch := trial.last_step)), default=0)
     curves = np.full((len(kept), longest + 1), np.nan)
     for curve, (trial, _) in zip(curves, kept, strict=True):
-        for epoch, value in trial.intermediate_values.items():
-            curve[epoch] = value
-    gains = np.diff(np.where(np.isfinite(curves), curves, np.nan), axis=1)
+        curve[list(trial.intermediate_values)] = list(trial.intermediate_values.values())
+    gains = np.diff(curves, axis=1)
     n_gains = np.isfinite(gains).sum(axis=0)
     mean_gains = np.divide(np.nansum(gains, axis=0), n_gains, out=np.zeros(longest), where=n_gains > 0)
     to_come = np.append(np.cumsum(mean_gains[::-1])[::-1], 0.0)
@@ -172,11 +175,13 @@ def observations(trials: Sequence[FrozenTrial]) -> Observed:
 
 
 def _last(trial: FrozenTrial) -> tuple[int, float] | None:
-    """Last epoch of a trial with a value, and the value; epoch 0 if only the value is known."""
+    """Last epoch of a trial with a value, and the value; epoch 0 if only the value is known. Values are finite."""
     if trial.state == TrialState.COMPLETE:
         return 0, float(trial.values[0])
-    epochs = [epoch for epoch, value in trial.intermediate_values.items() if math.isfinite(value)]
-    return (max(epochs), trial.intermediate_values[max(epochs)]) if epochs else None
+    if not trial.intermediate_values:
+        return None
+    last = max(trial.intermediate_values)
+    return last, trial.intermediate_values[last]
 
 
 def _distribution(parameter: Range) -> Any:

@@ -48,22 +48,35 @@ class Encoding:
         self._slots = [_Slot.of(parameter) for parameter in ranges]
         self._conditions = [
             [
-                (self._column[path], [self._slots[self._column[path]].code(label) for label in labels])
+                (self._column[path], np.array([self._slots[self._column[path]].code(label) for label in labels]))
                 for path, labels in parameter.when.items()
             ]
             for parameter in ranges
         ]
-        widths = [2 if slot.numeric else slot.n_choices + 1 for slot in self._slots]
-        self.owner: Indices = np.repeat(np.arange(len(widths)), widths).astype(np.int64)
+        # Coordinates of a number: its place, and whether it lacks. Of a choice: whether it is the choice, or lacks.
+        marks = [[0.0, 2.0] if slot.numeric else [*range(slot.n_choices + 1)] for slot in self._slots]
+        self.owner: Indices = np.repeat(np.arange(len(marks)), [len(mark) for mark in marks]).astype(np.int64)
+        self._marks: Array = np.array([mark for of_one in marks for mark in of_one], dtype=np.float64)
+        numeric = np.array([slot.numeric for slot in self._slots], dtype=bool)[self.owner]
+        self._is_place = numeric & (self._marks == 0)
+        lacking = np.array([slot.n_choices for slot in self._slots], dtype=np.float64)[self.owner]
+        self._lacking: Array = np.where(self._is_place, 0.5, np.where(numeric, 2.0, lacking))
+        self._rows: dict[tuple[tuple[str, Any], ...], Array] = {}
 
     def codes(self, configurations: Sequence[Values]) -> Array:
         """Codes `(n_configurations, n_parameters)`."""
-        rows = np.full((len(configurations), len(self.ranges)), np.nan)
-        for row, values in zip(rows, configurations, strict=True):
-            for path, value in values.items():
+        rows = [self._row(tuple(values.items())) for values in configurations]
+        return np.array(rows).reshape(len(rows), len(self.ranges))
+
+    def _row(self, items: tuple[tuple[str, Any], ...]) -> Array:
+        """Codes of one configuration; they are kept, because a search asks for them again with every suggestion."""
+        if items not in self._rows:
+            row = np.full(len(self.ranges), np.nan)
+            for path, value in items:
                 column = self._column[path]
                 row[column] = self._slots[column].code(value)
-        return rows
+            self._rows[items] = row
+        return self._rows[items]
 
     def values(self, row: Array) -> dict[str, Any]:
         """The configuration of a row of codes."""
@@ -75,15 +88,9 @@ class Encoding:
 
     def vectors(self, codes: Array) -> Array:
         """Vectors `(n, n_coordinates)` of codes `(n, n_parameters)`."""
-        blocks = []
-        for column, slot in zip(codes.T, self._slots, strict=True):
-            lacks = np.isnan(column)
-            if slot.numeric:
-                blocks += [np.where(lacks, 0.5, column), math.sqrt(0.5) * lacks]
-            else:
-                chosen = np.where(lacks, slot.n_choices, column)
-                blocks += [math.sqrt(0.5) * (chosen == index) for index in range(slot.n_choices + 1)]
-        return np.array(blocks).T.reshape(len(codes), len(self.owner))
+        of_coordinates = codes[:, self.owner]
+        filled = np.where(np.isnan(of_coordinates), self._lacking, of_coordinates)
+        return np.where(self._is_place, filled, math.sqrt(0.5) * (filled == self._marks))
 
     def completed(self, codes: Array, rng: np.random.Generator) -> Array:
         """Codes of valid configurations: a wanted code is kept where its parameter is active, a NaN becomes a draw."""
@@ -91,7 +98,7 @@ class Encoding:
         for column, (slot, conditions) in enumerate(zip(self._slots, self._conditions, strict=True)):
             active = np.ones(len(codes), dtype=bool)
             for other, allowed in conditions:
-                active &= np.isin(done[:, other], allowed)
+                active &= (done[:, other, None] == allowed).any(axis=1)
             drawn = slot.draw(rng, len(codes))
             done[:, column] = np.where(active, np.where(np.isnan(codes[:, column]), drawn, codes[:, column]), np.nan)
         return done
@@ -108,6 +115,17 @@ class Encoding:
             rows = np.flatnonzero(chosen == column)
             wanted[rows, column] = slot.neighbour(codes[rows, column], rng, step) if n else []
         return self.completed(wanted, rng)
+
+
+def encoding_of(ranges: Sequence[Range]) -> Encoding:
+    """The encoding of the ranges. A space has one, so that every suggestion of a search can use its codes."""
+    key = tuple(map(id, ranges))  # an encoding keeps its ranges, so their identities are not used again
+    if key not in _ENCODINGS:
+        _ENCODINGS[key] = Encoding(ranges)
+    return _ENCODINGS[key]
+
+
+_ENCODINGS: dict[tuple[int, ...], Encoding] = {}
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ def test_a_stopped_training_is_taken_for_what_others_gained_later():
         trial({1: 0.5, 2: 0.3, 3: 0.3}, 0.3, TrialState.COMPLETE),
     ]
     stopped, running = trial({1: 0.6}, 0.6), trial({1: 0.55, 2: 0.5}, state=TrialState.RUNNING)
-    waiting = trial({1: math.inf}, state=TrialState.RUNNING)
+    waiting = trial({}, state=TrialState.RUNNING)
     seen = observations([*ended, stopped, running, waiting])
     # The three trainings gained 0.1, 0.2 and 0.05 in epoch 2; two gained 0.1 and 0 in epoch 3.
     expected = [0.3, 0.3, 0.6 - 0.35 / 3 - 0.05, 0.5 - 0.05]
