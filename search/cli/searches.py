@@ -194,8 +194,9 @@ def resume(
     from search.prepare.early import check_machine
     from search.prepare.preflight import join_cluster
     from search.runs.interruption import resumable
-    from search.tuning.launch import resume_search
+    from search.tuning.launch import check_limits, resume_search
 
+    check_limits(n_trials=trials, hours=hours, gpu_hours=gpu_hours)
     place = open_storage(storage)
     with owning_run(place, run, "spooftune resume", force=force) as lease:
         former = None

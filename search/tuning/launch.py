@@ -62,6 +62,18 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     return confirm_trials(plan, run, state, folders=folders, console=console, shared=address is not None)
 
 
+def check_limits(*, n_trials: int | None, hours: float | None, gpu_hours: float | None) -> None:
+    """Checks the limits of a resumed search; None: the limit stays as it was.
+
+    Raises:
+        InputError: Limits are not above 0.
+    """
+    limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
+    problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
+    if any(problems):
+        raise InputError(filter(None, problems))
+
+
 def resume_search(
     plan: Plan,
     run: Run,
@@ -98,10 +110,7 @@ def resume_search(
             recording cannot be used, or no node has the CPUs and GPUs of a trial.
         Unavailable: Ray cannot be reached, or the storage or the lease of the run was lost.
     """
-    limits = {"trials": n_trials, "hours": hours, "gpu_hours": gpu_hours}
-    problems = [limit_problem(f"--{key.replace('_', '-')}", key, value) for key, value in limits.items()]
-    if any(problems):
-        raise InputError(filter(None, problems))
+    check_limits(n_trials=n_trials, hours=hours, gpu_hours=gpu_hours)
     info, records = run.info(), run.journal.trials()
     total = n_trials if n_trials is not None else int(info["n_trials"])
     if total < len(records):

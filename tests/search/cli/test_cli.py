@@ -144,8 +144,8 @@ def going_on(space_file):
     return storage.place
 
 
-def test_what_is_not_available_now_is_no_wrong_input(going_on, capsys):
-    assert main(["resume", "r", "--storage", going_on]) == 1
+def test_a_run_that_goes_on_elsewhere_is_not_resumed(going_on, capsys):
+    assert main(["resume", "r", "--storage", going_on]) == 2
     assert "run r: is still running, in process 1 on host elsewhere" in capsys.readouterr().err
 
 

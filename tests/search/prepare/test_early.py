@@ -107,7 +107,9 @@ def test_outputs_are_checked_before_the_work(tmp_path, capsys):
         ["report", "no-run", "--output", str(tmp_path)],
     ):
         assert main(command) == 2
-        assert "exists already and was not changed; choose another --output" in capsys.readouterr().err
+        told = capsys.readouterr().err
+        assert "exists already and was not changed; " in told
+        assert "choose another --output" in told
     assert main(["export", "no-run", "--output", "/proc/none/bundle"]) == 2
     assert "--output /proc/none/bundle: /proc cannot be written" in capsys.readouterr().err
 

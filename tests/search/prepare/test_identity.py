@@ -88,9 +88,7 @@ def test_no_stage_goes_on_over_a_changed_corpus(tmp_path, root, change):
     run, plan = opened(tmp_path)
     keys = dict.fromkeys(("hours", "gpu_hours", "address"))
     stages = {
-        "resume": lambda: resume_search(
-            plan, run, n_trials=9, retry_failed=False, force=False, console=CONSOLE, **keys
-        ),
+        "resume": lambda: resume_search(plan, run, n_trials=9, retry_failed=False, console=CONSOLE, **keys),
         "export": lambda: export(run, plan, tmp_path / "b", console=CONSOLE),
         "report": lambda: write_report(run, plan, tmp_path / "report", ReportOptions(), CONSOLE),
     }

@@ -257,7 +257,8 @@ def test_each_seeds_detector_has_the_eer_that_it_reported(killed_and_resumed):
     best = confirmed_configurations(run)[0]
     experiment = plan.space.experiment(best.record.values)
     dev = store_opener(plan, console=Console(quiet=True))(experiment, "dev")
-    rates = _eer_by_seed(run, best, dev, experiment.front_end)
+    checkpoints = [run.confirmation().checkpoint(training.number) for training in best.trainings]
+    rates = _eer_by_seed(checkpoints, dev, experiment.front_end)
     assert rates == pytest.approx([each.objective for each in best.trainings], abs=2e-6)
 
 
