@@ -84,12 +84,15 @@ class Detector(nn.Module):
         windows = [features[..., (start + np.arange(n_frames)) % length] for start in starts]
         return torch.stack(windows, dim=1)
 
+    def embed_windows(self, windows: Tensor) -> Tensor:
+        """Embeddings `(batch, embedding_dim)` of utterances: means over their `windows`; the same as from a store."""
+        embeddings: Tensor = self.embed(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
+        # The mean of equal numbers may differ from them in the last bit, so it is taken as for a store.
+        return embeddings.expand(-1, max(len(self.options.positions()), windows.shape[1]), -1).mean(dim=1)
+
     def score_windows(self, windows: Tensor) -> Tensor:
         """CM scores `(batch,)` of utterances, from all of their `windows`; the same as from a store."""
-        embeddings = self.embed(windows.flatten(0, 1)).unflatten(0, windows.shape[:2])
-        # The mean of equal numbers may differ from them in the last bit, so it is taken as for a store.
-        embeddings = embeddings.expand(-1, max(len(self.options.positions()), windows.shape[1]), -1)
-        return cast(Tensor, self.classifier(embeddings.mean(dim=1)))
+        return cast(Tensor, self.classifier(self.embed_windows(windows)))
 
     def score_utterance(self, features: Tensor) -> float:
         """CM score of the features `(n_features, n_frames)` of one whole utterance; see `windows`."""

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
@@ -22,10 +23,12 @@ import yaml
 from ray.autoscaler._private.util import prepare_config, validate_config
 from ray.scripts.scripts import cli as ray_cli
 
+import spooftune
 from core import bundle
 from core.config import experiment_from_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector
+from core.evaluation.calibration import Calibration
 from core.evaluation.score_file import CmScores, write_cm_scores
 from core.features.spectral import lfcc
 from search.space.reader import SECTIONS, read_space
@@ -221,7 +224,9 @@ def check_python(block: Block, request: pytest.FixtureRequest) -> None:
         return
     spaces = request.getfixturevalue("namespaces")
     done, names = spaces.setdefault(block.page, (set(), {}))
-    with contextlib.chdir(request.getfixturevalue("workplace")):
+    # A search takes minutes: its arguments are checked, and the run of the workplace is returned.
+    search = mock.create_autospec(spooftune.search, side_effect=lambda *_, **__: spooftune.Run("quickstart-001"))
+    with contextlib.chdir(request.getfixturevalue("workplace")), mock.patch.object(spooftune, "search", search):
         # A page's blocks build on each other: those above that have not run yet run first.
         for other in BLOCKS:
             before = other.page == block.page and other.language == "python" and not other.file
@@ -283,7 +288,8 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     plain = {"front_end": "lfcc", "input": {"n_frames": 32}, "backbone": {"name": "senet18", "embedding_dim": 16}}
     experiment = experiment_from_plain(plain)
     measured = {"dev": {"eer": 0.125, "auc": 0.9, "n_bona_fide": 3, "n_spoof": 4}}
-    made = bundle.Bundle(build_detector(experiment, 60).eval(), experiment, 60, 0.25, measured, {"run": run.name})
+    parts = build_detector(experiment, 60).eval(), experiment, 60, 0.25, measured, {"run": run.name}
+    made = bundle.Bundle(*parts, calibration=Calibration(2.0, 1.0))
     bundle.save(made, run / "export", front_end_weights={}, front_end_version=lfcc().version)
     (run / "export" / "scores").mkdir()
     columns = {"attack_ids": np.array(["-", "A01"]), "labels": np.array([1, 0], np.int8)}

@@ -2,6 +2,7 @@
 
 - `decoding`: a whole recording, from any format, sample rate and channel count that libsndfile reads.
 - `streaming`: a recording of any length, block by block in bounded memory.
+- `samples`: samples in memory as a recording.
 - `envelope`: the extremes of a waveform over time, for a picture.
 - `wav_header`: what the header of a WAV file says about its size.
 """
@@ -15,9 +16,11 @@ from core.audio.decoding import (
     AudioOptions,
     duration,
     load,
+    path_of,
     trim_silence,
 )
 from core.audio.envelope import STEP, Envelope
+from core.audio.samples import Samples, Source, samples_of
 from core.audio.streaming import blocks
 
 __all__ = [
@@ -29,8 +32,12 @@ __all__ = [
     "AudioError",
     "AudioOptions",
     "Envelope",
+    "Samples",
+    "Source",
     "blocks",
     "duration",
     "load",
+    "path_of",
+    "samples_of",
     "trim_silence",
 ]

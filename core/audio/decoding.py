@@ -1,7 +1,7 @@
 """Recordings -> waveforms of 16 kHz, mono, from any format, sample rate and channel count that libsndfile reads."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
@@ -11,6 +11,7 @@ import scipy
 import soundfile
 from numpy.typing import NDArray
 
+from core.audio.samples import Opened, Samples, Source
 from core.audio.wav_header import size_problem
 from core.errors import InputError
 
@@ -62,7 +63,7 @@ class AudioOptions:
             raise ValueError(f"audio: min_duration_s is {self.min_duration_s}; it must not be negative")
 
 
-def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None = None) -> NDArray[np.float32]:
+def load(source: Source, options: AudioOptions, warn: Callable[[str], None] | None = None) -> NDArray[np.float32]:
     """Waveform `(time,)` of a recording: mono, 16 kHz, in [-1, 1] up to a small overshoot of the resampling.
 
     Channels are averaged. Other sample rates are converted with an anti-aliasing polyphase filter (SciPy's
@@ -70,7 +71,7 @@ def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None =
     remaining samples are returned; `warn` hears of a WAV file.
 
     Args:
-        path: Recording in FLAC, WAV, OGG or another format that libsndfile reads.
+        source: Recording in FLAC, WAV, OGG or another format that libsndfile reads, or samples in memory.
         options: Trimming and minimum duration.
         warn: Called with a message about a recording that can be used but is suspect: digital silence, a header that
             contradicts the size of the file, a peak above `LOUDEST`. None: such messages are dropped.
@@ -79,12 +80,13 @@ def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None =
         AudioError: The recording is missing, cannot be decoded, is empty or too short, has a sample that is not finite
             or a sample rate outside `RATES`, or is entirely silent while `trim_silence` is on.
     """
-    with opened(path) as file:
+    path = path_of(source)
+    with opened(source) as file:
         rate = int(file.samplerate)
         samples = file.read(dtype="float32", always_2d=True)
     sound = Sound(measured=warn is not None)
     waveform = sound.mono(path, samples)
-    sound.check(path, warn)
+    sound.check(source, warn)
     if rate != SAMPLE_RATE:
         divisor = gcd(rate, SAMPLE_RATE)
         waveform = scipy.signal.resample_poly(waveform, SAMPLE_RATE // divisor, rate // divisor).astype(np.float32)
@@ -96,24 +98,32 @@ def load(path: Path, options: AudioOptions, warn: Callable[[str], None] | None =
     return np.ascontiguousarray(waveform, dtype=np.float32)
 
 
-def duration(path: Path) -> float:
+def path_of(source: Source) -> Path:
+    """Path of a recording; of samples in memory their name."""
+    return source.path if isinstance(source, Samples) else source
+
+
+def duration(source: Source) -> float:
     """Seconds of a recording by its header, for planning; 0 if it cannot be read."""
+    if isinstance(source, Samples):
+        return source.seconds
     try:
-        info = soundfile.info(path)
+        info = soundfile.info(source)
     except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError):
         return 0.0
     return float(info.frames / info.samplerate) if info.samplerate else 0.0
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[soundfile.SoundFile]:
+def opened(source: Source) -> Iterator[Opened]:
     """A recording, open for reading. Whatever libsndfile refuses in the `with` block becomes an `AudioError`.
 
     Raises:
         AudioError: The recording is missing, cannot be decoded, or has a sample rate outside `RATES`.
     """
+    path = path_of(source)
     try:
-        with soundfile.SoundFile(path) as file:
+        with nullcontext(source.opened()) if isinstance(source, Samples) else soundfile.SoundFile(source) as file:
             if not RATES[0] <= file.samplerate <= RATES[1]:
                 text = f"its sample rate is {file.samplerate} Hz; it must be from {RATES[0]} to {RATES[1]}"
                 raise AudioError(f"{path}: {text}")
@@ -124,7 +134,8 @@ def opened(path: Path) -> Iterator[soundfile.SoundFile]:
         # soundfile raises TypeError for headerless formats, whose sample rate it would need. error_string is the reason
         # without the path.
         why = getattr(error, "error_string", error)
-        reason = "no such file" if not Path(path).exists() else f"cannot be decoded: {why}"
+        missing = isinstance(source, Path) and not source.exists()
+        reason = "no such file" if missing else f"cannot be decoded: {why}"
         raise AudioError(f"{path}: {reason}") from error
 
 
@@ -173,12 +184,13 @@ class Sound:
             self.channel_energy += float(np.square(samples, dtype=np.float64).sum()) / samples.shape[1]
         return waveform
 
-    def check(self, path: Path, warn: Callable[[str], None] | None) -> None:
+    def check(self, source: Source, warn: Callable[[str], None] | None) -> None:
         """Refuses a recording without samples; calls `warn` for everything that is suspect about it.
 
         Raises:
             AudioError: There are no samples.
         """
+        path = path_of(source)
         if not self.n_samples:
             raise AudioError(f"{path}: holds no samples")
         if warn is None:
@@ -189,7 +201,7 @@ class Sound:
             warn(f"{path}: its channels cancel each other: hardly anything is left in their mean")
         if self.peak > LOUDEST:
             warn(f"{path}: its peak is {self.peak:,.6g}; full scale is 1, so the samples are probably scaled wrongly")
-        problem = size_problem(path)
+        problem = None if isinstance(source, Samples) else size_problem(source)
         if problem:
             warn(f"{path}: {problem}")
 

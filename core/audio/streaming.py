@@ -8,7 +8,8 @@ import numpy as np
 import scipy
 from numpy.typing import NDArray
 
-from core.audio.decoding import FRAME, SAMPLE_RATE, AudioError, AudioOptions, Sound, check_duration, opened
+from core.audio.decoding import FRAME, SAMPLE_RATE, AudioError, AudioOptions, Sound, check_duration, opened, path_of
+from core.audio.samples import Source
 
 BLOCK_SECONDS = 30
 """Duration of a block, s."""
@@ -21,26 +22,27 @@ ZERO_CROSSINGS = 10
 
 
 def blocks(
-    path: Path, options: AudioOptions, warn: Callable[[str], None] | None = None
+    source: Source, options: AudioOptions, warn: Callable[[str], None] | None = None
 ) -> Iterator[NDArray[np.float32]]:
     """Yields the waveform of a recording in consecutive blocks `(time,)`. Joined, they are the waveform of `load`.
 
     With `trim_silence`, the recording is read twice: the loudest frame decides what is silent.
 
     Args:
-        path: Recording in any format that `load` accepts.
+        source: Recording in any format that `load` accepts, or samples in memory.
         options: Trimming and minimum duration.
         warn: As for `load`.
 
     Raises:
         AudioError: As for `load`. A recording that is damaged or ends too early raises it after the blocks before.
     """
+    path = path_of(source)
     begin, end = 0, None
     if options.trim_silence:
-        begin, end = _loud_range(path, _at_16_khz(path, warn), options.trim_top_db)
+        begin, end = _loud_range(path, _at_16_khz(source, warn), options.trim_top_db)
         warn = None
     position = n_samples = 0
-    for block in _at_16_khz(path, warn):
+    for block in _at_16_khz(source, warn):
         kept = block[max(begin - position, 0) : None if end is None else max(end - position, 0)]
         position += len(block)
         n_samples += len(kept)
@@ -67,10 +69,11 @@ def _loud_range(path: Path, waveform: Iterator[NDArray[np.float32]], top_db: flo
     return int(loud[0]) * FRAME, int(loud[-1] + 1) * FRAME
 
 
-def _at_16_khz(path: Path, warn: Callable[[str], None] | None) -> Iterator[NDArray[np.float32]]:
+def _at_16_khz(source: Source, warn: Callable[[str], None] | None) -> Iterator[NDArray[np.float32]]:
     """Yields the mono waveform in blocks at 16 kHz, untrimmed."""
+    path = path_of(source)
     sound = Sound(measured=warn is not None)
-    with opened(path) as file:
+    with opened(source) as file:
         divisor = gcd(file.samplerate, SAMPLE_RATE)
         up, down = SAMPLE_RATE // divisor, file.samplerate // divisor
         n_read = min(BLOCK_SECONDS * file.samplerate, BLOCK_SAMPLES // file.channels)
@@ -81,7 +84,7 @@ def _at_16_khz(path: Path, warn: Callable[[str], None] | None) -> Iterator[NDArr
                 yield sound.mono(path, samples)
 
         yield from mono() if up == down else _resampled(mono(), up, down)
-    sound.check(path, warn)
+    sound.check(source, warn)
 
 
 def _margin(up: int, down: int) -> int:

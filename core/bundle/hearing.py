@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from core import table
-from core.audio import SAMPLE_RATE
+from core.audio import SAMPLE_RATE, Source
 from core.bundle.files import Bundle
 from core.bundle.listening import Limits, Listening, limits
 from core.bundle.pieces import Piece, Recording, Warn, pieces, unscored
@@ -37,7 +37,7 @@ class Heard:
     """A recording with its CM score, or the reason why it has none.
 
     Attributes:
-        path: The recording.
+        path: The recording; of samples in memory their name.
         result: CM score, higher = more bona fide; or the error.
         duration_s: Duration that was decoded, s, after trimming; 0 if the recording cannot be read.
         in_segments: Whether the score is made of those of the segments; otherwise the recording was scored as the
@@ -66,7 +66,7 @@ class Heard:
 def hear(
     bundle: Bundle,
     front_end: Any,
-    paths: Iterable[Path],
+    sources: Iterable[Source],
     *,
     listening: Listening,
     device: torch.device,
@@ -81,7 +81,7 @@ def hear(
     Args:
         bundle: The bundle, whose detector is on `device`.
         front_end: Its front end, on `device`.
-        paths: Audio files in any format that `core.audio.load` accepts.
+        sources: Audio files in any format that `core.audio.load` accepts, or samples in memory.
         listening: Which recordings are heard in segments, and how the segments' scores become one.
         device: Device that computes.
         warn: Called with messages about suspect recordings; see `core.audio.load`.
@@ -103,7 +103,7 @@ def hear(
 
     n_samples = 0
     for recording, piece in pieces(
-        paths, options, lengths=lengths, listening=listening, min_samples=min_samples, warn=warn
+        sources, options, lengths=lengths, listening=listening, min_samples=min_samples, warn=warn
     ):
         if not waiting or waiting[-1] is not recording:
             waiting.append(recording)

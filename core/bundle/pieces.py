@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from core import audio
-from core.audio import SAMPLE_RATE, AudioOptions, Envelope
+from core.audio import SAMPLE_RATE, AudioOptions, Envelope, Source, path_of
 from core.bundle.listening import Cut, Limits, Listening, cut
 from core.errors import InputError
 
@@ -61,7 +61,7 @@ class Piece:
 
 
 def pieces(
-    paths: Iterable[Path],
+    sources: Iterable[Source],
     options: AudioOptions,
     *,
     lengths: Limits,
@@ -72,22 +72,22 @@ def pieces(
     """Yields the pieces of recordings in their order, and with None a recording that is complete.
 
     Args:
-        paths: The recordings.
+        sources: The recordings.
         options: How they are decoded.
         lengths: Lengths that decide how a recording is heard.
         listening: What is wanted of the recordings.
         min_samples: Samples of the shortest recording that the front end accepts.
         warn: Called with messages about suspect recordings, in the order of the recordings.
     """
-    for path, blocks in _decoded(paths, options, lengths.whole, warn):
-        recording = Recording(path)
+    for source, blocks in _decoded(sources, options, lengths.whole, warn):
+        recording = Recording(path_of(source))
         try:
             for piece in _pieces_of(recording, blocks, lengths, listening, min_samples):
                 yield recording, piece
         except InputError as error:
             recording.error = error
         except Exception as error:  # noqa: BLE001 - whatever one recording does, the others are scored
-            recording.error = unscored(path, error)
+            recording.error = unscored(recording.path, error)
         recording.complete = True
         yield recording, None
 
@@ -133,16 +133,18 @@ def _noted(recording: Recording, blocks: Blocks, listening: Listening) -> Blocks
         yield block
 
 
-def _decoded(paths: Iterable[Path], options: AudioOptions, whole: float, warn: Warn) -> Iterator[tuple[Path, Blocks]]:
+def _decoded(
+    sources: Iterable[Source], options: AudioOptions, whole: float, warn: Warn
+) -> Iterator[tuple[Source, Blocks]]:
     """Yields recordings with their blocks. Threads decode those that are scored whole, and blocks of the others."""
 
-    def decoded(path: Path) -> tuple[list[str], NDArray[np.float32] | None]:
+    def decoded(source: Source) -> tuple[list[str], NDArray[np.float32] | None]:
         messages: list[str] = []
-        if audio.duration(path) * SAMPLE_RATE > whole:
+        if audio.duration(source) * SAMPLE_RATE > whole:
             return messages, None
-        return messages, audio.load(path, options, messages.append if warn else None)
+        return messages, audio.load(source, options, messages.append if warn else None)
 
-    def blocks(path: Path, future: "Future[tuple[list[str], NDArray[np.float32] | None]]") -> Blocks:
+    def blocks(source: Source, future: "Future[tuple[list[str], NDArray[np.float32] | None]]") -> Blocks:
         messages, waveform = future.result()
         for message in messages:
             if warn:
@@ -150,16 +152,16 @@ def _decoded(paths: Iterable[Path], options: AudioOptions, whole: float, warn: W
         if waveform is not None:
             yield waveform
         else:
-            yield from _one_ahead(audio.blocks(path, options, warn), pool)
+            yield from _one_ahead(audio.blocks(source, options, warn), pool)
 
-    remaining = iter(paths)
+    remaining = iter(sources)
     with ThreadPoolExecutor(N_DECODERS) as pool:
-        ahead = [(path, pool.submit(decoded, path)) for path in itertools.islice(remaining, AHEAD)]
+        ahead = [(source, pool.submit(decoded, source)) for source in itertools.islice(remaining, AHEAD)]
         try:
             while ahead:
-                path, future = ahead.pop(0)
-                yield path, blocks(path, future)
-                ahead += [(path, pool.submit(decoded, path)) for path in itertools.islice(remaining, 1)]
+                source, future = ahead.pop(0)
+                yield source, blocks(source, future)
+                ahead += [(source, pool.submit(decoded, source)) for source in itertools.islice(remaining, 1)]
         finally:
             for _, future in ahead:
                 future.cancel()

@@ -1,11 +1,16 @@
 """CM scores of recordings with a bundle."""
 
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
+from core.audio import Source
+from core.bundle.embedding import embed_recording
 from core.bundle.files import Bundle
 from core.bundle.hearing import Heard, hear
 from core.bundle.listening import BY_DEFAULT, Listening
@@ -71,7 +76,7 @@ def score(
 
 def score_recordings(
     bundle: Bundle,
-    paths: Iterable[Path],
+    sources: Iterable[Source],
     *,
     listening: Listening = BY_DEFAULT,
     device: torch.device | str = "cpu",
@@ -83,7 +88,8 @@ def score_recordings(
 
     Args:
         bundle: The bundle.
-        paths: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts.
+        sources: Audio files of any format, sample rate and number of channels that `core.audio.load` accepts, or
+            samples in memory.
         listening: Which recordings are heard in segments, and how the segments' scores become one.
         device: Device that computes.
         weights_at: File or folder of the pretrained weights; None: where they were when the bundle was exported.
@@ -91,13 +97,87 @@ def score_recordings(
         progress: Called with the seconds of audio that were scored since the last call.
 
     Raises:
-        InputError: The weights of the front end are missing or differ from those of the training, or the device is
-            unknown or missing here.
+        InputError: As for `Scorer`.
     """
-    device = checked_device(device)
-    front_end = front_end_of(bundle, weights_at).to(device)
-    bundle.detector.to(device)
-    yield from hear(bundle, front_end, paths, listening=listening, device=device, warn=warn, progress=progress)
+    scorer = Scorer(bundle, listening=listening, device=device, weights_at=weights_at)
+    yield from scorer.hear(sources, warn=warn, progress=progress)
+
+
+class Scorer:
+    """A bundle on a device, ready to score: its front end is built, and its pretrained weights are checked.
+
+    Attributes:
+        bundle: The bundle, whose detector is on the device.
+        device: Device that computes.
+        listening: Which recordings are heard in segments, and how the segments' scores become one.
+    """
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        listening: Listening = BY_DEFAULT,
+        device: torch.device | str = "cpu",
+        weights_at: Path | None = None,
+    ) -> None:
+        """Builds the front end and moves it and the detector to the device; arguments as for `score_recordings`.
+
+        Raises:
+            InputError: The weights of the front end are missing or differ from those of the training, or the device is
+                unknown or missing here.
+        """
+        self.bundle = bundle
+        self.device = checked_device(device)
+        self.listening = listening
+        self._front_end = front_end_of(bundle, weights_at).to(self.device)
+        bundle.detector.to(self.device)
+
+    def hear(
+        self,
+        sources: Iterable[Source],
+        *,
+        segments: bool = False,
+        envelope: bool = False,
+        warn: Callable[[str], None] | None = None,
+        progress: Callable[[float], None] | None = None,
+    ) -> Iterator[Heard]:
+        """Yields every recording with its score or its error, in the given order.
+
+        Args:
+            sources: As for `score_recordings`.
+            segments: Whether segment scores are wanted of all recordings, whatever `listening` says.
+            envelope: Whether the extremes of the waveform are wanted, whatever `listening` says.
+            warn: As for `score_recordings`.
+            progress: As for `score_recordings`.
+        """
+        wanted = replace(
+            self.listening,
+            segments=segments or self.listening.segments,
+            envelope=envelope or self.listening.envelope,
+        )
+        yield from hear(
+            self.bundle,
+            self._front_end,
+            sources,
+            listening=wanted,
+            device=self.device,
+            warn=warn,
+            progress=progress,
+        )
+
+    def embedding(self, source: Source, *, warn: Callable[[str], None] | None = None) -> NDArray[np.float32]:
+        """The embedding `(embedding_dim,)` of a recording; of one that is heard in segments, the mean of theirs.
+
+        Args:
+            source: The recording.
+            warn: Called with messages about a suspect recording.
+
+        Raises:
+            InputError: The recording cannot be used, or the detector has no embeddings.
+        """
+        return embed_recording(
+            self.bundle, self._front_end, source, listening=self.listening, device=self.device, warn=warn
+        )
 
 
 def checked_device(device: torch.device | str) -> torch.device:

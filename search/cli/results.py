@@ -78,22 +78,20 @@ def export(
             score_eval=score_eval,
         )
 
-    check_output(output, empty_folder=True)
-    opened, plan = open_run(run, storage, changes)
-    folder = output or opened.path / f"export-{trial_label(rank, trial)}"
-    with pushing_run(opened, plan):
-        command = "spooftune export --eval" if score_eval else None
-        check_eval(plan, command)
-        return export_trial(
-            opened,
-            plan,
-            folder,
-            rank=rank,
-            number=trial,
-            eval_command=command,
-            changed_corpus=changed_corpus,
-            with_weights=with_weights,
-        )
+    from search.cli.local import export_here
+
+    _, code = export_here(
+        run,
+        storage,
+        changes=changes,
+        output=output,
+        rank=rank,
+        trial=trial,
+        with_weights=with_weights,
+        score_eval=score_eval,
+        changed_corpus=changed_corpus,
+    )
+    return code
 
 
 def report(

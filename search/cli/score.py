@@ -1,7 +1,6 @@
 """The command score: CM scores of recordings, of any number and length."""
 
 import sys
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -225,29 +224,20 @@ class Notes:
     """Warns of recordings unlike those of the training: of the first one of a kind at once, of the others by number."""
 
     def __init__(self, bundle: "Bundle", listening: "Listening") -> None:
-        known = bundle.durations
-        longest = max((durations.longest for durations in known.values()), default=None)
-        options = listening.rule.options
-        rule = f"{listening.rule.name}{''.join(f' {value:g}' for value in options.values())}"
-        than = f"the longest utterance of the search ({longest:.1f} s)" if longest else "the usual utterance"
-        if listening.longer_than_s is not None:
-            than = f"{listening.longer_than_s:g} s"
-        shortest = f" ({known['train'].shortest:.1f} s)" if "train" in known else ""
-        self._texts = {
-            "long": f"longer than {than}: scored in segments, of which the rule {rule} makes one score",
-            "short": f"shorter than all utterances of training{shortest}: the error rates of the bundle do not hold",
-            "gaps": "scored as in the search, whose windows leave parts of it out; --longer-than 0 hears all of it",
-        }
+        from core.bundle.unlike import texts_of
+
+        self._texts = texts_of(bundle, listening)
+        self._texts["gaps"] += "; --longer-than 0 hears all of it"
         self._counts = dict.fromkeys(self._texts, 0)
 
     def add(self, heard: "Heard") -> None:
         """Takes a recording that has a score."""
-        kinds: Mapping[str, bool] = {"long": heard.in_segments, "short": heard.is_short, "gaps": not heard.is_covered}
-        for kind, holds in kinds.items():
-            if holds:
-                self._counts[kind] += 1
-                if self._counts[kind] == 1:
-                    warn(f"{heard.path} ({heard.duration_s:.1f} s): {self._texts[kind]}")
+        from core.bundle.unlike import unlike_training
+
+        for kind in unlike_training(heard):
+            self._counts[kind] += 1
+            if self._counts[kind] == 1:
+                warn(f"{heard.path} ({heard.duration_s:.1f} s): {self._texts[kind]}")
 
     def conclude(self) -> None:
         """Says how many recordings there were of every kind that had several."""

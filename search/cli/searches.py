@@ -1,13 +1,12 @@
 """Commands that prepare and run a search: check, extract, launch, resume."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from search.cli.results import check_eval, export_trial
+from search.cli.local import conclude, launch_here
+from search.cli.results import check_eval
 from search.cli.shared_arguments import (
     Changes,
     ClusterPlace,
@@ -93,28 +92,8 @@ def launch(
             cluster, space, changes=changes, storage=storage, name=name, score_eval=score_eval, wait=wait
         )
 
-    plan = read_plan(space, changes, storage, embedded=address is None, name=name)
-
-    from search.cli.terminal import show_corpus
-    from search.prepare.preflight import join_cluster
-    from search.runs.interruption import resumable
-    from search.runs.lease import owning
-    from search.runs.run import Run
-    from search.tuning.launch import run_search
-
-    console = open_console()
-    if address:
-        join_cluster(plan, address, console)
-    eval_command = "spooftune launch --eval" if score_eval else None
-    check_eval(plan, eval_command)
-    run = Run.create(plan.storage, prefix=plan.space.name, name=name)
-    print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
-    with owning(plan.storage, run.name, command="spooftune launch") as lease:
-        run.hold(lease)
-        with resumable(run, plan.storage.option), pushing_run(run, plan):
-            show_corpus(plan.sealed(), console)
-            state = run_search(plan, run, address=address, console=console)
-            return _conclude(run, plan, state, eval_command)
+    _, code = launch_here(space, changes=changes, storage=storage, name=name, score_eval=score_eval, address=address)
+    return code
 
 
 def resume(
@@ -226,39 +205,7 @@ def resume(
                 console=console,
                 former=former,
             )
-            return _conclude(opened, plan, state, eval_command)
-
-
-def _conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) -> int:
-    """Shows the trials and exports the best one; returns the exit code.
-
-    Args:
-        run: The run.
-        plan: Plan of the run.
-        state: Final state of the search.
-        eval_command: Command that asks for eval; None: eval is not opened. It is not opened after an interruption.
-    """
-    from search.cli.terminal import show_run
-
-    show_run(run, open_console())
-    n_failed = sum(trial.status == "failed" for trial in run.journal.trials())
-    if n_failed:
-        print(f"{n_failed} trials failed; the reasons are in {run.path / 'errors'}", flush=True)
-    if not run.ranked():
-        print(f"spooftune: run {run.name}: no trial produced a detector", file=sys.stderr)
-        return 130 if state == "interrupted" else 1
-    bundle = run.free_folder("export")
-    ended = state != "interrupted"
-    code = export_trial(run, plan, bundle, rank=1, eval_command=eval_command if ended else None)
-    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.tensorboard))}")
-    print(f"to score recordings: spooftune score {shlex.quote(str(bundle))} RECORDING.flac")
-    if not ended:
-        command = f"spooftune resume {run.name}{plan.storage.option}"
-        hint = f"the best detector so far is exported; {command} continues the search"
-        hint += ", and eval was not scored" if eval_command else ""
-        print(f"spooftune: run {run.name} was interrupted; {hint}", file=sys.stderr)
-        return 130
-    return code
+            return conclude(opened, plan, state, eval_command)
 
 
 def _changed(

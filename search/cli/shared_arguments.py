@@ -2,10 +2,10 @@
 
 import contextlib
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -98,13 +98,18 @@ ClusterPlace = Annotated[
 
 
 def read_plan(
-    space: Path, changes: list[str], storage: str | None, *, embedded: bool = False, name: str | None = None
+    space: Path | Mapping[str, Any],
+    changes: list[str],
+    storage: str | None,
+    *,
+    embedded: bool = False,
+    name: str | None = None,
 ) -> "Plan":
     """The plan of a search of a space, after every later stage was asked whether it can do its part.
 
     Args:
-        space: YAML file of the space.
-        changes: `KEY=VALUE`, applied to the file.
+        space: YAML file of the space, or the space as plain data.
+        changes: `KEY=VALUE`, applied to the space.
         storage: Folder or URL of runs and feature stores; None = the storage of the space.
         embedded: Whether Ray is started on this machine. Its CPUs and GPUs must then suffice.
         name: Name of the run that will be created, if the user gave one.
@@ -114,10 +119,10 @@ def read_plan(
     """
     from search.prepare.early import Launch, check_early
     from search.space.places import make_absolute
-    from search.space.yaml_file import read
+    from search.space.yaml_file import of_data, read
 
-    yaml_file = read(space, changes)
-    make_absolute(yaml_file.data, space.parent)
+    yaml_file = read(space, changes) if isinstance(space, Path) else of_data(space, changes)
+    make_absolute(yaml_file.data, space.parent if isinstance(space, Path) else Path())
     search = yaml_file.data.get("search")
     of_space = search.get("storage") if isinstance(search, dict) else None
     place = storage or (of_space if isinstance(of_space, str) else STORAGE)

@@ -1,7 +1,7 @@
 """YAML files as plain data, with the line of every key for messages."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,19 @@ def read(path: Path, changes: list[str] | None = None) -> YamlFile:
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     return parse(text, str(path), changes)
+
+
+def of_data(data: Mapping[str, Any], changes: list[str] | None = None) -> YamlFile:
+    """A space that is plain data already, with lines as if it were written as YAML.
+
+    Raises:
+        InputError: The data has what YAML cannot hold, such as a NumPy number, or a change is malformed.
+    """
+    try:
+        text = yaml.safe_dump(dict(data), sort_keys=False)
+    except yaml.YAMLError as error:
+        raise InputError(f"space: cannot be written as YAML: {' '.join(str(error).split())}") from error
+    return parse(text, "space", changes)
 
 
 def parse(text: str, source: str = "<text>", changes: list[str] | None = None) -> YamlFile:

@@ -1,4 +1,9 @@
-"""A search that is judged by attacks left out of training."""
+"""A search that is judged by attacks left out of training, launched from Python."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -6,7 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from search.cli.main import main
 from search.runs.run import Run
 from search.runs.storage import Storage
-from tests.commands import spooftune
+from tests.commands import ROOT
 from tests.search.conftest import SPACE
 
 
@@ -24,9 +29,19 @@ def test_folds_rank_the_trials_and_are_shown(tmp_path, corpus, capsys):
     shown = capsys.readouterr().out
     assert "objective fold_eer" in shown
     assert "attack_folds k=2" in shown
-    done = spooftune("launch", space, "--name", "f")
+    code = f"""
+import json, ray, spooftune
+run = spooftune.search({str(space)!r}, name="f", changes={{"search.sampler": "random"}})
+assert not ray.is_initialized()
+print(json.dumps([run.best, run.trials(), str(run.bundle), run.info["state"]]))
+spooftune.load(run.bundle)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout
+    best, trials, bundle, state = json.loads(done.stdout.splitlines()[-1])
+    assert best == min(trials, key=lambda row: row["objective"])
+    assert (Path(bundle), state) == (tmp_path / "storage" / "runs" / "f" / "export", "finished")
     run = Run.open(Storage(str(tmp_path / "storage")), "f")
     for each in run.journal.trials():
         # The tie-breaker lies below what is shown.
