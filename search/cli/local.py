@@ -11,6 +11,7 @@ from search.cli.shared_arguments import check_output, open_console, open_run, pu
 
 if TYPE_CHECKING:
     from search.prepare.plan import Plan
+    from search.runs.output import Output
     from search.runs.run import Run
     from search.runs.storage import Storage
 
@@ -24,6 +25,7 @@ def launch_here(
     score_eval: bool,
     address: str | None,
     command: str = "spooftune launch",
+    output: "Output | None" = None,
 ) -> "tuple[Run, int]":
     """The run of a search on this machine or on the cluster that it belongs to, and the exit code.
 
@@ -35,6 +37,7 @@ def launch_here(
         score_eval: As `launch` has it.
         address: As `launch` has it.
         command: What asks for the search, for the records of the run.
+        output: Where its progress is shown; None: as text on stdout.
 
     Raises:
         InputError: As for `read_plan` and `run_search`.
@@ -46,25 +49,26 @@ def launch_here(
     from search.prepare.preflight import join_cluster
     from search.runs.interruption import resumable
     from search.runs.lease import owning
+    from search.runs.output import Output
     from search.runs.run import Run
     from search.tuning.launch import run_search
 
-    console = open_console()
+    output = output or Output(open_console())
     if address:
-        join_cluster(plan, address, console)
+        join_cluster(plan, address, output.console)
     eval_command = f"{command} --eval" if score_eval else None
     check_eval(plan, eval_command)
     run = Run.create(plan.storage, prefix=plan.space.name, name=name)
-    print(f"run {run.name} in {plan.storage}/runs/{run.name}", flush=True)
+    output.say(f"run {run.name} in {plan.storage}/runs/{run.name}")
     with owning(plan.storage, run.name, command=command) as lease:
         run.hold(lease)
         with resumable(run, plan.storage.option), pushing_run(run, plan):
-            show_corpus(plan.sealed(), console)
-            state = run_search(plan, run, address=address, console=console)
-            return run, conclude(run, plan, state, eval_command)
+            show_corpus(plan.sealed(), output.console)
+            state = run_search(plan, run, address=address, output=output)
+            return run, conclude(run, plan, state, eval_command, output)
 
 
-def conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) -> int:
+def conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None, output: "Output") -> int:
     """Shows the trials and exports the best one; returns the exit code.
 
     Args:
@@ -72,21 +76,28 @@ def conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None) -> 
         plan: Plan of the run.
         state: Final state of the search.
         eval_command: Command that asks for eval; None: eval is not opened. It is not opened after an interruption.
+        output: Where the trials and the bundle are shown.
     """
+    from search.cli.json_lines import emit_run
     from search.cli.terminal import show_run
 
-    show_run(run, open_console())
+    if output.emit:
+        emit_run(run, output.emit)
+    else:
+        show_run(run, output)
     n_failed = sum(trial.status == "failed" for trial in run.journal.trials())
     if n_failed:
-        print(f"{n_failed} trials failed; the reasons are in {run.path / 'errors'}", flush=True)
+        output.say(f"{n_failed} trials failed; the reasons are in {run.path / 'errors'}")
     if not run.ranked():
         print(f"spooftune: run {run.name}: no trial produced a detector", file=sys.stderr)
         return 130 if state == "interrupted" else 1
     bundle = run.free_folder("export")
     ended = state != "interrupted"
-    code = export_trial(run, plan, bundle, rank=1, eval_command=eval_command if ended else None)
-    print(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.tensorboard))}")
-    print(f"to score recordings: spooftune score {shlex.quote(str(bundle))} RECORDING.flac")
+    code = export_trial(run, plan, bundle, rank=1, eval_command=eval_command if ended else None, output=output)
+    output.say(f"TensorBoard: tensorboard --logdir {shlex.quote(str(run.tensorboard))}")
+    output.say(f"to score recordings: spooftune score {shlex.quote(str(bundle))} RECORDING.flac")
+    if output.console.quiet and not output.emit:
+        print(bundle, flush=True)
     if not ended:
         command = f"spooftune resume {run.name}{plan.storage.option}"
         hint = f"the best detector so far is exported; {command} continues the search"

@@ -3,16 +3,19 @@
 import contextlib
 import functools
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from core.errors import InputError
+from search.cli.json_lines import emit_jobs, passing_on
 from search.cli.results import trial_label
 from search.cli.tensorboard import show_folder
-from search.cli.terminal import console, show_jobs
+from search.cli.terminal import show_jobs
 from search.cluster.connection import require_token
 from search.cluster.jobs import Cluster, Job, check_for_cluster, connect, launch_on
 from search.runs.journal import now
+from search.runs.output import Output
 from search.runs.run import check_name
 from search.runs.scratch import scratch_folder
 
@@ -25,12 +28,15 @@ say = functools.partial(print, flush=True)
 def launch(
     place: str,
     space_file: Path,
+    output: Output,
     *,
     changes: list[str],
     storage: str | None,
     name: str | None,
     score_eval: bool,
     wait: bool,
+    quiet: bool,
+    verbose: bool,
 ) -> int:
     """Submits a search; shows its output until it has started or, with `wait`, until it ends."""
     require_token()  # before the space is read, which imports Ray
@@ -42,13 +48,15 @@ def launch(
     if name is not None:
         check_name(name)
     with _head(place) as cluster:
-        job, state = launch_on(cluster, space, storage, name, say, options=flags(eval=score_eval), wait=wait)
-    return _submitted(place, job, state)
+        options = flags(eval=score_eval, quiet=quiet, verbose=verbose, json=output.emit is not None)
+        job, state = launch_on(cluster, space, storage, name, _say(output), options=options, wait=wait)
+    return _submitted(place, job, state, output)
 
 
 def resume(
     place: str,
     run: str,
+    output: Output,
     *,
     storage: str | None,
     space_file: Path | None,
@@ -60,6 +68,7 @@ def resume(
     Args:
         place: The cluster.
         run: Name of the run.
+        output: Where the output of the job is shown.
         storage: Storage of the run.
         space_file: YAML file of another space with which the run continues; None = the run's own space.
         changes: `KEY=VALUE`, applied to that file.
@@ -71,23 +80,33 @@ def resume(
     space = read_space(space_file, changes) if space_file else None
     with _head(place) as cluster:
         storage = cluster.storage_of(run, storage)
-        arguments = [run, "--storage", storage, "--address", "auto", *flags(**options)]
+        arguments = [run, "--storage", storage, "--address", "auto", *flags(**options, json=output.emit is not None)]
         job = cluster.submit("resume", run, storage, arguments, space)
-        state = cluster.follow(job, say, until_started=True)
-    return _submitted(place, job, state)
+        state = cluster.follow(job, _say(output), until_started=True)
+    return _submitted(place, job, state, output)
 
 
-def list_jobs(place: str) -> int:
-    """Lists the searches that a cluster remembers."""
+def list_jobs(place: str, output: Output, *, quiet: bool) -> int:
+    """Lists the searches that a cluster remembers; with `quiet`, only the names of their runs."""
     with _head(place) as cluster:
-        show_jobs(cluster.jobs(), console())
+        jobs = cluster.jobs()
+    if output.emit:
+        emit_jobs(jobs, output.emit)
+    elif quiet:
+        for run in dict.fromkeys(job.run for job in jobs):
+            output.say(run)
+    else:
+        show_jobs(jobs, output.console)
     return 0
 
 
-def logs(place: str, run: str, *, storage: str | None, trial: int | None, follow: bool) -> int:
-    """Shows the output of a search, or the events of one trial."""
-    if trial is not None:
-        return ask(place, "logs", run, storage=storage, trial=trial)
+def logs(
+    place: str, run: str, output: Output, *, storage: str | None, trial: int | None, follow: bool, verbose: bool
+) -> int:
+    """Shows the output of a search, or the events of one trial; as JSON, the events of all trials."""
+    if trial is not None or output.emit:
+        options = {"trial": trial, "follow": follow, "verbose": verbose}
+        return ask(place, "logs", run, output, storage=storage, **options)
     with _head(place) as cluster:
         job = cluster.job_of(run)
         if follow:
@@ -97,11 +116,12 @@ def logs(place: str, run: str, *, storage: str | None, trial: int | None, follow
     return 0
 
 
-def ask(place: str, command: str, run: str, *, storage: str | None, **options: object) -> int:
+def ask(place: str, command: str, run: str, output: Output, *, storage: str | None, **options: object) -> int:
     """Runs a short command about a run on the head, with the given options; returns its exit code."""
     with _head(place) as cluster:
         storage = cluster.storage_of(run, storage)
-        return cluster.ask(command, run, storage, [run, "--storage", storage, *flags(**options)], say)
+        words = flags(**options, json=output.emit is not None)
+        return cluster.ask(command, run, storage, [run, "--storage", storage, *words], _say(output))
 
 
 def tensorboard(place: str, run: str, *, storage: str | None, port: int) -> int:
@@ -166,12 +186,19 @@ def _head(place: str) -> Iterator[Cluster]:
         yield cluster
 
 
-def _submitted(place: str, job: Job, state: str) -> int:
+def _say(output: Output) -> Callable[[str], None]:
+    """What is done with a line of a job."""
+    return passing_on(output.emit) if output.emit else say
+
+
+def _submitted(place: str, job: Job, state: str, output: Output) -> int:
+    if output.emit:
+        emit_jobs([replace(job, state=state)], output.emit)
     if state in ("FAILED", "STOPPED"):
         print(f"spooftune: job {job.id} {state.lower()}", file=sys.stderr)
         return 1
     if state == "RUNNING":
-        print(f"job {job.id} runs on the cluster and no longer needs this machine. From any machine:")
+        output.say(f"job {job.id} runs on the cluster and no longer needs this machine. From any machine:")
         for command in ("status", "logs", "tensorboard", "stop", "resume", "export"):
-            print(f"  spooftune {command} {job.run} --cluster {place}")
+            output.say(f"  spooftune {command} {job.run} --cluster {place}")
     return 0

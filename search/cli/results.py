@@ -21,6 +21,7 @@ from search.cli.shared_arguments import (
 if TYPE_CHECKING:
     from core.evaluation.tandem import AsvErrorRates
     from search.prepare.plan import Plan
+    from search.runs.output import Output
     from search.runs.run import Run
 
 
@@ -204,6 +205,7 @@ def export_trial(
     eval_command: str | None = None,
     changed_corpus: bool = False,
     with_weights: bool = False,
+    output: "Output | None" = None,
 ) -> int:
     """Exports the detector of a trial and shows its metrics.
 
@@ -216,6 +218,7 @@ def export_trial(
         eval_command: Command that asks for eval, for the record of looks; None: eval is not opened.
         changed_corpus: Whether the corpus may differ from that of the launch.
         with_weights: Whether the pretrained weights of the front end are copied into the bundle.
+        output: Where text and the bundle's facts go; None: text on stdout.
 
     Returns:
         The exit code: 1 if eval was wanted and could not be read.
@@ -225,8 +228,11 @@ def export_trial(
     """
     from search.cli.metrics_text import show_metrics
     from search.report.export import export as write_bundle
+    from search.runs.facts import fact
+    from search.runs.output import Output
 
-    console = open_console()
+    output = output or Output(open_console())
+    console = output.console
     record, measured = write_bundle(
         run,
         plan,
@@ -239,11 +245,13 @@ def export_trial(
         console=console,
     )
     choice = f"rank {rank}" if number is None else "chosen by --trial"
-    print(f"exported trial {record.number} ({choice}) to {folder}", flush=True)
+    output.say(f"exported trial {record.number} ({choice}) to {folder}")
     show_metrics(measured, console)
     if eval_command is None and "eval" in plan.corpus.partitions():
         command = f"spooftune export {run.name} --eval{plan.storage.option}"
-        print(f"eval: not scored; {command} scores it and records the look", flush=True)
+        output.say(f"eval: not scored; {command} scores it and records the look")
+    if output.emit:
+        output.emit(fact("bundle", run=run.name, trial=record.number, path=str(folder), measured=measured))
     return int(eval_command is not None and "eval" not in measured)
 
 

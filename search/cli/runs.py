@@ -4,22 +4,38 @@ from typing import Annotated
 
 import typer
 
-from search.cli.shared_arguments import ClusterPlace, RunName, RunStorage, open_console, open_storage, run_names
+from search.cli.shared_arguments import AsJson, ClusterPlace, RunName, RunStorage, open_output, open_storage, run_names
 
 
-def list_runs(*, storage: RunStorage = None, cluster: ClusterPlace = None) -> int:
+def list_runs(
+    *,
+    storage: RunStorage = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the names only.")] = False,
+    as_json: AsJson = False,
+    cluster: ClusterPlace = None,
+) -> int:
     """List the runs of a storage, or the searches of a cluster."""
-    if cluster:
-        from search.cli import remote
+    with open_output(as_json=as_json) as output:
+        if cluster:
+            from search.cli import remote
 
-        return remote.list_jobs(cluster)
+            return remote.list_jobs(cluster, output, quiet=quiet)
 
-    from search.cli.terminal import show_runs
-    from search.runs.run import Run
+        from search.cli.terminal import show_runs
+        from search.runs.facts import run_facts
+        from search.runs.run import Run
 
-    place = open_storage(storage)
-    show_runs(place, Run.all(place), open_console())
-    return 0
+        place = open_storage(storage)
+        runs = Run.all(place)
+        if output.emit:
+            for run in runs:
+                output.emit(run_facts(run))
+        elif quiet:
+            for run in runs:
+                output.say(run.name)
+        else:
+            show_runs(place, runs, output.console)
+        return 0
 
 
 def status(
@@ -30,21 +46,35 @@ def status(
     *,
     storage: RunStorage = None,
     limit: Annotated[int, typer.Option("--limit", metavar="K", help="Number of trials to show.")] = 20,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print the state of the run only.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show whole configurations, also where they need several lines.")
+    ] = False,
+    as_json: AsJson = False,
     cluster: ClusterPlace = None,
 ) -> int:
     """Show the trials of a run, best first. Without RUN: list the runs."""
     if run is None:
-        return list_runs(storage=storage, cluster=cluster)
-    if cluster:
-        from search.cli import remote
+        return list_runs(storage=storage, quiet=quiet, as_json=as_json, cluster=cluster)
+    with open_output(verbose=verbose, as_json=as_json) as output:
+        if cluster:
+            from search.cli import remote
 
-        return remote.ask(cluster, "status", run, storage=storage, limit=limit)
+            options = {"limit": limit, "quiet": quiet, "verbose": verbose}
+            return remote.ask(cluster, "status", run, output, storage=storage, **options)
 
-    from search.cli.terminal import show_run
-    from search.runs.run import Run
+        from search.cli.json_lines import emit_run
+        from search.cli.terminal import show_run
+        from search.runs.run import Run
 
-    show_run(Run.open(open_storage(storage), run), open_console(), limit=limit)
-    return 0
+        opened = Run.open(open_storage(storage), run)
+        if output.emit:
+            emit_run(opened, output.emit, limit=limit)
+        elif quiet:
+            output.say(opened.state())
+        else:
+            show_run(opened, output, limit=limit)
+        return 0
 
 
 def logs(
@@ -60,22 +90,22 @@ def logs(
             show_default="all trials",
         ),
     ] = None,
-    follow: Annotated[
-        bool, typer.Option("--follow", help="With --cluster: show further output until the search ends.")
-    ] = False,
+    follow: Annotated[bool, typer.Option("--follow", help="Show further events until the search ends.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all digits of the metrics.")] = False,
+    as_json: AsJson = False,
     cluster: ClusterPlace = None,
 ) -> int:
     """Show the events of a run so far, or why a trial failed."""
-    if cluster:
-        from search.cli import remote
+    with open_output(verbose=verbose, as_json=as_json) as output:
+        if cluster:
+            from search.cli import remote
 
-        return remote.logs(cluster, run, storage=storage, trial=trial, follow=follow)
+            return remote.logs(cluster, run, output, storage=storage, trial=trial, follow=follow, verbose=verbose)
 
-    from search.cli.terminal import show_events
-    from search.runs.run import Run
+        from search.cli.events import show_events
 
-    show_events(Run.open(open_storage(storage), run), trial, open_console())
-    return 0
+        show_events(open_storage(storage), run, output, number=trial, follow=follow)
+        return 0
 
 
 def stop(run: RunName, *, storage: RunStorage = None, cluster: ClusterPlace = None) -> int:
@@ -83,7 +113,8 @@ def stop(run: RunName, *, storage: RunStorage = None, cluster: ClusterPlace = No
     if cluster:
         from search.cli import remote
 
-        return remote.ask(cluster, "stop", run, storage=storage)
+        with open_output() as output:
+            return remote.ask(cluster, "stop", run, output, storage=storage)
 
     from search.runs.run import Run
 

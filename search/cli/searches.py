@@ -8,15 +8,19 @@ import typer
 from search.cli.local import conclude, launch_here
 from search.cli.results import check_eval
 from search.cli.shared_arguments import (
+    AsJson,
     Changes,
     ClusterPlace,
+    Quiet,
     RayAddress,
     RunName,
     RunStorage,
     ScoreEval,
     SpaceFile,
     SpaceStorage,
+    Verbose,
     open_console,
+    open_output,
     open_run,
     open_storage,
     owning_run,
@@ -26,6 +30,7 @@ from search.cli.shared_arguments import (
 
 if TYPE_CHECKING:
     from search.prepare.plan import Plan
+    from search.runs.output import Output
     from search.runs.run import Run
     from search.runs.storage import Storage
     from search.space.space import Space
@@ -41,14 +46,21 @@ def check(
     ] = 3,
     changes: Changes,
     storage: SpaceStorage = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print nothing if the space is valid.")] = False,
+    as_json: AsJson = False,
 ) -> int:
     """Validate a search space and show what a search would run."""
-    plan = read_plan(space, changes, storage)
+    with open_output(quiet=quiet, as_json=as_json) as output:
+        plan = read_plan(space, changes, storage)
 
-    from search.cli.terminal import show_plan
+        from search.cli.json_lines import emit_plan
+        from search.cli.terminal import show_plan
 
-    show_plan(plan, open_console(), n_samples=samples)
-    return 0
+        if output.emit:
+            emit_plan(plan, output.emit, n_samples=samples)
+        else:
+            show_plan(plan, output.console, n_samples=samples)
+        return 0
 
 
 def extract(space: SpaceFile, *, changes: Changes, storage: SpaceStorage = None, address: RayAddress = None) -> int:
@@ -83,17 +95,38 @@ def launch(
     wait: Annotated[
         bool, typer.Option("--wait", help="With --cluster: show the output of the search until it ends.")
     ] = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
 ) -> int:
     """Run a search: extract features, train the trials, export the best detector."""
-    if cluster:
-        from search.cli import remote
+    with open_output(quiet=quiet, verbose=verbose, as_json=as_json) as output:
+        if cluster:
+            from search.cli import remote
 
-        return remote.launch(
-            cluster, space, changes=changes, storage=storage, name=name, score_eval=score_eval, wait=wait
+            return remote.launch(
+                cluster,
+                space,
+                output,
+                changes=changes,
+                storage=storage,
+                name=name,
+                score_eval=score_eval,
+                wait=wait,
+                quiet=quiet,
+                verbose=verbose,
+            )
+
+        _, code = launch_here(
+            space,
+            changes=changes,
+            storage=storage,
+            name=name,
+            score_eval=score_eval,
+            address=address,
+            output=output,
         )
-
-    _, code = launch_here(space, changes=changes, storage=storage, name=name, score_eval=score_eval, address=address)
-    return code
+        return code
 
 
 def resume(
@@ -145,71 +178,77 @@ def resume(
     score_eval: ScoreEval = False,
     address: RayAddress = None,
     cluster: ClusterPlace = None,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+    as_json: AsJson = False,
 ) -> int:
     """Continue a search that was interrupted, or extend one that ended.
 
     --set changes values of the file that --space names; without --space, it names the place of corpus or weights again.
     """
-    if cluster:
-        from search.cli import remote
+    with open_output(quiet=quiet, verbose=verbose, as_json=as_json) as output:
+        if cluster:
+            from search.cli import remote
 
-        return remote.resume(
-            cluster,
-            run,
-            storage=storage,
-            space_file=space,
-            changes=changes,
-            options={
-                "trials": trials,
-                "hours": hours,
-                "gpu_hours": gpu_hours,
-                "retry_failed": retry_failed,
-                "force": force,
-                "allow_changed_space": allow_changed_space,
-                "eval": score_eval,
-            },
-        )
-
-    from search.prepare.early import check_machine
-    from search.prepare.preflight import join_cluster
-    from search.runs.interruption import resumable
-    from search.tuning.launch import check_limits, resume_search
-
-    check_limits(n_trials=trials, hours=hours, gpu_hours=gpu_hours)
-    place = open_storage(storage)
-    with owning_run(place, run, "spooftune resume", force=force) as lease:
-        former = None
-        if space:
-            opened, former, plan = _changed(run, place, space, changes, allowed=allow_changed_space)
-        else:
-            opened, plan = open_run(run, place, changes)
-        if lease.first and not force:
-            opened.refuse_former_owner()
-        opened.hold(lease)
-        eval_command = "spooftune resume --eval" if score_eval else None
-        check_eval(plan, eval_command)
-        console = open_console()
-        if address:
-            join_cluster(plan, address, console)
-        else:
-            check_machine(plan.storage.place)
-        with resumable(opened, place.option), pushing_run(opened, plan):
-            state = resume_search(
-                plan,
-                opened,
-                n_trials=trials,
-                hours=hours,
-                gpu_hours=gpu_hours,
-                retry_failed=retry_failed,
-                address=address,
-                console=console,
-                former=former,
+            return remote.resume(
+                cluster,
+                run,
+                output,
+                storage=storage,
+                space_file=space,
+                changes=changes,
+                options={
+                    "trials": trials,
+                    "hours": hours,
+                    "gpu_hours": gpu_hours,
+                    "retry_failed": retry_failed,
+                    "force": force,
+                    "allow_changed_space": allow_changed_space,
+                    "eval": score_eval,
+                    "quiet": quiet,
+                    "verbose": verbose,
+                },
             )
-            return conclude(opened, plan, state, eval_command)
+
+        from search.prepare.early import check_machine
+        from search.prepare.preflight import join_cluster
+        from search.runs.interruption import resumable
+        from search.tuning.launch import check_limits, resume_search
+
+        check_limits(n_trials=trials, hours=hours, gpu_hours=gpu_hours)
+        place = open_storage(storage)
+        with owning_run(place, run, "spooftune resume", force=force) as lease:
+            former = None
+            if space:
+                opened, former, plan = _changed(run, place, space, changes, output, allowed=allow_changed_space)
+            else:
+                opened, plan = open_run(run, place, changes)
+            if lease.first and not force:
+                opened.refuse_former_owner()
+            opened.hold(lease)
+            eval_command = "spooftune resume --eval" if score_eval else None
+            check_eval(plan, eval_command)
+            if address:
+                join_cluster(plan, address, output.console)
+            else:
+                check_machine(plan.storage.place)
+            with resumable(opened, place.option), pushing_run(opened, plan):
+                state = resume_search(
+                    plan,
+                    opened,
+                    n_trials=trials,
+                    hours=hours,
+                    gpu_hours=gpu_hours,
+                    retry_failed=retry_failed,
+                    address=address,
+                    output=output,
+                    former=former,
+                )
+                return conclude(opened, plan, state, eval_command, output)
 
 
 def _changed(
-    name: str, storage: "Storage", path: Path, changes: list[str], *, allowed: bool
+    name: str, storage: "Storage", path: Path, changes: list[str], output: "Output", *, allowed: bool
 ) -> "tuple[Run, Space | None, Plan]":
     """A run, its own space and the plan of a changed space with which it continues; prints the changes.
 
@@ -224,5 +263,5 @@ def _changed(
     former, space = read_space(run.path / "space.yaml"), read_space(path, changes, absolute=True)
     lines = check_change(run.name, former, space, allowed=allowed)
     for line in lines:
-        print(f"changed: {line}", flush=True)
+        output.say(f"changed: {line}")
     return run, former if lines else None, make_plan(space, storage)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from search.prepare.plan import Plan
     from search.runs.lease import Lease
+    from search.runs.output import Output
     from search.runs.run import Run
     from search.runs.storage import Storage
 
@@ -94,6 +95,15 @@ ClusterPlace = Annotated[
         help="Run the command on a Ray cluster: its YAML file, or the URL of its Jobs API.",
         show_default="this machine",
     ),
+]
+
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print the folder of the bundle only, and errors.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show whole configurations, and in a file a line after every epoch.")
+]
+AsJson = Annotated[
+    bool,
+    typer.Option("--json", help="Print one JSON object per line (docs/json-lines.md); everything else is on stderr."),
 ]
 
 
@@ -230,6 +240,31 @@ def owning_run(storage: "Storage", name: str, command: str, *, force: bool = Fal
         Run.open(storage, name)  # raises the error that lists the runs
     with owning(storage, name, command=command, force=force) as lease:
         yield lease
+
+
+@contextlib.contextmanager
+def open_output(*, quiet: bool = False, verbose: bool = False, as_json: bool = False) -> "Iterator[Output]":
+    """The output of a command during the block.
+
+    Args:
+        quiet: Whether text is left out.
+        verbose: Whether text is detailed.
+        as_json: Whether stdout has lines of JSON and nothing else; text is on stderr.
+
+    Raises:
+        InputError: Two of these exclude each other.
+    """
+    from search.cli.json_lines import json_on_stdout
+    from search.cli.terminal import console
+    from search.runs.output import Output
+
+    if quiet and verbose:
+        raise InputError("--quiet and --verbose exclude each other")
+    if not as_json:
+        yield Output(console(quiet=quiet), verbose)
+        return
+    with json_on_stdout() as emit:
+        yield Output(console(stderr=True, quiet=quiet), verbose, emit)
 
 
 def open_console(*, stderr: bool = False) -> "Console":

@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from search.runs.confirmed import best_in_search, confirmed_configurations, race_of
-from search.runs.describe import describe_objective, describe_value, describe_values, trial_table
-from search.runs.run import ALIVE, Run
+from search.runs.describe import brief_values, describe_objective, describe_value, describe_values, trial_table
+from search.runs.output import Output
+from search.runs.run import Run
 from search.runs.storage import Storage
 
 if TYPE_CHECKING:
@@ -18,16 +19,17 @@ if TYPE_CHECKING:
     from search.prepare.plan import Plan
 
 
-def console(*, stderr: bool = False) -> Console:
+def console(*, stderr: bool = False, quiet: bool = False) -> Console:
     """The console of a command.
 
     Args:
         stderr: Whether it writes to stderr instead of stdout.
+        quiet: Whether it writes nothing.
     """
     # A pipe has no width, and 80 columns would break a trial's configuration into pieces. Markup and emoji are off
     # because a path may contain square brackets and colons.
     terminal = (sys.stderr if stderr else sys.stdout).isatty()
-    return Console(stderr=stderr, markup=False, emoji=False, width=None if terminal else 200)
+    return Console(stderr=stderr, quiet=quiet, markup=False, emoji=False, width=None if terminal else 200)
 
 
 def show_plan(plan: "Plan", console: Console, *, n_samples: int = 3) -> None:
@@ -126,34 +128,35 @@ def show_runs(storage: Storage, runs: list[Run], console: Console) -> None:
         finite = [trial.objective for trial in trials if math.isfinite(trial.objective)]
         ended = sum(trial.status != "running" for trial in trials)
         best = describe_objective(info["objective"], min(finite)) if finite else "-"
-        table.add_row(run.name, run_state(run), f"{ended}/{info['n_trials']}", best, str(info["created"])[:19])
+        table.add_row(run.name, run.state(), f"{ended}/{info['n_trials']}", best, str(info["created"])[:19])
     console.print(table)
 
 
-def show_run(run: Run, console: Console, *, limit: int = 20) -> None:
+def show_run(run: Run, output: Output, *, limit: int = 20) -> None:
     """Prints the state of a run, its trials and its confirmation.
 
     Args:
         run: The run.
-        console: Where it is printed.
+        output: Where it is printed.
         limit: Maximum number of trials: the best first, then those without a result.
     """
-    info, trials, ranked = run.info(), run.journal.trials(), run.ranked()
-    console.print(
-        f"run {run.name}: {run_state(run)}, {len(trials)} of {info['n_trials']} trials started", highlight=False
-    )
-    ranked_numbers = {trial.number for trial in ranked}
-    rest = [trial for trial in trials if trial.number not in ranked_numbers]
-    console.print(trial_table([*ranked, *rest][:limit], info["objective"]))
+    console, info, trials = output.console, run.info(), run.by_rank()
+    console.print(f"run {run.name}: {run.state()}, {len(trials)} of {info['n_trials']} trials started", highlight=False)
+    console.print(trial_table(trials[:limit], info["objective"], one_line=output.one_line))
     if len(trials) > limit:
         console.print(f"and {len(trials) - limit} more; {run.path / 'trials.jsonl'} has all", highlight=False)
-    show_confirmation(run, console)
+    show_confirmation(run, console, one_line=output.one_line)
 
 
-def show_confirmation(run: Run, console: Console) -> None:
+def show_confirmation(run: Run, console: Console, *, one_line: bool = False) -> None:
     """Prints the configurations that were retrained with fresh seeds, the one to export first; nothing without them.
 
     The selection bias follows, unless the search trained with a proxy: then the two values are not comparable.
+
+    Args:
+        run: The run.
+        console: Where they are printed.
+        one_line: Whether a configuration takes one line, in brief.
     """
     configurations, objective = confirmed_configurations(run), run.info()["objective"]
     if not configurations:
@@ -163,9 +166,11 @@ def show_confirmation(run: Run, console: Console) -> None:
     race = race_of(run)
     mean_head = "mean of fresh seeds" if race else f"mean of {n_seeds} fresh seeds"
     heads = ("trial", f"{objective} in the search", mean_head, "95 % interval", "worst seed")
+    if one_line:
+        heads = ("trial", "search", "mean", "95 % interval", "worst")
     for head in (*heads, "seeds") if race else heads:
         table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("configuration", overflow="fold")
+    table.add_column("configuration", overflow="ellipsis" if one_line else "fold", no_wrap=one_line)
 
     def shown(value: float) -> str:
         return describe_objective(objective, value, name=False)
@@ -173,13 +178,14 @@ def show_confirmation(run: Run, console: Console) -> None:
     for configuration in configurations:
         record, mean, width = configuration.record, configuration.mean, configuration.half_width
         interval = "-" if width is None else " to ".join(sorted(map(shown, (mean - width, mean + width))))
-        values = describe_values(record.values)
+        values = (brief_values if one_line else describe_values)(record.values)
         if configuration.n_failed:
             values += f" ({configuration.n_failed} seeds failed)"
         results = (shown(record.objective), shown(mean), interval, shown(configuration.worst))
         n_seeds_here = [str(len(configuration.trainings))] if race else []
         table.add_row(str(record.number), *results, *n_seeds_here, values)
-    console.print("confirmation: configurations retrained with fresh seeds, best mean first")
+    title = "confirmation: configurations retrained with fresh seeds, best mean first"
+    console.print(f"{title}; {objective}" if one_line else title)
     console.print(table)
     if race:
         console.print(race.words, highlight=False)
@@ -187,12 +193,6 @@ def show_confirmation(run: Run, console: Console) -> None:
     if best is not None and run.info().get("proxy") in (None, "none"):
         bias = f"search {shown(best.record.objective)}, mean of fresh seeds {shown(best.mean)}"
         console.print(f"selection bias: {bias}", highlight=False)
-
-
-def run_state(run: Run) -> str:
-    """The state of a run: the one in `run.json`, or `interrupted` if its process ended without writing a state."""
-    state = str(run.info()["state"])
-    return state if state not in ALIVE or run.alive() else "interrupted"
 
 
 def show_jobs(jobs: "list[Job]", console: Console) -> None:
@@ -207,29 +207,3 @@ def show_jobs(jobs: "list[Job]", console: Console) -> None:
         started = time.strftime("%Y-%m-%d %H:%M:%S", time.gmtime(job.began)) if job.began else "-"
         table.add_row(job.run, job.id, job.state.lower(), started, job.storage)
     console.print(table)
-
-
-def show_events(run: Run, number: int | None, console: Console) -> None:
-    """Prints the events of a run, one line per event.
-
-    Args:
-        run: The run.
-        number: Number of a trial: only its events, with the text of its error; None = all trials.
-        console: Where they are printed.
-    """
-    for event in run.journal.events():
-        if number is not None and event["trial"] != number:
-            continue
-        kind, metrics = event["event"], event.get("metrics") or {}
-        if kind == "start":
-            details = str(event.get("values", ""))
-        elif kind == "epoch":
-            known = (f"{name} {value:.4g}" for name, value in metrics.items() if isinstance(value, float))
-            details = f"{event.get('epoch')}: {', '.join(known)}"
-        else:
-            details = f"{event.get('status')}{': ' + event['error'] if event.get('error') else ''}"
-        line = f"{str(event['time'])[:19]} trial {event['trial']} {kind} {details}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
-    error = run.path / "errors" / f"{number:05d}.txt" if number is not None else None
-    if error and error.is_file():
-        console.print(error.read_text(encoding="utf-8"), highlight=False, markup=False, soft_wrap=True)

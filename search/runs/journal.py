@@ -29,10 +29,12 @@ class TrialRecord:
         values: The configuration.
         status: One of STATUSES.
         epoch: Last reported epoch, from 1; 0 before the first report.
+        epochs: Epochs of the whole training; 0 before the first report, and in records of earlier versions.
         objective: Best value so far, lower is better; NaN before the first value.
         metrics: Metrics of the last reported epoch.
         seconds: Seconds from the start of the trial to its end, or to its last report.
         error: Why the trial failed, on one line; empty unless it failed.
+        time: When its last event was recorded, in UTC and ISO 8601.
     """
 
     number: int
@@ -43,6 +45,8 @@ class TrialRecord:
     metrics: dict[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
     error: str = ""
+    epochs: int = 0
+    time: str = ""
 
 
 _FIELDS = {attribute.name for attribute in dataclasses.fields(TrialRecord)}
@@ -94,6 +98,13 @@ class Journal:
         """All complete lines, in order, with the keys `event`, `trial`, `time` and the other entries of `record`."""
         yield from _parsed(self._written(0))
 
+    def events_after(self, position: int) -> tuple[list[dict[str, Any]], int]:
+        """Complete lines from the byte `position` on, as `events` yields them, and the position after the last one."""
+        written = self._written(position)
+        if written is None:  # a storage has replaced the file by a shorter one
+            return self.events_after(0)
+        return list(_parsed(written)), position + len(written)
+
     def trials(self) -> list[TrialRecord]:
         """The current state of all trials, sorted by number."""
         written = self._written(self._known)
@@ -103,7 +114,7 @@ class Journal:
         for event in _parsed(written):
             number = int(event["trial"])
             if event["event"] == "start":
-                self._trials[number] = TrialRecord(number, event["values"])
+                self._trials[number] = TrialRecord(number, event["values"], time=str(event.get("time", "")))
                 continue
             changes = {key: value for key, value in event.items() if key in _FIELDS and value is not None}
             self._trials[number] = dataclasses.replace(self._trials[number], **changes)

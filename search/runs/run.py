@@ -132,6 +132,11 @@ class Run(TrialFolder):
         newest = FolderFiles(self.path / LEASE).newest()
         return None if newest is None else newest.owner
 
+    def state(self) -> str:
+        """The state of the run: that in run.json, or `interrupted` if its process ended without writing a state."""
+        state = str(self.info()["state"])
+        return state if state not in ALIVE or self.alive() else "interrupted"
+
     def alive(self) -> bool:
         """Whether the process of the search exists. A process of another host must have shown a sign of life lately."""
         if self.info()["state"] not in ALIVE:

@@ -139,6 +139,12 @@ class TrialFolder:
             usable, key=lambda record: (record.objective, record.metrics.get("best_dev_loss", 0.0), record.number)
         )
 
+    def by_rank(self) -> list[TrialRecord]:
+        """All trials: the ranked ones, best first, then the others by number."""
+        ranked = self.ranked()
+        numbers = {trial.number for trial in ranked}
+        return [*ranked, *(trial for trial in self.journal.trials() if trial.number not in numbers)]
+
 
 def _known_damage(path: Path) -> str | None:
     try:

@@ -3,8 +3,6 @@
 import dataclasses
 from typing import Any
 
-from rich.console import Console
-
 from core import table
 from core.table import Block
 from search.methods.confirmations import CONFIRMATIONS
@@ -12,6 +10,7 @@ from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
 from search.runs.confirmed import ENDED, confirmation_candidates, confirmation_trainings
 from search.runs.journal import now
+from search.runs.output import Output
 from search.runs.run import Run, this_process
 from search.space.space import Space
 from search.tuning.tuner import METRIC, TuneSettings, fair_share, run_tune
@@ -32,7 +31,7 @@ def confirm_trials(
     state: str,
     *,
     folders: dict[str, dict[str, str]],
-    console: Console,
+    output: Output,
     shared: bool = False,
 ) -> str:
     """Trains the best configurations again if the space says so; returns the final state of the run.
@@ -44,7 +43,7 @@ def confirm_trials(
         run: Run whose search has ended.
         state: State in which the search ended. After `interrupted`, nothing is confirmed.
         folders: Folders of the feature stores, by `store_name` and partition.
-        console: Console for a line at the start.
+        output: Where the progress is shown.
         shared: Whether other searches may use the same Ray.
 
     Raises:
@@ -78,7 +77,7 @@ def confirm_trials(
         n_ended = len(confirmation_trainings(plan.space, run, confirmation)) - len(first)
         at_most = "" if race is None else "at most "
         size = f"{n_configurations} configurations, {at_most}{confirmation.seeds} fresh seeds each"
-        console.print(f"confirming the best: {size}", highlight=False)
+        output.say(f"confirming the best: {size}")
         with fair_share(plan, run, shared=shared) as max_running:
             settings = TuneSettings(
                 searcher=FixedSearcher(todo, max_running=max_running),
@@ -88,7 +87,7 @@ def confirm_trials(
                 unfinished=frozenset(unfinished),
             )
             ended_as = run_tune(
-                plan, trainings, settings, run=run.name, title=f"{run.name} (confirmation)", folders=folders
+                plan, trainings, settings, run=run.name, part="confirmation", folders=folders, output=output
             )
         state = state if not todo() else ended_as
     trainings.update(state=state)

@@ -2,8 +2,6 @@
 
 import dataclasses
 
-from rich.console import Console
-
 from core.errors import InputError
 from core.versions import versions
 from search.cluster.jobs import announce_start
@@ -12,6 +10,7 @@ from search.prepare.identity import check_identity, record_identity
 from search.prepare.plan import Plan
 from search.prepare.stores import build_stores
 from search.runs.journal import now
+from search.runs.output import Output
 from search.runs.run import Run, this_process
 from search.space.configurations import n_configurations
 from search.space.parameter import Values
@@ -22,14 +21,14 @@ from search.tuning.confirm import confirm_trials, confirmation_left
 from search.tuning.tuner import tune_trials
 
 
-def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -> str:
+def run_search(plan: Plan, run: Run, *, address: str | None, output: Output) -> str:
     """Runs the trials of a new run and confirms the best.
 
     Args:
         plan: Plan of the search.
         run: The new run; its folder exists.
         address: Address of the cluster to which this process is connected; None: a Ray is started on this machine.
-        console: Console for the progress.
+        output: Where the progress is shown.
 
     Returns:
         The final state: `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
@@ -54,12 +53,12 @@ def run_search(plan: Plan, run: Run, *, address: str | None, console: Console) -
     announce_start()
     plan = plan.sealed()
     record_identity(run, plan)
-    folders = build_stores(plan, console, distributed=address is not None)
+    folders = build_stores(plan, output.console, distributed=address is not None)
     run.update(state="running", stores=folders)
     if address is None:
         start_ray(None)
-    state = tune_trials(plan, run, folders=folders, shared=address is not None)
-    return confirm_trials(plan, run, state, folders=folders, console=console, shared=address is not None)
+    state = tune_trials(plan, run, folders=folders, shared=address is not None, output=output)
+    return confirm_trials(plan, run, state, folders=folders, output=output, shared=address is not None)
 
 
 def check_limits(*, n_trials: int | None, hours: float | None, gpu_hours: float | None) -> None:
@@ -83,7 +82,7 @@ def resume_search(
     gpu_hours: float | None,
     retry_failed: bool,
     address: str | None,
-    console: Console,
+    output: Output,
     former: Space | None = None,
 ) -> str:
     """Resumes a run that stopped, or extends a run that ended.
@@ -99,7 +98,7 @@ def resume_search(
         gpu_hours: Limit of GPU-hours from now; None: the limit of the space.
         retry_failed: Whether failed trials are run again.
         address: Address of the cluster to which this process is connected; None: a Ray is started on this machine.
-        console: Console for the progress.
+        output: Where the progress is shown.
         former: The run's own space, if `plan` has a changed space; None: only places of corpus or weights differ.
 
     Returns:
@@ -121,7 +120,7 @@ def resume_search(
         changed = [record for record in unfinished if not _trains_the_same(record.values, former, plan.space)]
         for record in changed:
             line = f"trial {record.number} is not resumed: the changed space would train it differently"
-            console.print(line, highlight=False)
+            output.say(line)
         unfinished = [record for record in unfinished if record not in changed]
     possible = n_configurations(plan.space) if plan.space.search.sampler.name == "grid" else None
     total = total if possible is None else min(total, possible)
@@ -138,7 +137,7 @@ def resume_search(
     plan = dataclasses.replace(plan, space=dataclasses.replace(plan.space, search=options), n_trials=total).sealed()
     check_identity(run, plan, new_weights=former is not None)
     record_identity(run, plan)
-    folders = build_stores(plan, console, distributed=address is not None)
+    folders = build_stores(plan, output.console, distributed=address is not None)
     if former is not None or plan.space.plain != read_space(run.path / "space.yaml").plain:
         run.change_space(plan.space)
     run.update(
@@ -151,14 +150,14 @@ def resume_search(
     )
     n_kept, n_new = len(records) - len(unfinished), total - len(records)
     counts = f"{n_kept} trials kept, {len(unfinished)} resumed, {n_new} new"
-    console.print(f"run {run.name} resumed: {counts}", highlight=False)
+    output.say(f"run {run.name} resumed: {counts}")
     announce_start()
     if address is None:
         start_ray(None)
     shared, state = address is not None, "finished"
     if not searched:
-        state = tune_trials(plan, run, folders=folders, unfinished=unfinished, shared=shared)
-    return confirm_trials(plan, run, state, folders=folders, console=console, shared=shared)
+        state = tune_trials(plan, run, folders=folders, unfinished=unfinished, shared=shared, output=output)
+    return confirm_trials(plan, run, state, folders=folders, output=output, shared=shared)
 
 
 def _trains_the_same(values: Values, former: Space, space: Space) -> bool:

@@ -64,7 +64,7 @@ class RecordTrials(Callback):
     def _record(self, event: str, trial: Any, result: dict[str, Any], **fields: Any) -> None:
         number = int(trial.config["number"])
         if result.get("epoch"):
-            fields |= {"epoch": result["epoch"], "objective": result["objective"]}
+            fields |= {name: result[name] for name in ("epoch", "epochs", "objective") if name in result}
             fields["node"] = result.get("node_ip", "")
             names = (*RECORDED, *layer_weights(result))
             fields["metrics"] = {name: result[name] for name in names if name in result}

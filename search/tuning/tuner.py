@@ -1,6 +1,7 @@
 """Runs trials on Ray Tune: those of a search, or any that a searcher suggests."""
 
 import contextlib
+import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +16,7 @@ from search.methods.schedulers import SCHEDULERS
 from search.prepare.plan import Plan
 from search.runs.interruption import forward_sigterm
 from search.runs.journal import TrialRecord, now
+from search.runs.output import Output
 from search.runs.retry import StorageLost
 from search.runs.run import Run
 from search.runs.trial_folder import TrialFolder
@@ -54,6 +56,7 @@ def tune_trials(
     folders: dict[str, dict[str, str]],
     unfinished: Sequence[TrialRecord] = (),
     shared: bool = False,
+    output: Output,
 ) -> str:
     """Runs the trials of a search on the connected Ray; returns the state in which the search ended.
 
@@ -63,6 +66,7 @@ def tune_trials(
         folders: Folders of the feature stores, by `store_name` and partition.
         unfinished: Trials of the run that are resumed.
         shared: Whether other searches may use the same Ray.
+        output: Where the progress is shown.
 
     Raises:
         InputError: No node has the CPUs and GPUs of a trial.
@@ -97,7 +101,7 @@ def tune_trials(
         )
         settings = TuneSettings(searcher, scheduler, options, plan.n_trials, numbers)
         if plan.n_trials > len(history):
-            state = run_tune(plan, run, settings, run=run.name, title=run.name, folders=folders)
+            state = run_tune(plan, run, settings, run=run.name, part="search", folders=folders, output=output)
     run.update(state=state, finished=now())
     return state
 
@@ -150,8 +154,9 @@ def run_tune(
     settings: TuneSettings,
     *,
     run: str,
-    title: str,
+    part: str,
     folders: dict[str, dict[str, str]],
+    output: Output,
 ) -> str:
     """Runs the trials that a searcher suggests; returns the state in which they ended.
 
@@ -159,9 +164,10 @@ def run_tune(
         plan: Plan with the space, the storage and the origins of the utterances.
         trials: Folder in which the trials are recorded.
         settings: Settings of Ray Tune.
-        run: Name of the run, for the hint how to resume it.
-        title: Title of the live table.
+        run: Name of the run.
+        part: `search` or `confirmation`, for the table.
         folders: Folders of the feature stores, by `store_name` and partition.
+        output: Where the progress is shown.
 
     Returns:
         `finished`, `interrupted` (by the user), `out of time`, `out of GPU hours` or `no progress`.
@@ -186,7 +192,17 @@ def run_tune(
         size = f"a trial needs {options.cpus} CPUs and {options.gpus:g} GPUs"
         raise InputError(f"search: {size}; no node of Ray has that: {ray.cluster_resources()}")
     setup = _trial_setup(plan, trials, settings.unfinished, folders)
-    live_table = LiveTable(journal, plan.space, n_trials, title=title)
+    at_a_time = min(n for n in (options.concurrency, options.lag, capacity, n_trials) if n is not None)
+    live_table = LiveTable(
+        journal.path,
+        dataclasses.replace(plan.space, search=options),
+        n_trials,
+        run=run,
+        part=part,
+        output=output,
+        at_a_time=at_a_time,
+        unfinished=settings.unfinished,
+    )
     limits = Limits(options)
     columns = columns_of(plan.space.searched, (record.values for record in journal.trials()))
     tuner = tune.Tuner(
@@ -195,9 +211,7 @@ def run_tune(
             search_alg=settings.searcher,
             scheduler=settings.scheduler,
             num_samples=n_trials - sum(record.number not in settings.unfinished for record in journal.trials()),
-            max_concurrent_trials=min(
-                n for n in (options.concurrency, options.lag, capacity, n_trials) if n is not None
-            ),
+            max_concurrent_trials=at_a_time,
             trial_dirname_creator=trial_folder_name,
             reuse_actors=True,
         ),

@@ -15,6 +15,7 @@ from search.prepare.identity import IDENTITY, check_identity, placed_experiment,
 from search.prepare.plan import make_plan
 from search.report.export import export
 from search.report.report import ReportOptions, write_report
+from search.runs.output import Output
 from search.runs.run import Run
 from search.runs.storage import Storage
 from search.space.places import make_absolute
@@ -88,7 +89,7 @@ def test_no_stage_goes_on_over_a_changed_corpus(tmp_path, root, change):
     run, plan = opened(tmp_path)
     keys = dict.fromkeys(("hours", "gpu_hours", "address"))
     stages = {
-        "resume": lambda: resume_search(plan, run, n_trials=9, retry_failed=False, console=CONSOLE, **keys),
+        "resume": lambda: resume_search(plan, run, n_trials=9, retry_failed=False, output=Output(CONSOLE), **keys),
         "export": lambda: export(run, plan, tmp_path / "b", console=CONSOLE),
         "report": lambda: write_report(run, plan, tmp_path / "report", ReportOptions(), CONSOLE),
     }
