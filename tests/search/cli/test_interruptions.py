@@ -18,7 +18,7 @@ STAGES = {
     "start of Ray": (launch, "start_ray", "interrupted", "was interrupted while its trials ran; spooftune resume"),
     "trials": (launch, "tune_trials", "interrupted", "was interrupted while its trials ran; spooftune resume"),
     "confirmation": (launch, "confirm_trials", "interrupted", "while it trained the best again; spooftune resume"),
-    "export": (searches, "_conclude", "finished", "interrupted after its search, which is recorded; spooftune export"),
+    "export": (searches, "conclude", "finished", "interrupted after its search, which is recorded; spooftune export"),
 }
 """Stage -> module and function at whose start the signal comes, state of the run afterwards, and the sentence."""
 
@@ -51,7 +51,7 @@ def test_sigterm_is_one_sentence_and_130_and_the_run_can_be_resumed(stage, space
         assert run.info()["state"] == state
         assert not run.alive()
         assert run.owner().released
-        monkeypatch.setattr(searches, "_conclude", lambda *arguments: 0)
+        monkeypatch.setattr(searches, "conclude", lambda *arguments: 0)
         monkeypatch.setattr(launch, "confirm_trials", lambda plan, run, state, **options: state)
         for later, result in (("build_stores", {}), ("start_ray", None), ("tune_trials", "finished")):
             monkeypatch.setattr(launch, later, lambda *arguments, result=result, **options: result)
