@@ -6,19 +6,19 @@ import time
 
 import pytest
 
-from search.cli import searches, terminal
+from search.cli import local, searches, terminal
 from search.cli.main import main
 from search.runs.run import Run
 from search.tuning import launch
 
 STAGES = {
-    "before the run": (searches, "check_eval", None, "interrupted"),
+    "before the run": (local, "check_eval", None, "interrupted"),
     "the corpus": (terminal, "show_corpus", None, "was interrupted before its first step; launch it"),
     "extraction": (launch, "build_stores", "interrupted", "interrupted while it extracted features; spooftune resume"),
     "start of Ray": (launch, "start_ray", "interrupted", "was interrupted while its trials ran; spooftune resume"),
     "trials": (launch, "tune_trials", "interrupted", "was interrupted while its trials ran; spooftune resume"),
     "confirmation": (launch, "confirm_trials", "interrupted", "while it trained the best again; spooftune resume"),
-    "export": (searches, "conclude", "finished", "interrupted after its search, which is recorded; spooftune export"),
+    "export": (local, "conclude", "finished", "interrupted after its search, which is recorded; spooftune export"),
 }
 """Stage -> module and function at whose start the signal comes, state of the run afterwards, and the sentence."""
 
