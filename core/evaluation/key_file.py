@@ -49,7 +49,7 @@ HEADERS = {
 }
 """Column -> its names in files with a header, whose columns are separated by tabs, commas or blanks."""
 
-CONDITIONS = ("codec", "transmission")
+CONDITIONS = ("codec", "transmission", "source")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _joined(scores: CmScores, rows: list[int], names: list[str], keys: list[Key]
     speakers = None if scores.speaker_ids is None else scores.speaker_ids[rows]
     if "speaker" in known:
         speakers = np.array([line["speaker"] for line in facts])
-    conditions = {name: np.array([line[name] for line in facts]) for name in CONDITIONS if name in known}
+    conditions = {name: np.array([line.get(name, "-") for line in facts]) for name in CONDITIONS if name in known}
     has_attacks = bool(set(attacks.tolist()) - {"-"})
     return CmScores(
         np.array(names), scores.scores[rows], attacks if has_attacks else None, labels, speakers, conditions
@@ -223,6 +223,8 @@ def _rows(path: Path) -> Iterator[tuple[str, dict[str, str]] | str]:
             facts = {name: words[position].strip() for name, position in named.items()}
             if facts.get("codec") == uncoded:
                 facts["codec"] = "none"
+            if "transmission" in facts and facts["utterance"].startswith("DF_"):
+                facts["source"] = facts.pop("transmission")  # 2021 DF: the corpus that the recording comes from
             yield f"{path}:{number}", facts
 
 

@@ -64,6 +64,17 @@ def test_codec_and_transmission_become_conditions(tmp_path):
     }
 
 
+def test_the_deepfake_track_of_2021_names_a_source_in_place_of_a_transmission(tmp_path):
+    of_la = "s1 LA_E_1 alaw ita_tx A07 spoof notrim eval\n"
+    of_df = "s2 DF_E_2 nocodec vcc2020 - bonafide notrim eval traditional_vocoder - - - -\n"
+    scores, _ = joined(tmp_path, "LA_E_1 -1\nDF_E_2 1\n", of_la + of_df)
+    assert {name: values.tolist() for name, values in scores.conditions.items()} == {
+        "codec": ["alaw", "nocodec"],
+        "transmission": ["ita_tx", "-"],
+        "source": ["-", "vcc2020"],
+    }
+
+
 @pytest.mark.parametrize("protocol", ["5", "5 table"])
 def test_recordings_without_codec_are_a_condition_of_asvspoof_5(tmp_path, protocol):
     scores, _ = joined(tmp_path, "a 1\nb -1\n", PROTOCOLS[protocol])
