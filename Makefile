@@ -42,7 +42,7 @@ format: install
 
 # After a change of the dependencies in pyproject.toml.
 lock: install
-	.venv/bin/uv pip compile --quiet --extra demo --extra gpl --extra dev --python-version 3.11 --no-annotate --no-header --output-file requirements.txt pyproject.toml
+	.venv/bin/uv pip compile --quiet --extra demo --extra gpl --extra serve --extra dev --python-version 3.11 --no-annotate --no-header --output-file requirements.txt pyproject.toml
 
 clean:
 	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache

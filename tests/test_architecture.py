@@ -20,6 +20,7 @@ SEARCH_FLOORS = [
     ("cluster",),
     ("prepare",),
     ("tuning", "report"),
+    ("service",),
     ("cli",),
     ("api",),
 ]

@@ -16,6 +16,7 @@ from core.audio.decoding import (
     AudioOptions,
     duration,
     load,
+    n_values,
     path_of,
     trim_silence,
 )
@@ -37,6 +38,7 @@ __all__ = [
     "blocks",
     "duration",
     "load",
+    "n_values",
     "path_of",
     "samples_of",
     "trim_silence",

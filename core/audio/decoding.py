@@ -114,6 +114,15 @@ def duration(source: Source) -> float:
     return float(info.frames / info.samplerate) if info.samplerate else 0.0
 
 
+def n_values(path: Path) -> int:
+    """Samples of a file over all channels by its header, which bound the memory for decoding it; 0 if unreadable."""
+    try:
+        info = soundfile.info(path)
+    except (soundfile.LibsndfileError, OSError, RuntimeError, ValueError, TypeError):
+        return 0
+    return int(info.frames) * int(info.channels)
+
+
 @contextmanager
 def opened(source: Source) -> Iterator[Opened]:
     """A recording, open for reading. Whatever libsndfile refuses in the `with` block becomes an `AudioError`.

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from core.errors import InputError, Unavailable
-from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches, segment_scores
+from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches, segment_scores, serve
 from search.cli.typer_classes import FastCommand, GroupedCommands
 from search.runs.interruption import forwarding_sigterm
 
@@ -49,6 +49,7 @@ COMMANDS = {
     "evaluate-segments": Command(
         segment_scores.evaluate_segments, "Results", "spooftune evaluate-segments over-time labels.txt --unit 0.16"
     ),
+    "serve": Command(serve.serve, "Results", "spooftune serve storage/runs/monday/export --port 8080"),
     "pretrain": Command(corpora.pretrain, "Corpora", "spooftune pretrain spaces/pretrain/small.yaml"),
 }
 

@@ -12,8 +12,14 @@ import torch
 
 import spooftune
 from core import bundle
+from core.evaluation.calibration import Calibration
 from search.cli.main import main
-from tests.search.api.conftest import export
+from tests.bundles import export
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    return export(tmp_path_factory.mktemp("bundle") / "b", calibration=Calibration(2.0, 1.0))
 
 
 @pytest.fixture(scope="module")
@@ -166,7 +172,7 @@ def test_the_threshold_is_that_of_the_costs(detector, exported, clips):
 
 
 def test_without_a_calibration_there_is_no_ratio(tmp_path, clips):
-    bare = spooftune.load(export(tmp_path / "b", calibration=None))
+    bare = spooftune.load(export(tmp_path / "b"))
     assert bare.score(clips[0]).llr is None
     with pytest.raises(spooftune.InputError, match="has no calibration"):
         bare.threshold_for(p_spoof=0.5)
@@ -174,7 +180,7 @@ def test_without_a_calibration_there_is_no_ratio(tmp_path, clips):
 
 def test_mixtures_have_no_embedding(tmp_path, clips):
     mixture = {"mode": "gmm", "gmm": {"n_components": 2}, "input": {"n_frames": 20}}
-    detector = spooftune.load(export(tmp_path / "g", calibration=None, **mixture))
+    detector = spooftune.load(export(tmp_path / "g", **mixture))
     with pytest.raises(spooftune.InputError, match="mode gmm has no embeddings"):
         detector.embedding(clips[0])
 
