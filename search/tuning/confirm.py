@@ -51,6 +51,7 @@ def confirm_trials(
         Unavailable: The storage was lost.
     """
     from search.tuning.searcher import FixedSearcher
+    from search.tuning.tensorboard import write_confirmed_means
 
     confirmation = table.build("search.confirm", CONFIRMATIONS, plan.space.search.confirm)
     if confirmation is None or state == "interrupted" or not run.ranked():
@@ -90,6 +91,7 @@ def confirm_trials(
                 plan, trainings, settings, run=run.name, part="confirmation", folders=folders, output=output
             )
         state = state if not todo() else ended_as
+    write_confirmed_means(run)
     trainings.update(state=state)
     run.update(state=state, finished=now())
     return state

@@ -23,7 +23,12 @@ from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData, Sessi
 from search.space.parameter import Label, Parameter, Values
 
 TRIAL = "trial"
-"""Column with the number of the trial."""
+"""Column with the number of the trial; that of a confirmation's training is the trial that it repeats."""
+
+PART = "part"
+"""Column that tells the trials of the search from the trainings of the confirmation."""
+
+PARTS = ("search", "confirmation")
 
 
 @dataclass(frozen=True)
@@ -49,7 +54,7 @@ class Column:
 
 
 def columns_of(searched: Sequence[Parameter], configurations: Iterable[Values] = ()) -> dict[str, Column]:
-    """The columns of a search, by path of the parameter, and TRIAL.
+    """The columns of a search, by path of the parameter, and TRIAL and PART.
 
     Args:
         searched: The searched parameters; each has a column, even if its condition never holds.
@@ -65,7 +70,7 @@ def columns_of(searched: Sequence[Parameter], configurations: Iterable[Values] =
                 former.setdefault(path, []).append(label)
             elif labels[path] and label not in labels[path]:
                 labels[path].append(label)
-    columns = {TRIAL: Column()}
+    columns = {TRIAL: Column(), PART: _choice(PARTS)}
     for path, known in [*labels.items(), *former.items()]:
         columns[path] = _choice(known) if known else Column(ends=ends[path])
     return columns
@@ -81,8 +86,8 @@ def _choice(labels: Sequence[Label]) -> Column:
     return Column(column.kind, choices=tuple(dict.fromkeys(map(column.shown, labels))))
 
 
-def experiment_summary(columns: Mapping[str, Column], metrics: Iterable[str]) -> Summary:
-    """The summary of a search: its columns and the tags of the metrics beside them."""
+def experiment_summary(columns: Mapping[str, Column], metrics: Mapping[str, str]) -> Summary:
+    """The summary of a search: its columns, and the tags of the metrics beside them with their heads."""
     infos = []
     for name, column in columns.items():
         kinds = {"number": "DATA_TYPE_FLOAT64", "bool": "DATA_TYPE_BOOL", "string": "DATA_TYPE_STRING"}
@@ -92,24 +97,35 @@ def experiment_summary(columns: Mapping[str, Column], metrics: Iterable[str]) ->
         elif column.ends:
             info.domain_interval.min_value, info.domain_interval.max_value = column.ends
         infos.append(info)
-    shown = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag)) for tag in metrics]
+    shown = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=tag), display_name=head) for tag, head in metrics.items()]
     return _summary(EXPERIMENT_TAG, experiment=api_pb2.Experiment(hparam_infos=infos, metric_infos=shown))
 
 
-def session_start(number: int, values: Values, columns: Mapping[str, Column]) -> Summary:
-    """The summary of a trial at its start: its number and its values."""
-    info = SessionStartInfo()
-    for name, label in {TRIAL: number, **values}.items():
+def session_start(
+    number: int, values: Values, columns: Mapping[str, Column], *, part: str = PARTS[0], group: str = ""
+) -> Summary:
+    """The summary of a trial at its start.
+
+    Args:
+        number: Value of the column TRIAL.
+        values: The configuration.
+        columns: Columns of the search.
+        part: Value of the column PART.
+        group: Trials with the same group are one row, which has the means of their metrics; empty: a row of its own.
+    """
+    info = SessionStartInfo(group_name=group)
+    for name, label in {TRIAL: number, PART: part, **values}.items():
         column = columns.get(name) or _choice([label])
         value, kind = column.shown(label), column.kind
         setattr(info.hparams[name], f"{kind}_value", value)
     return _summary(SESSION_START_INFO_TAG, session_start_info=info)
 
 
-def session_end(*, failed: bool) -> Summary:
-    """The summary of a trial at its end."""
-    status = api_pb2.STATUS_FAILURE if failed else api_pb2.STATUS_SUCCESS
-    return _summary(SESSION_END_INFO_TAG, session_end_info=SessionEndInfo(status=status))
+def session_end(status: str) -> Summary:
+    """The summary of a trial at its end, with a status of the journal."""
+    statuses = {"failed": api_pb2.STATUS_FAILURE, "finished": api_pb2.STATUS_SUCCESS, "stopped": api_pb2.STATUS_SUCCESS}
+    info = SessionEndInfo(status=statuses.get(status, api_pb2.STATUS_UNKNOWN))
+    return _summary(SESSION_END_INFO_TAG, session_end_info=info)
 
 
 def _summary(tag: str, **content: Any) -> Summary:

@@ -92,7 +92,7 @@ def record_missing_ends(space: Space, run: Run, unfinished: Sequence[TrialRecord
     from search.tuning.tensorboard import TensorBoardWriter
 
     columns = columns_of(space.searched, (record.values for record in unfinished))
-    curves, ended = TensorBoardWriter(run.tensorboard, columns), set()
+    curves, ended = TensorBoardWriter(run.tensorboard, columns, run.journal), set()
     for record in unfinished:
         finished = record.epoch >= trial_epochs(space, record.values)
         complete = record.number in stopped or (finished and run.keeps_last_epoch(record.number))
@@ -101,8 +101,7 @@ def record_missing_ends(space: Space, run: Run, unfinished: Sequence[TrialRecord
         status = "finished" if finished else "stopped"
         run.journal.record("end", record.number, status=status, seconds=record.seconds)
         curves.start(record.number, record.values)
-        last = {**record.metrics, "objective": record.objective, "epoch": record.epoch}
-        curves.end(record.number, last, failed=False)
+        curves.end(record.number)
         ended.add(record.number)
     return ended
 

@@ -182,6 +182,7 @@ def run_tune(
     from search.tuning.hparams import columns_of
     from search.tuning.limits import Limits
     from search.tuning.live_table import LiveTable
+    from search.tuning.overview import Overview, pages_of
     from search.tuning.recorder import RecordTrials
     from search.tuning.tensorboard import TensorBoardWriter
     from search.tuning.trial import run_trial
@@ -205,6 +206,8 @@ def run_tune(
     )
     limits = Limits(options)
     columns = columns_of(plan.space.searched, (record.values for record in journal.trials()))
+    overview = Overview(trials.tensorboard, journal, plan.space.metric, pages_of(plan)) if part == "search" else None
+    curves = TensorBoardWriter(trials.tensorboard, columns, journal, part=part, overview=overview)
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(run_trial, setup=setup), {"cpu": options.cpus, "gpu": options.gpus}),
         tune_config=tune.TuneConfig(
@@ -218,7 +221,7 @@ def run_tune(
         run_config=tune.RunConfig(
             name=trials.next_leg(),
             storage_path=f"{storage.place}/{trials.place}",
-            callbacks=[RecordTrials(trials), TensorBoardWriter(trials.tensorboard, columns), live_table, limits],
+            callbacks=[RecordTrials(trials), curves, live_table, limits],
             stop=limits,
             checkpoint_config=tune.CheckpointConfig(num_to_keep=2),
             failure_config=tune.FailureConfig(max_failures=options.deaths),

@@ -104,9 +104,10 @@ def test_a_search_lies_at_its_url_and_goes_on_from_another_machine(remote, corpu
 
     assert f"run far in {remote.place}/runs/far" in output("launch", space, "--name", "far")
     bucket = tmp_path / "bucket"
-    for each in ("run.json", "trials.jsonl", "space.yaml", "export/config.json", "tensorboard/00000"):
+    for each in ("run.json", "trials.jsonl", "space.yaml", "export/config.json", "tensorboard/overview"):
         assert (bucket / "runs" / "far" / each).exists(), each
     assert list((bucket / "runs" / "far").glob("tune-001-*/00000"))
+    assert list((bucket / "runs" / "far").glob("tensorboard/00000 *"))
     assert len(list((bucket / "stores").glob("lfcc-*/manifest.json"))) == 2  # eval is not opened
     # Another machine: it has nothing but the URL.
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "there"))

@@ -11,6 +11,7 @@ from search.cli.main import main
 from search.runs.eval_looks import looks
 from search.runs.run import Run
 from search.runs.storage import Storage
+from search.tuning.tensorboard import run_name
 from tests.commands import spooftune
 
 
@@ -71,10 +72,13 @@ def test_tensorboard_has_every_trial(searched):
     folder, _ = searched
     run = Run.open(Storage(str(folder / "storage")), "first")
     for each in run.journal.trials():
-        accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
+        accumulator = EventAccumulator(str(run.tensorboard / run_name(each.number, each.values)))
         accumulator.Reload()
         assert {"_hparams_/session_start_info", "_hparams_/session_end_info"} <= set(accumulator.summary_metadata)
         assert len(accumulator.Scalars("dev/eer") if each.epoch else []) == each.epoch
+    overview = EventAccumulator(str(run.tensorboard / "overview")).Reload()
+    pages = {f"{title}/text_summary" for title in ("space", "corpus", "versions", "best so far")}
+    assert {*pages, "custom_scalars__config__"} <= set(overview.Tags()["tensors"])
     columns = EventAccumulator(str(run.tensorboard / "events.out.tfevents.columns"))
     assert "_hparams_/experiment" in columns.Reload().summary_metadata
 

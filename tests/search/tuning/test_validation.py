@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from search.cli.main import main
 from search.runs.run import Run
 from search.runs.storage import Storage
+from search.tuning.tensorboard import folder_of
 from tests.commands import ROOT
 from tests.search.conftest import SPACE
 
@@ -46,7 +47,7 @@ spooftune.load(run.bundle)
     for each in run.journal.trials():
         # The tie-breaker lies below what is shown.
         assert each.objective == pytest.approx(each.metrics["best_fold_eer"], abs=2e-6)
-        accumulator = EventAccumulator(str(run.tensorboard / f"{each.number:05d}"))
+        accumulator = EventAccumulator(str(folder_of(run.tensorboard, each.number, each.values, "search")))
         accumulator.Reload()
         assert len(accumulator.Scalars("folds/eer")) == each.epoch
 
