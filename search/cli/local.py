@@ -1,5 +1,6 @@
 """What launch and export do on this machine, for the commands and for Python."""
 
+import functools
 import shlex
 import sys
 from collections.abc import Mapping
@@ -43,6 +44,7 @@ def launch_here(
         InputError: As for `read_plan` and `run_search`.
         KeyboardInterrupt: The search was interrupted before or after its trials.
     """
+    make_quickstart_corpus(space, changes)
     plan = read_plan(space, changes, storage, embedded=address is None, name=name)
 
     from search.cli.terminal import show_corpus
@@ -66,6 +68,29 @@ def launch_here(
             show_corpus(plan.sealed(), output.console)
             state = run_search(plan, run, address=address, output=output)
             return run, conclude(run, plan, state, eval_command, output)
+
+
+def make_quickstart_corpus(space: Path | Mapping[str, Any], changes: list[str]) -> None:
+    """Makes the corpus of the quickstart, if the space is that one by its name and the corpus is missing.
+
+    Raises:
+        InputError: It cannot be made here, or the space has mistakes.
+    """
+    from search.space.shipped import QUICKSTART, is_shipped
+
+    if not isinstance(space, Path) or not is_shipped(space, QUICKSTART):
+        return
+    from search.space.yaml_file import read
+
+    own, changed = (read(space, given).data["corpus"] for given in ([], changes))
+    if own != changed or Path(own["path"]).exists():
+        return
+    from core.demo import build_demo_corpus
+    from search.cluster.machine import usable_cpus
+
+    print(f"{own['path']} is missing and is made now", file=sys.stderr, flush=True)
+    report = functools.partial(print, file=sys.stderr, flush=True)
+    build_demo_corpus(Path(own["path"]), workers=usable_cpus(), report=report)
 
 
 def conclude(run: "Run", plan: "Plan", state: str, eval_command: str | None, output: "Output") -> int:

@@ -30,7 +30,22 @@ def run_names(context: typer.Context, incomplete: str) -> list[str]:
     return sorted(path.parent.name for path in runs.glob(f"{incomplete}*/run.json"))
 
 
-SpaceFile = Annotated[Path, typer.Argument(metavar="SPACE", help="YAML file of the search space.")]
+def space_names(incomplete: str) -> list[str]:
+    """Names of spaces that come with spooftune and begin with `incomplete`, and files, for shell completion."""
+    from search.space.shipped import shipped_spaces
+
+    files = sorted(path.as_posix() for path in Path().glob(f"{incomplete}*") if path.is_dir() or path.suffix == ".yaml")
+    return [*files, *(name for name in shipped_spaces() if name.startswith(incomplete))]
+
+
+SpaceFile = Annotated[
+    Path,
+    typer.Argument(
+        metavar="SPACE",
+        help="YAML file of the search space, or the name of one that comes with spooftune, such as quickstart.",
+        autocompletion=space_names,
+    ),
+]
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="Name of the run.", autocompletion=run_names)]
 Places = Annotated[
     list[str],

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from core.errors import InputError
+from search.space.shipped import shipped_spaces, space_file
 
 KeyPath = tuple[str | int, ...]
 
@@ -49,7 +50,7 @@ def read(path: Path, changes: list[str] | None = None) -> YamlFile:
     """Reads a YAML file.
 
     Args:
-        path: The file, in UTF-8.
+        path: The file, in UTF-8, or the name of a space that comes with spooftune.
         changes: Changes from the command line, `key.path=value`, which override the file. The value is YAML.
 
     Returns:
@@ -58,10 +59,12 @@ def read(path: Path, changes: list[str] | None = None) -> YamlFile:
     Raises:
         InputError: The file is missing, is not YAML, is not a mapping or lists a key twice, or a change is malformed.
     """
+    path = space_file(path)
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
+        hint = f", and no space of this name; there are {', '.join(shipped_spaces())}" if not path.suffix else ""
+        raise InputError(f"{path}: no such file{hint}") from error
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: cannot be read: {error}") from error
     return parse(text, str(path), changes)
