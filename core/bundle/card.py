@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from core.bundle.metadata import card_metadata
 from core.evaluation.measure import swapped_sign
 from core.evaluation.objectives import METRICS
 
@@ -34,7 +35,7 @@ def _layers(config: Mapping[str, Any]) -> str:
 
 
 def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
-    """The model card of a bundle in Markdown: detector, metrics, usage, limits and licence.
+    """The model card of a bundle: metadata for the Hugging Face hub; then detector, metrics, usage, limits, licence.
 
     Args:
         config: Content of `config.json`.
@@ -45,6 +46,7 @@ def model_card(config: Mapping[str, Any], *, n_parameters: int) -> str:
     if experiment["mode"] == "gmm":
         body = f"two mixtures of {experiment['gmm']['n_components']} Gaussians"
     lines = [
+        card_metadata(config),
         f"# Spoofing countermeasure {provenance.get('run', '')} / trial {provenance.get('trial', '')}",
         "",
         f"A `{experiment['mode']}` detector: front end `{experiment['front_end']['name']}`{_layers(config)}, {body}, "

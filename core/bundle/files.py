@@ -107,6 +107,8 @@ def save(
             tensors = {name: value.contiguous() for name, value in bundle.detector.state_dict().items()}
             safetensors.torch.save_file(tensors, staged / WEIGHTS)
             (staged / CONFIG).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            # safetensors writes for the owner alone: colleagues may read what the umask lets them read.
+            (staged / WEIGHTS).chmod((staged / CONFIG).stat().st_mode)
             (staged / CARD).write_text(
                 model_card(config, n_parameters=_n_parameters(bundle.detector)), encoding="utf-8"
             )
