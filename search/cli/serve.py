@@ -1,5 +1,6 @@
 """The command serve: a bundle as an HTTP service."""
 
+import contextlib
 import importlib.util
 import socket
 from pathlib import Path
@@ -124,10 +125,9 @@ def serve(
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=int(timeout) + 1)
         address = f"[{host}]" if ":" in host else host
         print(f"serving {bundle} at http://{address}:{listener.getsockname()[1]}{PAGE}; Ctrl-C ends it", flush=True)
-        try:
+        with contextlib.suppress(KeyboardInterrupt):  # the server has ended in order, and passes the signal on
             uvicorn.Server(config).run([listener])
-        except KeyboardInterrupt:  # the server has ended in order, and passes the signal on
-            print("the service has ended", flush=True)
+        print("the service has ended", flush=True)
     return 0
 
 

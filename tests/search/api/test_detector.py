@@ -15,6 +15,7 @@ from core import bundle
 from core.evaluation.calibration import Calibration
 from search.cli.main import main
 from tests.bundles import export
+from tests.documents import ROOT
 
 
 @pytest.fixture(scope="module")
@@ -194,3 +195,16 @@ def test_card_and_metrics_are_those_of_the_bundle(detector, exported):
 def test_the_module_is_the_command_as_well():
     done = subprocess.run([sys.executable, "-m", "spooftune", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("spooftune ")
+
+
+def test_a_package_of_the_user_with_the_name_of_ours_is_named(tmp_path):
+    (tmp_path / "search").mkdir()
+    (tmp_path / "search" / "__init__.py").touch()
+    # As of a wheel: an editable installation finds modules of ours within packages of others.
+    wheel = (
+        "sys.meta_path = [finder for finder in sys.meta_path if 'editable' not in getattr(finder, '__module__', '')]"
+    )
+    command = [sys.executable, "-c", f"import sys; {wheel}; sys.path.append({str(ROOT)!r}); import spooftune"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert "ImportError: spooftune has a package search, and Python has loaded another one, from" in done.stderr
+    assert str(tmp_path) in done.stderr
