@@ -35,7 +35,7 @@ from search.report.search_figures import (
     plot_pareto_front,
     plot_slices,
 )
-from search.runs.describe import describe_values
+from search.runs.describe import brief_values
 from search.runs.journal import TrialRecord
 from search.runs.run import Run
 from search.space.space import Space
@@ -58,7 +58,7 @@ def draw_scores(run: Run, results: Sequence[Result], partitions: Sequence[str], 
     """
     drawn = list(results[:MAX_DRAWN_TRIALS])
     labels = [
-        f"trial {result.record.number}: {literal(_shorten(describe_values(result.record.values)))}" for result in drawn
+        f"trial {result.record.number}: {literal(_shorten(brief_values(result.record.values)))}" for result in drawn
     ]
     best = results[0]
     threshold = float(_checkpoint(run, best.record)["best"]["metrics"]["dev_threshold"])
@@ -185,5 +185,5 @@ def _save(figure: Figure, path: Path, writer: Any, step: int) -> None:
     figure.savefig(path, dpi=120)
 
 
-def _shorten(text: str, limit: int = 50) -> str:
+def _shorten(text: str, limit: int = 70) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."

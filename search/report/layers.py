@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from core import checkpoint
 from core.detector import Detector
 from core.training.fit import best_detector
+from search.report.looks import legend_below, styles
 from search.report.tables import Table
 from search.runs.describe import describe_objective
 from search.runs.journal import TrialRecord
@@ -76,9 +77,9 @@ def plot_layer_weights(weights: LayerWeights) -> Figure:
     """The weights of learned mixes against the layer, one line per trial; at least one trial."""
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
-    for number, of_trial in weights.items():
+    for (number, of_trial), style in zip(weights.items(), styles(len(weights)), strict=True):
         layers = sorted(of_trial)
-        axes.plot(layers, [of_trial[layer] for layer in layers], marker="o", label=f"trial {number}")
+        axes.plot(layers, [of_trial[layer] for layer in layers], **style, marker="o", label=f"trial {number}")
     layers = sorted({layer for of_trial in weights.values() for layer in of_trial})
     axes.set_xticks(layers)
     axes.axhline(1 / len(layers), color="0.6", linestyle="dotted", label="equal weights")
@@ -87,5 +88,5 @@ def plot_layer_weights(weights: LayerWeights) -> Figure:
     axes.set_ylabel("weight in the mix")
     axes.set_title("Learned mixes of layers")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    legend_below(figure, axes, columns=5)
     return figure

@@ -10,12 +10,17 @@ from matplotlib.figure import Figure
 from core.cost import Cost
 from core.evaluation.objectives import METRICS
 from search.report.importance import Importance, pareto_front
+from search.report.looks import BLUE, ORANGE, label_points, legend_below
 from search.report.score_figures import literal
 from search.runs.journal import TrialRecord
 from search.space.parameter import Parameter
 from search.space.space import Space
 
-BLUE, ORANGE = "#0072b2", "#d55e00"  # colour-blind readers can distinguish them
+NOT_USED = -0.15
+"""Height in parallel coordinates of trials that lack a conditional hyperparameter, below the range of its values."""
+
+BEHIND_TEXT = {"facecolor": "white", "alpha": 0.8, "edgecolor": "none", "pad": 1}
+"""Keeps a text legible on lines."""
 
 
 def plot_importances(importances: Sequence[Importance]) -> Figure:
@@ -44,12 +49,13 @@ def plot_slices(space: Space, records: Sequence[TrialRecord], objective: str) ->
     """
     records = [record for record in records if math.isfinite(record.objective)]
     shown = _varied(space, records)
-    n_columns = min(3, len(shown))
+    n_columns = 2 if len(shown) == 4 else min(3, len(shown))
     n_rows = -(-len(shown) // n_columns)
     figure = Figure(figsize=(4 * n_columns, 3 * n_rows), layout="constrained")
     grid = figure.subplots(n_rows, n_columns, squeeze=False, sharey=True)
     scale = METRICS[objective].scale
     random = np.random.default_rng(0)
+    colours = _colours([float(record.number) for record in records], "viridis")  # one scale for all panels
     for axes in grid.flat[len(shown) :]:
         axes.set_axis_off()
     for axes, parameter in zip(grid.flat, shown, strict=False):
@@ -62,19 +68,19 @@ def plot_slices(space: Space, records: Sequence[TrialRecord], objective: str) ->
         elif parameter.kind == "log_uniform":
             axes.set_xscale("log")
         values = [scale * record.objective for record in active]
-        points = axes.scatter(positions, values, c=[record.number for record in active], cmap="viridis", s=18)
+        axes.scatter(positions, values, color=colours.to_rgba([record.number for record in active]), s=18)
         axes.set_xlabel(parameter.path)
         axes.grid(alpha=0.3)
     for row in grid:
         row[0].set_ylabel(METRICS[objective].label)
-    figure.colorbar(points, ax=list(grid.flat), label="trial", shrink=0.8)
+    figure.colorbar(colours, ax=list(grid.flat), label="trial", shrink=0.8)
     return figure
 
 
 def plot_parallel_coordinates(space: Space, records: Sequence[TrialRecord], objective: str) -> Figure:
     """Parallel coordinates: a trial is a line through its hyperparameter values, coloured by its objective.
 
-    The line has a gap where a hyperparameter is inactive.
+    Where a conditional hyperparameter is inactive, the line passes below the range, at the mark "not used".
 
     Args:
         space: The space that was searched.
@@ -87,14 +93,21 @@ def plot_parallel_coordinates(space: Space, records: Sequence[TrialRecord], obje
     figure = Figure(figsize=(max(7, 1.6 * len(shown)), 5), layout="constrained")
     axes = figure.add_subplot()
     values = [METRICS[objective].scale * record.objective for record in records]
-    colours = _colours(values)
+    colours = _colours(values, "viridis_r")
     for record, value in zip(records, values, strict=True):  # the best are drawn last, on top
-        heights = [_height(parameter, record.values.get(parameter.path)) for parameter in shown]
+        heights = [
+            _height(parameter, record.values[parameter.path]) if parameter.path in record.values else NOT_USED
+            for parameter in shown
+        ]
         axes.plot(range(len(shown)), heights, color=colours.to_rgba(value), marker="o", markersize=3, linewidth=1)
     for column, parameter in enumerate(shown):
         axes.axvline(column, color="0.6", linewidth=0.8)
         for height, text in _ticks(parameter):
-            axes.text(column + 0.02, height, text, fontsize="x-small", va="center")
+            axes.text(column + 0.03, height, text, fontsize="x-small", va="center", bbox=BEHIND_TEXT)
+        if any(parameter.path not in record.values for record in records):
+            axes.text(
+                column + 0.03, NOT_USED, "not used", fontsize="x-small", va="center", style="italic", bbox=BEHIND_TEXT
+            )
     axes.set_xticks(range(len(shown)), [parameter.path for parameter in shown], rotation=20, ha="right")
     axes.set_yticks([])
     axes.set_xlim(-0.1, len(shown) - 0.6)
@@ -107,23 +120,26 @@ def plot_history(records: Sequence[TrialRecord], epochs: Sequence[tuple[int, int
     """The best objective so far, by trial and by epoch.
 
     Args:
-        records: The trials, in the order in which they ended.
+        records: The trials, which are drawn in the order in which they ended; those without an end are left out.
         epochs: Epochs of all trials in the order of their ends: number of the trial, epoch, objective.
         objective: Key of METRICS.
     """
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     by_trial, by_epoch = figure.subplots(1, 2, sharey=True)
     scale = METRICS[objective].scale
+    records = sorted(
+        (record for record in records if record.status != "running"), key=lambda record: (record.time, record.number)
+    )
     trial_values = np.array([scale * record.objective for record in records])
     trials = range(1, len(trial_values) + 1)
     by_trial.scatter(trials, trial_values, s=14, color=BLUE, label="trial")
     by_trial.step(trials, _best_so_far(trial_values, scale), where="post", color=ORANGE, label="best so far")
-    by_trial.set_xlabel("trials")
+    by_trial.set_xlabel("trials, in the order of their ends")
     epoch_values = np.array([scale * value for _, _, value in epochs])
     by_epoch.step(range(1, len(epoch_values) + 1), _best_so_far(epoch_values, scale), where="post", color=ORANGE)
     by_epoch.set_xlabel("epochs of all trials")
     by_trial.set_ylabel(METRICS[objective].label)
-    by_trial.legend(fontsize="small")
+    legend_below(figure, by_trial, columns=2)
     for axes in (by_trial, by_epoch):
         axes.grid(alpha=0.3)
     return figure
@@ -148,15 +164,14 @@ def plot_pareto_front(records: Sequence[TrialRecord], costs: Mapping[int, Cost],
     all_points = np.array(list(points.values()))
     axes.scatter(all_points[:, 0], all_points[:, 1], s=16, color="0.6", label="trial")
     line = np.array(sorted(points[number] for number in front))
-    axes.plot(line[:, 0], line[:, 1], color=ORANGE, marker="o", label="Pareto front")
-    for number in front:
-        axes.annotate(f"trial {number}", points[number], textcoords="offset points", xytext=(5, 5), fontsize="small")
+    axes.plot(line[:, 0], line[:, 1], color=ORANGE, marker="o", label="Pareto front, with the numbers of its trials")
     axes.set_xscale("log")
     axes.set_xlabel("GMACs per utterance")
     axes.set_ylabel(METRICS[objective].label)
     axes.set_title("Pareto front of objective and operations")
     axes.grid(alpha=0.3)
-    axes.legend(fontsize="small")
+    legend_below(figure, axes, columns=2)
+    label_points(figure, axes, {str(number): points[number] for number in sorted(front, key=points.__getitem__)})
     return figure
 
 
@@ -178,9 +193,7 @@ def _position(parameter: Parameter, value: Any) -> float:
 
 
 def _height(parameter: Parameter, value: Any) -> float:
-    """Position of a value between the ends of its range, from 0 to 1; NaN if the hyperparameter is inactive."""
-    if value is None and (parameter.kind != "choice" or None not in parameter.labels):
-        return math.nan
+    """Position of a value between the ends of its range, from 0 to 1."""
     if parameter.kind == "choice":
         return parameter.labels.index(value) / max(len(parameter.labels) - 1, 1)
     low, high, number = parameter.low, parameter.high, float(value)
@@ -196,8 +209,9 @@ def _ticks(parameter: Parameter) -> list[tuple[float, str]]:
     return [(0.0, f"{parameter.low:g}"), (1.0, f"{parameter.high:g}")]
 
 
-def _colours(values: Sequence[float]) -> Any:
+def _colours(values: Sequence[float], name: str) -> Any:
+    """A scale of colours over the range of some values."""
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
 
-    return ScalarMappable(Normalize(min(values), max(values)), "viridis_r")
+    return ScalarMappable(Normalize(min(values), max(values)), name)

@@ -1,5 +1,6 @@
 """What a report tells of a space, on trials whose objective is known."""
 
+import itertools
 import math
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from core.cost import Cost
 from search.report.importance import MIN_TRIALS, importances, pareto_front
 from search.report.search_figures import (
+    NOT_USED,
     plot_history,
     plot_importances,
     plot_parallel_coordinates,
@@ -120,16 +122,34 @@ def test_slices_show_each_trial_where_it_has_the_parameter(space):
     assert panels["optimizer.weight_decay"].get_xscale() == "log"
 
 
-def test_lines_of_parallel_coordinates_break_where_a_parameter_is_off(space):
+def test_a_trial_has_the_same_colour_in_every_slice(space):
+    records = trials(space, 30, by_margin)
+    figure = plot_slices(space, records, "dev_eer")
+    panels = {axes.get_xlabel(): axes.collections[0].get_facecolors() for axes in figure.axes if axes.get_xlabel()}
+    numbers = [record.number for record in records if "loss.margin" in record.values]
+    assert 0 not in numbers  # so that a scale of the panel's own would differ
+    np.testing.assert_allclose(panels["loss.margin"], panels["optimizer.weight_decay"][numbers])
+
+
+def test_lines_of_parallel_coordinates_pass_a_mark_where_a_parameter_is_off(space):
     records = trials(space, 20, by_margin)
-    drawn = [
-        line.get_ydata()
-        for line in lines_of(plot_parallel_coordinates(space, records, "dev_eer"))
-        if len(line.get_ydata()) == 4
-    ]
+    figure = plot_parallel_coordinates(space, records, "dev_eer")
+    drawn = [np.asarray(line.get_ydata()) for line in lines_of(figure) if len(line.get_ydata()) == 4]
     assert len(drawn) == 20
+    assert np.isfinite(drawn).all()
     n_original = sum(each.values["mode"] == "original" for each in records)
-    assert sum(np.isnan(np.asarray(each, dtype=float)).any() for each in drawn) == n_original
+    assert sum((heights == NOT_USED).any() for heights in drawn) == n_original
+    assert [text.get_text() for text in figure.axes[0].texts].count("not used") == 1
+
+
+def test_the_history_is_in_the_order_of_the_ends():
+    ends = {0: ("finished", "09:30", 0.3), 1: ("stopped", "09:10", 0.5), 2: ("running", "09:40", 0.1)}
+    records = [
+        TrialRecord(number, {}, status, 2, value, time=f"2026-01-01T{time}:00+00:00")
+        for number, (status, time, value) in ends.items()
+    ]
+    by_trial, _ = plot_history(records, [(1, 1, 0.5)], "dev_eer").axes
+    np.testing.assert_allclose(by_trial.collections[0].get_offsets()[:, 1], [50, 30])
 
 
 def test_the_history_never_rises(space):
@@ -150,6 +170,23 @@ def test_the_tradeoff_joins_the_front():
     figure = plot_pareto_front(*made_up_costs(), "dev_eer")
     (line,) = lines_of(figure)
     np.testing.assert_allclose(np.transpose([line.get_xdata(), line.get_ydata()]), [[1, 30], [4, 20], [9, 10]])
+
+
+def test_labels_of_a_crowded_front_cover_neither_each_other_nor_its_points():
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+    records = [TrialRecord(100 + k, {}, "finished", 8, 0.2 - 0.004 * k) for k in range(9)]
+    costs = {record.number: Cost(10, 0.02 + 0.0004 * k, 0.01) for k, record in enumerate(records)}
+    records.append(TrialRecord(7, {}, "finished", 8, 0.9))
+    costs[7] = Cost(10, 2.0, 0.01)
+    figure = plot_pareto_front(records, costs, "dev_eer")
+    FigureCanvasAgg(figure).draw()
+    (axes,) = figure.axes
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert len(boxes) == 9
+    assert not any(first.overlaps(second) for first, second in itertools.combinations(boxes, 2))
+    points = axes.transData.transform(np.column_stack(lines_of(figure)[0].get_data()))
+    assert not any(box.contains(*point) for box in boxes for point in points)
 
 
 def test_bars_are_as_long_as_the_shares(space):
