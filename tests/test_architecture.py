@@ -27,7 +27,7 @@ SEARCH_FLOORS = [
 """Rooms of search/ from the ground up: a room imports from floors below its own, never from its own floor or above."""
 
 CORE_FLOORS = [
-    ("audio",),
+    ("audio", "integrity"),
     ("catalogue", "vocoders"),
     ("corpora",),
     ("features",),

@@ -1,6 +1,6 @@
 """A bundle: an exported detector with all that scoring needs. The weights of a pretrained front end may be elsewhere.
 
-- `files`: Bundle, `save` and `load`; `card`: the model card.
+- `files`: Bundle, `save` and `load`; `card`: the model card; `damage`: its files compared with their checksums.
 - `pretrained`: its front end, with the pretrained weights of the training.
 - `scoring`: `Scorer`, `score` and `score_recordings`, CM scores of recordings; `front_end_of`; `checked_device`.
 - `embedding`: the embedding of a recording; `unlike`: what to say of recordings unlike those of training.

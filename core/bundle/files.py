@@ -22,6 +22,9 @@ from core.errors import InputError
 from core.evaluation.calibration import Calibration
 from core.features.weights import placed
 from core.gmm import GmmDetector
+from core.integrity.seal import sealed_document
+from core.stores.contents import file_digest
+from core.stores.verification import digest_problem
 from core.versions import versions
 
 FORMAT = 1
@@ -106,15 +109,16 @@ def save(
             staged.mkdir()
             tensors = {name: value.contiguous() for name, value in bundle.detector.state_dict().items()}
             safetensors.torch.save_file(tensors, staged / WEIGHTS)
-            (staged / CONFIG).write_text(json.dumps(config, indent=2, allow_nan=False) + "\n", encoding="utf-8")
-            # safetensors writes for the owner alone: colleagues may read what the umask lets them read.
-            (staged / WEIGHTS).chmod((staged / CONFIG).stat().st_mode)
             (staged / CARD).write_text(
                 model_card(config, n_parameters=_n_parameters(bundle.detector)), encoding="utf-8"
             )
             for path in front_end_files:
                 (staged / FRONT_END).mkdir(exist_ok=True)
                 shutil.copyfile(path, staged / FRONT_END / path.name)
+            config["sha256"] = {name: file_digest(staged / name) for name in (WEIGHTS, CARD)}
+            (staged / CONFIG).write_text(sealed_document(config), encoding="utf-8")
+            # safetensors writes for the owner alone: colleagues may read what the umask lets them read.
+            (staged / WEIGHTS).chmod((staged / CONFIG).stat().st_mode)
             if folder.exists():
                 folder.rmdir()
             staged.replace(folder)
@@ -142,6 +146,7 @@ def load(folder: Path, weights_at: Path | None = None) -> Bundle:
         raise InputError(f"{folder}: the bundle cannot be read: {error}") from error
     if not isinstance(config, dict) or config.get("format") != FORMAT:
         raise InputError(f"{folder / CONFIG}: not a bundle of format {FORMAT}, which this version reads")
+    _check_weights(folder, config.get("sha256"))
     try:
         experiment = experiment_from_plain(config["experiment"])
         n_features = int(config["n_features"])
@@ -166,6 +171,14 @@ def load(folder: Path, weights_at: Path | None = None) -> Bundle:
         raise
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise InputError(f"{folder}: the weights and the configuration do not fit together: {error}") from error
+
+
+def _check_weights(folder: Path, digests: object) -> None:
+    """Compares the weights with their SHA-256, which bundles of earlier versions lack."""
+    wanted = digests.get(WEIGHTS) if isinstance(digests, dict) else None
+    problem = None if wanted is None else digest_problem(folder / WEIGHTS, wanted)
+    if problem is not None:
+        raise InputError(f"{problem}; export the bundle again")
 
 
 def _with_encoder(experiment: Experiment, place: Path | None, weights: Mapping[str, str]) -> Experiment:

@@ -36,7 +36,7 @@ _known: dict[Path, tuple[tuple[int, int, int], dict[str, Entry]]] = {}
 """Metadata and content of the caches that this process has read or written."""
 
 
-def content_digests(paths: Sequence[Path], root: Path | None = None) -> list[str]:
+def content_digests(paths: Sequence[Path], root: Path | None = None, *, cache_name: str = CACHE) -> list[str]:
     """SHA-256 of the whole content of files, in hexadecimal, in the order of `paths`.
 
     SHA-256 is the fastest of hashlib's cryptographic functions on processors with instructions for it.
@@ -44,11 +44,12 @@ def content_digests(paths: Sequence[Path], root: Path | None = None) -> list[str
     Args:
         paths: The files.
         root: Folder of all stores, which has the cache; None: all files are hashed.
+        cache_name: Name of the cache.
 
     Raises:
         AudioError: A file cannot be read.
     """
-    cache = root.absolute() / CACHE if root is not None else None
+    cache = root.absolute() / cache_name if root is not None else None
     known = _read(cache) if cache is not None else {}
     names = [str(path.absolute()) for path in paths]
     entries = {name: entry for name in names if (entry := _current(name, known.get(name) or _memory.get(name)))}

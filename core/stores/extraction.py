@@ -19,6 +19,7 @@ from core.corpora.corpus import Utterance
 from core.errors import InputError
 from core.features import FRONT_ENDS
 from core.features.layers import layers_of
+from core.integrity.seal import sealed_document
 from core.stores.contents import file_digest
 from core.stores.key import store_key
 from core.stores.shards import (
@@ -147,4 +148,4 @@ def _write_manifest(
         "shards": shards,
     }
     with replacing(path / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(sealed_document(manifest), encoding="utf-8")

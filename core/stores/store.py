@@ -9,7 +9,6 @@ several layers is stored after them: to compute it for every crop would read all
 import copy
 import json
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -20,17 +19,14 @@ import torch
 from numpy.typing import NDArray
 
 from core.errors import InputError
-from core.stores.contents import N_THREADS, file_digest
+from core.integrity.seal import DOCUMENT, is_sealed
 from core.stores.inputs import Layer, check_layer, n_blocks, read_blocks, window_starts
+from core.stores.verification import MANIFEST as MANIFEST
+from core.stores.verification import verify_once
 from core.table import did_you_mean
 
 FORMAT = 5
 """Version of columns and manifest. It is part of a store's key, so that a new version extracts its own stores."""
-
-MANIFEST = "manifest.json"
-
-_verified: set[tuple[Path, str]] = set()
-"""Folders and keys of the stores whose shards this process has verified."""
 
 SCHEMA = pa.schema(
     [
@@ -106,14 +102,15 @@ class FeatureStore:
 
         Args:
             path: The folder.
-            verify: Whether to compare every shard with its SHA-256, unless this process has done so already. This reads
-                all features once. Commands verify the stores that they use; trials then only map them.
+            verify: Whether to compare every shard with its SHA-256, unless this machine has done so since the shard was
+                written. This reads all features once; see `core.stores.verification`.
 
         Raises:
             InputError: The folder is not a complete store of this format, or a file of the store is damaged.
         """
         try:
-            manifest = json.loads((path / MANIFEST).read_text(encoding="utf-8"))
+            content = (path / MANIFEST).read_bytes()
+            manifest = json.loads(content)
         except FileNotFoundError as error:
             raise InputError(f"{path}: no complete feature store; extract it first") from error
         except (OSError, ValueError) as error:
@@ -126,9 +123,11 @@ class FeatureStore:
                 f"{path}: feature store of format {version!r}; this version reads {FORMAT}. Delete the folder"
             )
         try:
+            if is_sealed(content, DOCUMENT) is False:
+                raise ValueError(f"the checksum of {MANIFEST} differs")
             batches = [_map(path / shard["file"], shard["n_bytes"]) for shard in manifest["shards"]]
             if verify:
-                _verify(path, manifest)
+                verify_once(path, manifest["shards"])
             return cls(path, manifest, batches)
         except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{path}: damaged ({error}); delete the folder and extract again") from error
@@ -236,20 +235,6 @@ def _map(path: Path, n_bytes: int) -> pa.RecordBatch:
     batch = reader.get_batch(0)
     batch.validate(full=True)  # damaged offsets would crash the process; this reads no features
     return batch
-
-
-def _verify(path: Path, manifest: dict[str, Any]) -> None:
-    """Compares the shards of a store with the SHA-256 of its manifest, once per process."""
-    store = (path.absolute(), str(manifest["key"]))
-    if store in _verified:
-        return
-    shards = manifest["shards"]
-    with ThreadPoolExecutor(N_THREADS) as pool:
-        contents = pool.map(file_digest, [path / shard["file"] for shard in shards])
-        for shard, content in zip(shards, contents, strict=True):
-            if content != shard["sha256"]:
-                raise ValueError(f"{shard['file']} does not have the SHA-256 with which it was written")
-    _verified.add(store)
 
 
 def _strings(batches: list[pa.RecordBatch], name: str) -> list[Any]:

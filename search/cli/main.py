@@ -10,7 +10,19 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from core.errors import InputError, Unavailable
-from search.cli import bundle_scores, corpora, front_ends, results, runs, score, scores, searches, segment_scores, serve
+from search.cli import (
+    bundle_scores,
+    corpora,
+    front_ends,
+    results,
+    runs,
+    score,
+    scores,
+    searches,
+    segment_scores,
+    serve,
+    verify,
+)
 from search.cli.typer_classes import FastCommand, GroupedCommands
 from search.runs.interruption import forwarding_sigterm
 
@@ -39,6 +51,7 @@ COMMANDS = {
     "status": Command(runs.status, "Runs", "spooftune status monday --limit 5"),
     "logs": Command(runs.logs, "Runs", "spooftune logs monday --trial 7"),
     "tensorboard": Command(runs.tensorboard, "Runs", "spooftune tensorboard monday --port 6007"),
+    "verify": Command(verify.verify, "Runs", "spooftune verify monday --storage /data/storage"),
     "report": Command(results.report, "Results", "spooftune report monday --top 10 --format markdown"),
     "export": Command(results.export, "Results", "spooftune export monday --rank 2 --output second-best"),
     "score": Command(score.score, "Results", "spooftune score storage/runs/monday/export recording.flac"),

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from core.errors import InputError
+from core.integrity.seal import sealed_line
 from search.runs.journal import finite, now
 
 LOOKS = "eval_looks.jsonl"
@@ -150,7 +151,7 @@ def _append(folder: Path, line: Mapping[str, Any]) -> None:
                 file.seek(-1, os.SEEK_END)
                 if file.read(1) != b"\n":  # a line whose writing was interrupted
                     file.write(b"\n")
-            file.write(json.dumps(finite(line)).encode() + b"\n")
+            file.write(sealed_line(finite(line)).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
     except OSError as error:

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from core.integrity.seal import sealed_line, without_seal
 from search.runs.retry import with_retries
 
 STATUSES = ("running", "finished", "stopped", "failed", "interrupted")
@@ -83,7 +84,7 @@ class Journal:
             StorageLost: The file could not be written for a long time.
             LeaseLost: Another process owns the run now.
         """
-        line = json.dumps({"event": event, "trial": number, "time": now(), **finite(fields)})
+        line = sealed_line({"event": event, "trial": number, "time": now(), **finite(fields)})
 
         def append() -> None:
             self.before_write()
@@ -152,7 +153,8 @@ def _allowed() -> None:
 def _parsed(lines: bytes | None) -> Iterator[dict[str, Any]]:
     for line in (lines or b"").splitlines():
         try:
-            yield json.loads(line)
+            event = json.loads(line)
+            yield without_seal(event) if isinstance(event, dict) else event
         except ValueError:
             continue  # an incomplete line that a full disk or a killed process has left
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from core.errors import InputError
+from core.integrity.seal import sealed_yaml
 from search.runs.lease_files import FolderFiles
 from search.runs.owner import Owner, process_start
 from search.runs.storage import Storage
@@ -125,7 +126,9 @@ class Run(TrialFolder):
                 number += 1
             if path.name != f"{name}.yaml":
                 (self.path / f"{name}.yaml").rename(path)
-            (self.path / f"{name}.yaml").write_text(yaml.safe_dump(plain, sort_keys=False), encoding="utf-8")
+            (self.path / f"{name}.yaml").write_text(
+                sealed_yaml(yaml.safe_dump(plain, sort_keys=False)), encoding="utf-8"
+            )
 
     def owner(self) -> Owner | None:
         """The process that owns the run, or was the last to own it; None before the first launch with a lease."""

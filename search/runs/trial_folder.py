@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from core.atomic import replacing
 from core.checkpoint import damage, has_end
 from core.errors import InputError
+from core.integrity.seal import sealed_document, without_seal
 from search.runs.journal import Journal, TrialRecord, finite
 from search.runs.retry import with_retries
 
@@ -65,7 +66,7 @@ class TrialFolder:
             info = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(f"{self.path / 'run.json'}: cannot be read: {error}") from error
-        return dict(info)
+        return without_seal(info)
 
     def update(self, **changes: Any) -> None:
         """Sets entries of run.json and keeps the others; the file is replaced atomically.
@@ -167,6 +168,6 @@ def _say(line: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes plain data as JSON atomically: the file is never incomplete. NaN and infinity become null."""
+    """Writes a mapping as JSON with a checksum, completely or not at all. NaN and infinity become null."""
     with replacing(path) as temporary:
-        temporary.write_text(json.dumps(finite(value), indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(sealed_document(finite(value)), encoding="utf-8")

@@ -122,7 +122,9 @@ def _train(trial: TrialConfig, setup: TrialSetup) -> None:
             _report(resume["measured"], resume)
         if ended:
             return
-    train, dev = (FeatureStore.open(storage.local_store(folders[partition])) for partition in ("train", "dev"))
+    train, dev = (
+        FeatureStore.open(storage.local_store(folders[partition]), verify=True) for partition in ("train", "dev")
+    )
     if proxy:
         train = proxy.training_subset(train, experiment.seed)
     folds = table.build("search.validation", VALIDATIONS, options.validation)(train, dev, setup.origins)

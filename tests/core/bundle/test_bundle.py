@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import random
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import soundfile
 import torch
 
 from core import bundle, table
+from core.bundle.damage import bundle_problems
 from core.config import experiment_from_plain, experiment_to_plain
 from core.corpora.layouts import CORPORA
 from core.detector import build_detector, score_store
@@ -20,6 +22,7 @@ from core.stores.extraction import extract
 from core.table import Block
 from tests.core.features.pretrained.models import saved_distillmos
 from tests.core.features.pretrained.whisper_models import saved_whisper
+from tests.flips import flip
 from tests.speech import make_corpus
 
 PLAIN = {
@@ -164,6 +167,19 @@ def test_a_damaged_bundle_is_refused(folder, damage):
         folder = folder / "absent"
     with pytest.raises(InputError, match=r"bundle|fit together"):
         bundle.load(folder)
+
+
+def test_any_flipped_bit_of_a_bundle_is_noticed(folder):
+    assert bundle_problems(folder) == []
+    draw = random.Random(0)
+    for file in sorted(folder.iterdir()) * 10:
+        content = flip(file, draw)
+        (problem,) = bundle_problems(folder)
+        assert problem.startswith(f"{file}: damaged")
+        if file.name == "weights.safetensors":
+            with pytest.raises(InputError, match="weights"):
+                bundle.load(folder)
+        file.write_bytes(content)
 
 
 def test_front_end_weights_of_another_training_are_refused(exported, tmp_path):

@@ -1,0 +1,1 @@
+"""Checksums of files that are text: `seal`. Those of checkpoints are in `core.checkpoint`."""
