@@ -3,26 +3,34 @@
     python -m benchmarks.curves train --set corpus.path=/data/LA --output study
     python -m benchmarks.curves collect study
     python -m benchmarks.curves replay --repetitions 1000
+    python -m benchmarks.curves digits
+    python -m benchmarks.curves replay --table benchmarks/curves/digits
     python -m benchmarks.curves objectives
 
 `train` trains every configuration of `space.yaml` with every seed; it goes on where it stopped. `collect` writes the
 table beside this file. `replay` runs searches on the table with the searcher and the scheduler of the product, and a
-clock instead of Ray. Its table has the regret of what a search would export, after 5 to 60 full trainings.
-`objectives` shows how well the metrics on dev rank the configurations for eval.
+clock instead of Ray. Its table has the regret of what a search would export, after 5 to 60 full trainings. `digits`
+makes a second table, from data that a package ships: see `digits.py`. `objectives` shows how well the metrics on dev
+rank the configurations for eval.
 """
 
 import argparse
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from search.space.space import Space
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent))
 
 SPACE = HERE / "space.yaml"
+DIGITS = HERE / "digits"
 TRAININGS = (5, 10, 20, 40, 60)
 """Budgets, in full trainings."""
 
@@ -77,13 +85,27 @@ def repeated(
     from benchmarks.curves.methods import METHODS
     from benchmarks.curves.simulation import Simulator, regrets
     from benchmarks.curves.table import read
-    from search.space.reader import read_space
 
-    simulator = Simulator(read_space(SPACE), read(folder), objective)
+    simulator = Simulator(space_of(folder), read(folder), objective)
     budgets = half_trainings(int(simulator.table.epochs[-1]))
     found = (simulator.search(METHODS[method], budget=int(budgets[-1]), seed=seed, workers=workers) for seed in seeds)
     regret = regrets(simulator, found, budgets)
     return regret.dev, regret.eval
+
+
+def space_of(folder: Path) -> "Space":
+    """The space of the table in a folder."""
+    from benchmarks.curves import digits
+    from search.space.reader import read_space
+
+    return digits.SPACE if folder.resolve() == DIGITS else read_space(SPACE)
+
+
+def make_digits(options: argparse.Namespace) -> None:
+    """Makes the second table."""
+    from benchmarks.curves.digits import make
+
+    make(DIGITS, seeds=options.seeds, processes=options.processes)
 
 
 def objectives(options: argparse.Namespace) -> None:
@@ -140,12 +162,16 @@ def main() -> None:
     collect_parser.add_argument("folder", type=Path)
     collect_parser.add_argument("--seeds", type=int, default=2)
     collect_parser.add_argument("--output", type=Path, default=HERE)
+    digits_parser = commands.add_parser("digits")
+    digits_parser.set_defaults(command=make_digits)
+    digits_parser.add_argument("--seeds", type=int, default=2)
+    digits_parser.add_argument("--processes", type=int, default=2)
     replay_parser = commands.add_parser("replay")
     replay_parser.set_defaults(command=replay)
     replay_parser.add_argument("--table", type=Path, default=HERE)
     replay_parser.add_argument("--objective", default="dev_eer")
     replay_parser.add_argument("--methods", nargs="*", help="all by default")
-    replay_parser.add_argument("--repetitions", type=int, default=1000)
+    replay_parser.add_argument("--repetitions", type=int, default=200)
     replay_parser.add_argument("--workers", type=int, nargs="*", default=[1, 8], help="trials at a time")
     replay_parser.add_argument("--plot", type=Path, help="file of the plot, such as replay.svg")
     replay_parser.add_argument("--processes", type=int, default=2)

@@ -43,6 +43,7 @@ METHODS: Mapping[str, Method] = {
     "gp": Method(Block("gp")),
     "gp + asha, told at the end": Method(Block("gp"), ASHA, ToldAtTheEnd),
     "gp + asha": Method(Block("gp"), ASHA),
+    "gp + asha from epoch 2": Method(Block("gp"), Block("asha", {"grace_epochs": 2})),
     "gp + asha from epoch 1": Method(Block("gp"), EARLY),
 }
 """The first one is what the others are compared with."""

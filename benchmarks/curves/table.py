@@ -72,15 +72,25 @@ def collect(folder: Path, configurations: Sequence[Mapping[str, Any]], n_seeds: 
                     continue
                 dev.append({**row, **metrics, "loss": curve.losses[at], "seconds": curve.seconds[at]})
                 on_eval.append({**row, "eval_eer": float(eers[at])})
+    write(output, configurations, dev, on_eval)
+
+
+def write(
+    folder: Path,
+    configurations: Sequence[Mapping[str, Any]],
+    dev: Sequence[Mapping[str, Any]],
+    on_eval: Sequence[Mapping[str, Any]],
+) -> None:
+    """Writes a table from its rows: numbers of configuration, seed and epoch, and the metrics."""
     about = {"configurations": json.dumps(list(configurations))}
     for rows, name in ((dev, "dev"), (on_eval, "eval")):
-        table = pa.Table.from_pylist(rows)
+        table = pa.Table.from_pylist(list(rows))
         small = [
             pa.field(f.name, {pa.float64(): pa.float32(), pa.int64(): pa.int16()}.get(f.type, f.type))
             for f in table.schema
         ]
         table = table.cast(pa.schema(small)).replace_schema_metadata(about)
-        pq.write_table(table, output / f"{name}.parquet", compression="zstd")
+        pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
 
 
 def read(folder: Path) -> Table:

@@ -20,6 +20,9 @@ Array = NDArray[np.float64]
 N_RANDOM, N_BEST, N_NEIGHBOURS, STEP = 300, 5, 30, 0.15
 """Candidates: random configurations, and neighbours of each of the best ones, with the step of a number."""
 
+N_KNOWN = 800
+"""Most trials in the model: the best half, and a sample of the others. The time grows with the cube of the number."""
+
 GROWTH, N_FIT = 1.25, 80
 """The weights are estimated anew when the number of trials has grown by GROWTH, and on the first N_FIT trials last."""
 
@@ -38,6 +41,15 @@ class Observed(NamedTuple):
     values: Array
     openness: Array
     costs: Array | None = None
+
+    def some(self, n: int, rng: np.random.Generator) -> "Observed":
+        """At most n of them: the n / 2 best ones, and a sample of the others."""
+        if len(self.values) <= n:
+            return self
+        order = np.argsort(self.values, kind="stable")
+        kept = np.sort(np.concatenate([order[: n // 2], rng.choice(order[n // 2 :], n - n // 2, replace=False)]))
+        costs = None if self.costs is None else self.costs[kept]
+        return Observed([self.configurations[i] for i in kept], self.values[kept], self.openness[kept], costs)
 
     def scores(self, weight: float = 1.0) -> Array:
         """What is minimised: normal scores of the ranks of the values, or of a mixture of values and costs.
@@ -93,7 +105,9 @@ class GaussianProcessSampler(optuna.samplers.BaseSampler):
 
     def _best(self, trials: Sequence[FrozenTrial]) -> Mapping[str, Any]:
         """The candidate with the largest expected improvement."""
-        observed, encoding = observations(trials), self._encoding
+        encoding = self._encoding
+        every = observations(trials)
+        observed = every.some(N_KNOWN, self._rng)
         codes = encoding.codes(observed.configurations)
         weight = float(self._rng.random()) if observed.costs is not None else 1.0
         known = [encoding.vectors(codes), observed.scores(weight), observed.openness]
@@ -107,7 +121,7 @@ class GaussianProcessSampler(optuna.samplers.BaseSampler):
             known = [np.concatenate(pair) for pair in zip(known, (ahead, expected, 0 * expected), strict=True)]
             model = GaussianProcess(hyperparameters, encoding.owner, *known)
         candidates = self._candidates(codes[np.argsort(mean)[:N_BEST]])
-        tried = {row.tobytes() for row in np.concatenate([codes, waiting])}
+        tried = {row.tobytes() for row in np.concatenate([encoding.codes(every.configurations), waiting])}
         fresh = [row for row in candidates if row.tobytes() not in tried]
         candidates = np.array(fresh) if fresh else candidates
         expected, deviation = model.predict(encoding.vectors(candidates))

@@ -50,7 +50,7 @@ def random(seed: int, ranges: Sequence[Range]) -> Any:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-def gp(seed: int, ranges: Sequence[Range], *, n_startup_trials: int = 8) -> Any:
+def gp(seed: int, ranges: Sequence[Range], *, n_startup_trials: int = 4) -> Any:
     """Gaussian process with expected improvement. It models the noise of the objective, and unfinished trainings.
 
     Args:

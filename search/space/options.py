@@ -74,7 +74,7 @@ class SearchOptions:
     objective: str = "dev_eer"
     validation: Block = Block("dev")
     cost: Literal["none", "gmacs", "parameters"] = "none"
-    sampler: Block = Block("tpe")
+    sampler: Block = Block("gp")
     scheduler: Block = Block("asha")
     trials: int = 20
     baseline: bool = True

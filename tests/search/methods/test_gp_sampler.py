@@ -5,7 +5,7 @@ import optuna
 import pytest
 from optuna.trial import TrialState, create_trial
 
-from search.methods.gp_sampler import GaussianProcessSampler, observations
+from search.methods.gp_sampler import GaussianProcessSampler, Observed, observations
 from search.space.optuna_space import distributions
 from search.space.reader import space_from_yaml
 from search.space.yaml_file import parse
@@ -101,3 +101,22 @@ def test_optuna_knows_the_ranges_of_a_suggestion():
     sampler = GaussianProcessSampler(0, space.searched, n_startup_trials=1)
     study = optuna.create_study()
     assert sampler.infer_relative_search_space(study, create_trial(state=TrialState.RUNNING)) == distributions(space)
+
+
+def test_of_many_trials_the_model_takes_the_best_half_and_a_sample_of_the_others():
+    values = np.random.default_rng(0).permutation(1000) / 1000
+    observed = Observed([{"a": index} for index in range(1000)], values, 1 - values, 2 * values)
+    some = observed.some(100, np.random.default_rng(0))
+    indices = [configuration["a"] for configuration in some.configurations]
+    assert np.array_equal(some.values, values[indices])
+    assert np.array_equal(some.openness, 1 - values[indices])
+    assert np.array_equal(some.costs, 2 * values[indices])
+    assert (np.sort(some.values)[:50] == np.arange(50) / 1000).all()
+    assert 0.3 < np.sort(some.values)[50:].mean() < 0.75
+    assert len(set(indices)) == 100
+    assert observed.some(1000, np.random.default_rng(0)) is observed
+
+
+def test_a_search_of_thousands_of_trials_still_gets_suggestions(monkeypatch):
+    monkeypatch.setattr("search.methods.gp_sampler.N_KNOWN", 20)
+    assert best_of(new_searcher("gp"), 60) < 0.02
