@@ -5,13 +5,15 @@
     python -m benchmarks.curves replay --repetitions 1000
     python -m benchmarks.curves digits
     python -m benchmarks.curves replay --table benchmarks/curves/digits
+    python -m benchmarks.curves agree RUN --storage storage
     python -m benchmarks.curves objectives
 
 `train` trains every configuration of `space.yaml` with every seed; it goes on where it stopped. `collect` writes the
 table beside this file. `replay` runs searches on the table with the searcher and the scheduler of the product, and a
 clock instead of Ray. Its table has the regret of what a search would export, after 5 to 60 full trainings. `digits`
-makes a second table, from data that a package ships: see `digits.py`. `objectives` shows how well the metrics on dev
-rank the configurations for eval.
+makes a second table, from data that a package ships: see `digits.py`. `agree` replays a run whose trials ran one after
+another, and says whether the replay makes the same decisions. `objectives` shows how well the metrics on dev rank the
+configurations for eval.
 """
 
 import argparse
@@ -108,6 +110,35 @@ def make_digits(options: argparse.Namespace) -> None:
     make(DIGITS, seeds=options.seeds, processes=options.processes)
 
 
+def agree(options: argparse.Namespace) -> int:
+    """Replays a run from its own reports; prints the first decision that differs."""
+    from benchmarks.curves.methods import Method
+    from benchmarks.curves.simulation import Simulator
+    from benchmarks.curves.table import of_run
+    from search.runs.run import Run
+    from search.runs.storage import Storage
+    from search.space.reader import read_space
+
+    run = Run.open(Storage(options.storage), options.run)
+    space, records = read_space(run.path / "space.yaml"), run.journal.trials()
+    simulator = Simulator(space, of_run(records, run.journal.epochs()), "dev_eer")
+    budget = sum(record.epoch for record in records)
+    method = Method(space.search.sampler, space.search.scheduler)
+    try:
+        trace = simulator.search(method, budget=budget, seed=space.search.seed)
+    except KeyError as unknown:
+        print(f"the replay suggests a configuration that the run does not have: {unknown}")
+        return 1
+    decided = [(record.number, record.epoch) for record in records]
+    different = [pair for pair in zip(decided, trace.trials, strict=False) if pair[0] != pair[1]]
+    if different or len(decided) != len(trace.trials):
+        print(f"the run has trials and last epochs {decided}, the replay {trace.trials}")
+        return 1
+    stopped = sum(record.status == "stopped" for record in records)
+    print(f"the same {len(records)} configurations in the same order, and the same {stopped} stops")
+    return 0
+
+
 def objectives(options: argparse.Namespace) -> None:
     """Prints how well the objectives rank configurations for eval."""
     from benchmarks.curves.rankings import print_rankings
@@ -147,7 +178,7 @@ def replay(options: argparse.Namespace) -> None:
         save_plot(regret, options.plot)
 
 
-def main() -> None:
+def main() -> int:
     """Runs one of the commands."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     commands = parser.add_subparsers(required=True)
@@ -175,12 +206,16 @@ def main() -> None:
     replay_parser.add_argument("--workers", type=int, nargs="*", default=[1, 8], help="trials at a time")
     replay_parser.add_argument("--plot", type=Path, help="file of the plot, such as replay.svg")
     replay_parser.add_argument("--processes", type=int, default=2)
+    agree_parser = commands.add_parser("agree")
+    agree_parser.set_defaults(command=agree)
+    agree_parser.add_argument("run")
+    agree_parser.add_argument("--storage", default="storage")
     objectives_parser = commands.add_parser("objectives")
     objectives_parser.set_defaults(command=objectives)
     objectives_parser.add_argument("--table", type=Path, default=HERE)
     options = parser.parse_args()
-    options.command(options)
+    return int(options.command(options) or 0)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

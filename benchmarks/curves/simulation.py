@@ -46,14 +46,14 @@ class Trace:
         configuration: Configuration of the chosen trial from then on.
         seed: Its seed.
         at: Its best evaluation.
-        n_trials: Trials started in all.
+        trials: Configuration of every trial, in the order of their start, and its last epoch.
     """
 
     spent: NDArray[np.int64]
     configuration: NDArray[np.int64]
     seed: NDArray[np.int64]
     at: NDArray[np.int64]
-    n_trials: int
+    trials: list[tuple[int, int]]
 
     def chosen(self, budgets: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
         """Configuration, seed and evaluation chosen after the budgets; before any choice, the first one."""
@@ -95,16 +95,15 @@ class Simulator:
         running: list[tuple[float, int, Trial]] = []
         changes: list[tuple[int, int, int, int]] = []
         spent, best, order = 0, np.inf, itertools.count()
-        n_trials = 0
+        trials: list[Trial] = []
 
         def start(clock: float) -> None:
-            nonlocal n_trials
-            trial_id = f"{n_trials:05d}"
+            trial_id = f"{len(trials):05d}"
             suggested = searcher.suggest(trial_id)
             configuration = self.number[key_of(suggested["values"])]
             trial = Trial(trial_id, configuration, int(draw.integers(self.curves.shape[1])))
             scheduler.on_trial_add(controller, trial)
-            n_trials += 1
+            trials.append(trial)
             heapq.heappush(running, (clock + self._seconds(trial), next(order), trial))
 
         for _ in range(workers):
@@ -136,9 +135,10 @@ class Simulator:
             trial.status = "TERMINATED"
             scheduler.on_trial_complete(controller, trial, result)
             searcher.on_trial_complete(trial.trial_id, result)
-            start(clock)
+            if spent < budget:
+                start(clock)
         columns = (np.array(column) for column in zip(*changes, strict=True))
-        return Trace(*columns, n_trials)
+        return Trace(*columns, [(trial.configuration, trial.last_result.get("epoch", 0)) for trial in trials])
 
     def _seconds(self, trial: Trial) -> float:
         """Duration of the next epochs of a trial."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from benchmarks.trainings import Curve
 from core.errors import TrainingDiverged
 from core.evaluation.judgement import dev_metrics, judgement
+from search.runs.journal import TrialRecord
 
 Curves = NDArray[np.float64]
 
@@ -91,6 +92,22 @@ def write(
         ]
         table = table.cast(pa.schema(small)).replace_schema_metadata(about)
         pq.write_table(table, folder / f"{name}.parquet", compression="zstd")
+
+
+def of_run(records: Sequence[TrialRecord], reports: Sequence[tuple[int, int, float]]) -> Table:
+    """The objectives that the trials of a run have reported, as a table with one seed.
+
+    Args:
+        records: The trials.
+        reports: Number, epoch and objective of every report.
+    """
+    epochs = sorted({epoch for _, epoch, _ in reports})
+    curves = np.full((len(records), 1, len(epochs)), np.nan)
+    for number, epoch, objective in reports:
+        curves[number, 0, epochs.index(epoch)] = objective
+    unknown = np.full_like(curves, np.nan)
+    metrics = {"dev_eer": curves, "dev_auc": np.ones_like(curves)}  # so that the tie-breaker adds nothing
+    return Table(tuple(record.values for record in records), np.array(epochs), metrics, unknown, unknown)
 
 
 def read(folder: Path) -> Table:
