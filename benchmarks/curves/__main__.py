@@ -7,13 +7,14 @@
     python -m benchmarks.curves replay --table benchmarks/curves/digits
     python -m benchmarks.curves agree RUN --storage storage
     python -m benchmarks.curves objectives
+    python -m benchmarks.curves modes
 
 `train` trains every configuration of `space.yaml` with every seed; it goes on where it stopped. `collect` writes the
 table beside this file. `replay` runs searches on the table with the searcher and the scheduler of the product, and a
 clock instead of Ray. Its table has the regret of what a search would export, after 5 to 60 full trainings. `digits`
 makes a second table, from data that a package ships: see `digits.py`. `agree` replays a run whose trials ran one after
 another, and says whether the replay makes the same decisions. `objectives` shows how well the metrics on dev rank the
-configurations for eval.
+configurations for eval, `modes` how the Siamese mode compares with the original one.
 """
 
 import argparse
@@ -147,6 +148,14 @@ def objectives(options: argparse.Namespace) -> None:
     print_rankings(read(options.table))
 
 
+def modes(options: argparse.Namespace) -> None:
+    """Prints how the Siamese mode compares with the original one."""
+    from benchmarks.curves.modes import print_modes
+    from benchmarks.curves.table import read
+
+    print_modes(read(options.table))
+
+
 def half_trainings(epochs: int) -> NDArray[np.int64]:
     """Budgets in epochs: every half of a training, up to the largest of TRAININGS."""
     return np.round(np.arange(1, 2 * TRAININGS[-1] + 1) * epochs / 2).astype(np.int64)
@@ -213,6 +222,9 @@ def main() -> int:
     objectives_parser = commands.add_parser("objectives")
     objectives_parser.set_defaults(command=objectives)
     objectives_parser.add_argument("--table", type=Path, default=HERE)
+    modes_parser = commands.add_parser("modes")
+    modes_parser.set_defaults(command=modes)
+    modes_parser.add_argument("--table", type=Path, default=HERE)
     options = parser.parse_args()
     return int(options.command(options) or 0)
 
