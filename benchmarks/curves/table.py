@@ -101,6 +101,7 @@ def of_run(records: Sequence[TrialRecord], reports: Sequence[tuple[int, int, flo
         records: The trials.
         reports: Number, epoch and objective of every report.
     """
+    reports = [report for report in reports if np.isfinite(report[2])]  # none before the first evaluation
     epochs = sorted({epoch for _, epoch, _ in reports})
     curves = np.full((len(records), 1, len(epochs)), np.nan)
     for number, epoch, objective in reports:
