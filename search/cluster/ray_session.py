@@ -10,7 +10,7 @@ import torch
 
 from core.errors import Unavailable
 from search.cluster.machine import memory_limit, usable_cpus
-from search.methods.ray_internals import deaf_to_sigterm, end_with_ray
+from search.methods.ray_internals import deaf_to_sigterm, end_with_ray, installed_modules_only
 
 OBJECT_STORE = 0.3
 """Fraction of the memory that Ray's object store may use: Ray's own default."""
@@ -83,7 +83,7 @@ def _init(address: str | None) -> None:
             logging_level=logging.ERROR,
             num_cpus=usable_cpus() if address is None else None,
             num_gpus=torch.cuda.device_count() if address is None else None,
-            **(_memory_options() if address is None else {}),
+            **({"job_config": installed_modules_only(), **_memory_options()} if address is None else {}),
         )
 
 

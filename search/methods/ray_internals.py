@@ -125,6 +125,26 @@ def check_cluster_config(config: dict[str, Any]) -> None:
         validate_config(prepare_config(copy.deepcopy(config)))
 
 
+class _Kept(list[str]):
+    """A list that nothing is added to by `extend`."""
+
+    def extend(self, values: object) -> None:
+        """Leaves the list as it is."""
+
+
+def installed_modules_only() -> Any:
+    """Settings for `ray.init` with which workers import what is installed, and nothing from the current folder.
+
+    Ray puts the folder of the driver's script and the current folder before all others in its workers. A user's package
+    `core` or `search` there would be imported instead of ours.
+    """
+    from ray.job_config import JobConfig
+
+    config: Any = JobConfig()
+    config._py_driver_sys_path = _Kept()
+    return config
+
+
 def end_with_ray() -> None:
     """Ends this process with exit code 1 and one sentence when Ray's raylet or its control service ends on its own.
 

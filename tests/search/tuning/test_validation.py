@@ -12,7 +12,6 @@ from search.cli.main import main
 from search.runs.run import Run
 from search.runs.storage import Storage
 from search.tuning.tensorboard import folder_of
-from tests.commands import ROOT
 from tests.search.conftest import SPACE
 
 
@@ -37,7 +36,12 @@ assert not ray.is_initialized()
 print(json.dumps([run.best, run.trials(), str(run.bundle), run.info["state"]]))
 spooftune.load(run.bundle)
 """
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    # A package of the user that has the name of ours, in the current folder: -P keeps it from the driver as the command
+    # does, and trials must not have it either.
+    (tmp_path / "core").mkdir()
+    (tmp_path / "core" / "__init__.py").write_text("raise RuntimeError('the core of the user')")
+    command = [sys.executable, "-P", "-c", code]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr + done.stdout
     assert "best fold_eer" in done.stdout
     best, trials, bundle, state = json.loads(done.stdout.splitlines()[-1])
