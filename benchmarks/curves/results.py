@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from search.report.looks import COLOURS
+
 Regret = Mapping[tuple[str, int], Sequence[NDArray[np.float64]]]
 """Method and trials at a time -> regret on dev and on eval, `(n_repetitions, n_budgets)`, after half trainings."""
 
@@ -79,7 +81,7 @@ def save_plot(regret: Regret, path: Path) -> None:
                 values = regret[method, workers][row]
                 mean, width = values.mean(axis=0), 1.96 * values.std(axis=0, ddof=1) / np.sqrt(len(values))
                 budgets = np.arange(1, values.shape[1] + 1) / 2
-                color = matplotlib.colormaps["viridis"](index / max(1, len(methods) - 1))
+                color = COLOURS[index % len(COLOURS)]
                 style = ("-", "--", ":")[index % 3]
                 axes.plot(budgets, mean, style, color=color, label=method)
                 axes.fill_between(budgets, mean - width, mean + width, color=color, alpha=0.2, linewidth=0)
