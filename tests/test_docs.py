@@ -141,14 +141,11 @@ def check_pip(arguments: list[str]) -> None:
 
 
 def check_interpreter(arguments: list[str]) -> None:
-    if arguments[:2] == ["-m", "benchmarks.curves"]:
-        assert_options(arguments[3:], help_of(sys.executable, *arguments[:3]))
+    if arguments[:2] in (["-m", "venv"], ["-m", "pytest"]):
         return
-    if arguments[0] == "-m":
-        assert arguments[1] in ("venv", "pytest")
-        return
-    verbs = [word for word in arguments[1:2] if word.isalpha()]
-    assert_options(arguments, help_of(sys.executable, arguments[0], *verbs))
+    n_words = 2 if arguments[0] == "-m" else 1
+    verbs = [word for word in arguments[n_words : n_words + 1] if word.isalpha()]
+    assert_options(arguments[n_words:], help_of(sys.executable, *arguments[:n_words], *verbs))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
